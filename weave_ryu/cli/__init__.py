@@ -1,0 +1,1 @@
+"""The ``weave-ryu`` command. Talks to the daemon by HTTP only, never imports the shell."""

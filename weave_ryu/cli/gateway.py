@@ -1,0 +1,9 @@
+"""Verbs of ``weave-ryu gateway``."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs."""

@@ -1,0 +1,59 @@
+"""The console script: finds the verb, turns errors into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from weave_ryu import __version__
+from weave_ryu.errors import ConfigError, DaemonUnreachableError, WeaveRyuError
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 3
+
+_VERB_GROUPS = ("run", "status", "attach", "gateway", "flows", "lab", "debug")
+"""Modules of this package; each has ``register(subparsers)`` and sets ``handler`` on its parsers."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all verbs. A handler takes the parsed arguments, returns an exit status."""
+    parser = argparse.ArgumentParser(
+        prog="weave-ryu",
+        description="Redundant layer-2 gateways between a Weave mesh and a real VLAN.",
+        epilog="exit status: 0 ok, 1 failed, 2 usage, 3 daemon not reachable",
+    )
+    parser.add_argument("--version", action="version", version=f"weave-ryu {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    for name in _VERB_GROUPS:
+        importlib.import_module(f"weave_ryu.cli.{name}").register(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 ok, 1 failed, 2 usage, 3 daemon not reachable.
+    """
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.handler(arguments))
+    except ConfigError as error:
+        print(f"weave-ryu: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except DaemonUnreachableError as error:
+        print(f"weave-ryu: {error}", file=sys.stderr)
+        return EXIT_UNREACHABLE
+    except WeaveRyuError as error:
+        print(f"weave-ryu: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error of ours.
+        sys.stderr.close()
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,1 @@
+"""Who forwards on a segment's gateway port: roles, epochs and permits, sans-IO."""

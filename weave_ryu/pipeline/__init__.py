@@ -1,0 +1,1 @@
+"""The OpenFlow pipeline as data: one definition for installer, docs, introspection and tests."""

@@ -1,0 +1,1 @@
+"""The only place with sockets, clocks, green threads, ryu and eventlet."""
