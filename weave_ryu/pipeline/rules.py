@@ -1,0 +1,552 @@
+"""Which flows should be in the switch: pure functions from `ForwardingState` to `FlowSpec`.
+
+The frame handling is Weave's (router/network_router.go, router/fastdp.go), with these additions,
+all of them stricter than Weave: tunnel frames are only taken from neighbours' addresses and known
+source peers; a frame is flooded on only if it came by the source's own broadcast tree, and never
+goes back to the neighbour that it came from; gateway ports are gated and have split horizon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weave_ryu.names import SHORT_ID_BITS, ShortId
+from weave_ryu.pipeline import tables as t
+from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.model import (
+    Action,
+    ClearInPort,
+    Field,
+    FlowSpec,
+    Goto,
+    Learn,
+    LearnLoad,
+    Load,
+    Mark,
+    Match,
+    MoveTunnelIds,
+    Output,
+    OutputMark,
+    Resubmit,
+    SetTunnel,
+    Term,
+    ToController,
+)
+from weave_ryu.pipeline.state import ForwardingState, GatewayPort, Hop, LocalPort, RemotePeer
+
+ZERO_MAC = "00:00:00:00:00:00"
+GROUP_BIT = "01:00:00:00:00:00"
+LINK_LOCAL_GROUP = "01:80:c2:00:00:00"
+LINK_LOCAL_MASK = "ff:ff:ff:ff:ff:f0"
+
+LEARN_PRIORITY = 20
+"""Of a MAC heard from a peer, a container or a segment: the last one heard wins."""
+
+LEARN_PRIORITY_SECOND_HAND = 10
+"""Of a MAC heard from another gateway of a segment that this peer is a gateway of, too.
+
+While both are active, both hear every host of the segment; what this peer hears on its own port
+must win over what the other one passes on, or the two would send each other the segment's frames.
+"""
+
+
+def flows(state: ForwardingState) -> list[FlowSpec]:
+    """All flows that should be there whatever the roles; sorted by table and priority."""
+    found = [
+        *_classify(state),
+        *_tunnel_in(state),
+        *_tunnel_source(state),
+        *_relay(state),
+        *_reverse_path(state),
+        *_gate(state),
+        *_segment_source(state),
+        *_lookup(),
+        *_forward(),
+        *_unicast(state),
+        *_deliver(state),
+        *_flood(state),
+        *_split_out(state),
+    ]
+    return sorted(found, key=lambda f: (t.BY_NAME[f.table].number, -f.priority, repr(f.match)))
+
+
+def permits(port: GatewayPort, own: ShortId, hard_timeout_s: int) -> list[FlowSpec]:
+    """The flows that open a gateway port; the switch removes them by itself (dead-man switch).
+
+    Args:
+        port: the gateway port.
+        own: this peer's short id, the source peer of the segment's frames.
+        hard_timeout_s: seconds, whole, at least 1.
+    """
+    return [
+        FlowSpec(
+            t.GATE_IN.name,
+            200,
+            (Term(Field.IN_PORT, port.number),),
+            (Load(t.SRC_PEER, own), Resubmit(t.ORIGIN.name), Goto(t.SEGMENT_SOURCE.name)),
+            Kind.PERMIT,
+            port.number,
+            f"{port.name} is active: frames of segment {port.segment} may come in",
+            hard_timeout_s,
+        ),
+        FlowSpec(
+            t.GATE_OUT.name,
+            200,
+            (Term(t.OUT_PORT, port.number),),
+            (OutputMark(t.OUT_PORT),),
+            Kind.PERMIT,
+            port.number,
+            f"{port.name} is active: frames may go out to segment {port.segment}",
+            hard_timeout_s,
+        ),
+    ]
+
+
+def tunnel_id(destination: ShortId, source: ShortId) -> int:
+    """Weave's VXLAN network identifier (router/fastdp.go)."""
+    return destination << SHORT_ID_BITS | source
+
+
+def _frame(
+    table: str, priority: int, match: Match, actions: tuple[Action, ...], why: str
+) -> FlowSpec:
+    return FlowSpec(table, priority, match, actions, Kind.FRAME, 0, why)
+
+
+def _send(hop: Hop, tun_id: int | None) -> tuple[Action, ...]:
+    return (SetTunnel(hop.remote_ip, hop.local_ip, tun_id), Output(hop.port))
+
+
+def _label(peer: RemotePeer) -> str:
+    return f"{peer.name} ({peer.nick_name})"
+
+
+def _learn_mac(
+    cookie: int, flag: Mark, where: Mark, value: int, priority: int = LEARN_PRIORITY
+) -> Learn:
+    loads = (LearnLoad(where, value), LearnLoad(flag, 1))
+    return Learn(t.MAC.name, Field.ETH_DST, loads, cookie, priority, t.MAC_AGE_S)
+
+
+def _learn_origin(cookie: int, peer: ShortId) -> Learn:
+    loads = (LearnLoad(t.ORIGIN_PEER, peer), LearnLoad(t.ORIGIN_KNOWN, 1))
+    return Learn(t.ORIGIN.name, Field.ETH_SRC, loads, cookie, LEARN_PRIORITY, t.MAC_AGE_S)
+
+
+def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.CLASSIFY.name
+    yield _frame(
+        name,
+        300,
+        (Term(Field.ETH_DST, LINK_LOCAL_GROUP, LINK_LOCAL_MASK),),
+        (),
+        "link-local protocols (spanning tree, LACP, LLDP) end at each bridge (IEEE 802.1D 7.12.6)",
+    )
+    yield _frame(
+        name,
+        290,
+        (Term(Field.ETH_SRC, GROUP_BIT, GROUP_BIT),),
+        (),
+        "a group address cannot be a source",
+    )
+    for tunnel in state.tunnel_ports:
+        yield FlowSpec(
+            name,
+            250,
+            (Term(Field.IN_PORT, tunnel),),
+            (Load(t.FROM_TUNNEL, 1), Goto(t.TUNNEL_IN.name)),
+            Kind.TUNNEL,
+            tunnel,
+            "frames from the mesh",
+        )
+    yield _frame(
+        name,
+        240,
+        (Term(Field.ETH_SRC, ZERO_MAC),),
+        (),
+        "the zero MAC marks heartbeats of the mesh and cannot come from a host",
+    )
+    for gateway in state.gateway_ports:
+        yield FlowSpec(
+            name,
+            200,
+            (Term(Field.IN_PORT, gateway.number),),
+            (Goto(t.GATE_IN.name),),
+            Kind.GATEWAY,
+            gateway.number,
+            f"frames from segment {gateway.segment} on {gateway.name}",
+        )
+    for port in state.local_ports:
+        yield _local_port(state, port)
+    yield _frame(name, 0, (), (), t.CLASSIFY.miss)
+
+
+def _local_port(state: ForwardingState, port: LocalPort) -> FlowSpec:
+    cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
+    return FlowSpec(
+        t.CLASSIFY.name,
+        200,
+        (Term(Field.IN_PORT, port.number),),
+        (
+            Load(t.SRC_PEER, state.short_id),
+            _learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number),
+            _learn_origin(cookie, state.short_id),
+            Goto(t.LOOKUP.name),
+        ),
+        Kind.LOCAL_PORT,
+        port.number,
+        f"frames from containers on {port.name}; their MACs are learnt",
+    )
+
+
+def _tunnel_in(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.TUNNEL_IN.name
+    heartbeat = (Term(Field.ETH_SRC, ZERO_MAC), Term(Field.ETH_DST, ZERO_MAC))
+    # The low 12 bits, the source, stay open: the daemon finds the peer by them.
+    for_us = Term(Field.TUN_ID, tunnel_id(state.short_id, ShortId(0)), 0xFFF << SHORT_ID_BITS)
+    for address in sorted({hop.remote_ip for hop in state.neighbours}):
+        sender = Term(Field.TUN_SRC, address)
+        yield FlowSpec(
+            name,
+            200,
+            (*heartbeat, for_us, sender),
+            (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
+            Kind.TUNNEL,
+            0,
+            f"heartbeats from neighbour address {address}",
+        )
+        yield FlowSpec(
+            name,
+            100,
+            (sender,),
+            (
+                MoveTunnelIds(t.SRC_PEER, t.DST_PEER),
+                # Without this a frame could not be relayed: it came by the port that it leaves by.
+                ClearInPort(),
+                Goto(t.TUNNEL_SOURCE.name),
+            ),
+            Kind.TUNNEL,
+            0,
+            f"frames from neighbour address {address}",
+        )
+    yield _frame(
+        name,
+        190,
+        (*heartbeat, for_us),
+        (ToController(t.METER_STRANGE_HEARTBEATS),),
+        "heartbeats from elsewhere: a new connection, or a neighbour behind address translation",
+    )
+    yield _frame(name, 180, heartbeat, (), "heartbeats for another peer")
+    yield _frame(name, 0, (), (), t.TUNNEL_IN.miss)
+
+
+def _tunnel_source(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.TUNNEL_SOURCE.name
+    own_segments = {gateway.segment for gateway in state.gateway_ports}
+    yield _frame(
+        name,
+        300,
+        (Term(t.SRC_PEER, state.short_id),),
+        (),
+        "frames of this peer that the mesh returned",
+    )
+    for peer in state.peers:
+        source = Term(t.SRC_PEER, peer.short_id)
+        cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
+        second_hand = bool(own_segments & peer.segments)
+        priority = LEARN_PRIORITY_SECOND_HAND if second_hand else LEARN_PRIORITY
+        yield FlowSpec(
+            name,
+            200,
+            (source, Term(t.DST_PEER, state.short_id)),
+            (
+                _learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id, priority),
+                _learn_origin(cookie, peer.short_id),
+                Resubmit(t.REVERSE_PATH.name),
+                Goto(t.LOOKUP.name),
+            ),
+            Kind.PEER,
+            peer.short_id,
+            f"frames from {_label(peer)} for this peer; their source MACs are learnt",
+        )
+        yield FlowSpec(
+            name,
+            100,
+            (source,),
+            (Goto(t.RELAY.name),),
+            Kind.PEER,
+            peer.short_id,
+            f"frames from {_label(peer)} for another peer",
+        )
+    yield _frame(name, 0, (), (), t.TUNNEL_SOURCE.miss)
+
+
+def _relay(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.RELAY.name
+    for peer in state.peers:
+        if peer.next_hop is None:
+            continue
+        destination = Term(t.DST_PEER, peer.short_id)
+        yield FlowSpec(
+            name,
+            200,
+            (destination, Term(Field.TUN_SRC, peer.next_hop.remote_ip)),
+            (),
+            Kind.PEER,
+            peer.short_id,
+            f"for {_label(peer)}, but from its own next hop: routes are changing, never send back",
+        )
+        yield FlowSpec(
+            name,
+            100,
+            (destination,),
+            _send(peer.next_hop, None),
+            Kind.PEER,
+            peer.short_id,
+            f"relay to {_label(peer)} by {peer.next_hop.remote_ip}",
+        )
+    yield _frame(name, 0, (), (), t.RELAY.miss)
+
+
+def _reverse_path(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.REVERSE_PATH.name
+    for peer in state.peers:
+        if peer.parent is not None:
+            yield FlowSpec(
+                name,
+                100,
+                (
+                    Term(t.SRC_PEER, peer.short_id),
+                    Term(Field.TUN_SRC, peer.parent.remote_ip),
+                ),
+                (Load(t.ON_TREE, 1),),
+                Kind.PEER,
+                peer.short_id,
+                f"broadcasts of {_label(peer)} come by {peer.parent.remote_ip}",
+            )
+    yield _frame(name, 0, (), (), t.REVERSE_PATH.miss)
+
+
+def _gate(state: ForwardingState) -> Iterator[FlowSpec]:
+    for gateway in state.gateway_ports:
+        yield FlowSpec(
+            t.GATE_IN.name,
+            100,
+            (Term(Field.IN_PORT, gateway.number),),
+            (),
+            Kind.GATEWAY,
+            gateway.number,
+            f"{gateway.name} is not active: nothing comes in from segment {gateway.segment}",
+        )
+        yield FlowSpec(
+            t.GATE_OUT.name,
+            100,
+            (Term(t.OUT_PORT, gateway.number),),
+            (),
+            Kind.GATEWAY,
+            gateway.number,
+            f"{gateway.name} is not active: nothing goes out to segment {gateway.segment}",
+        )
+    for table in (t.GATE_IN, t.GATE_OUT):
+        yield _frame(table.name, 0, (), (), table.miss)
+
+
+def _segment_source(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.SEGMENT_SOURCE.name
+    for gateway in state.gateway_ports:
+        in_port = Term(Field.IN_PORT, gateway.number)
+        cookie = subject_cookie(Kind.LEARNT_PORT, gateway.number)
+        let_in = (
+            _learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, gateway.number),
+            Goto(t.LOOKUP.name),
+        )
+        yield FlowSpec(
+            name,
+            200,
+            (in_port, Term(t.ORIGIN_KNOWN, 0)),
+            let_in,
+            Kind.GATEWAY,
+            gateway.number,
+            f"hosts of segment {gateway.segment}; their MACs are learnt",
+        )
+        for peer in state.peers:
+            if gateway.segment in peer.segments:
+                origin = (Term(t.ORIGIN_KNOWN, 1), Term(t.ORIGIN_PEER, peer.short_id))
+                yield FlowSpec(
+                    name,
+                    200,
+                    (in_port, *origin),
+                    let_in,
+                    Kind.SPLIT_HORIZON,
+                    gateway.number,
+                    f"hosts that {_label(peer)}, a gateway of {gateway.segment}, had forwarded",
+                )
+        yield FlowSpec(
+            name,
+            100,
+            (in_port,),
+            (),
+            Kind.SPLIT_HORIZON,
+            gateway.number,
+            f"frames of the mesh that segment {gateway.segment} returned",
+        )
+    yield _frame(name, 0, (), (), t.SEGMENT_SOURCE.miss)
+
+
+def _lookup() -> Iterator[FlowSpec]:
+    yield _frame(
+        t.LOOKUP.name,
+        200,
+        (Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT),),
+        (Goto(t.FLOOD.name),),
+        "broadcast and multicast",
+    )
+    yield _frame(
+        t.LOOKUP.name,
+        0,
+        (),
+        (Resubmit(t.MAC.name), Goto(t.FORWARD.name)),
+        "unicast: find the destination MAC",
+    )
+
+
+def _forward() -> Iterator[FlowSpec]:
+    name = t.FORWARD.name
+    yield _frame(
+        name,
+        200,
+        (Term(t.KNOWN_PORT, 1),),
+        (Goto(t.DELIVER.name),),
+        "the MAC is behind a port of this bridge",
+    )
+    yield _frame(
+        name,
+        190,
+        (Term(t.KNOWN_PEER, 1), Term(t.FROM_TUNNEL, 0)),
+        (Goto(t.UNICAST.name),),
+        "the MAC is behind another peer",
+    )
+    yield _frame(
+        name,
+        0,
+        (),
+        (Goto(t.FLOOD.name),),
+        "the MAC is unknown, or the sender was wrong about where it is",
+    )
+
+
+def _unicast(state: ForwardingState) -> Iterator[FlowSpec]:
+    for peer in state.peers:
+        if peer.next_hop is not None:
+            yield FlowSpec(
+                t.UNICAST.name,
+                100,
+                (Term(t.DST_PEER, peer.short_id),),
+                _send(peer.next_hop, tunnel_id(peer.short_id, state.short_id)),
+                Kind.PEER,
+                peer.short_id,
+                f"to {_label(peer)} by {peer.next_hop.remote_ip}",
+            )
+    yield _frame(t.UNICAST.name, 0, (), (), t.UNICAST.miss)
+
+
+def _deliver(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.DELIVER.name
+    for port in state.local_ports:
+        yield FlowSpec(
+            name,
+            100,
+            (Term(t.OUT_PORT, port.number),),
+            (Output(port.number),),
+            Kind.LOCAL_PORT,
+            port.number,
+            f"to {port.name}",
+        )
+    for gateway in state.gateway_ports:
+        yield FlowSpec(
+            name,
+            100,
+            (Term(t.OUT_PORT, gateway.number),),
+            (Goto(t.SPLIT_OUT.name),),
+            Kind.GATEWAY,
+            gateway.number,
+            f"to segment {gateway.segment} by {gateway.name}",
+        )
+    yield _frame(name, 0, (), (), t.DELIVER.miss)
+
+
+def _flood(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.FLOOD.name
+    here = (Resubmit(t.FLOOD_PORTS.name), Resubmit(t.FLOOD_SEGMENTS.name))
+    everywhere = (*here, Resubmit(t.FLOOD_MESH.name))
+    off_tree = (Term(t.FROM_TUNNEL, 1), Term(t.ON_TREE, 0))
+    yield _frame(
+        name,
+        200,
+        (*off_tree, Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT)),
+        (Resubmit(t.FLOOD_PORTS.name),),
+        "broadcast by another way than its tree (routes are changing): containers only, no segment",
+    )
+    yield _frame(
+        name,
+        190,
+        off_tree,
+        here,
+        "unknown unicast by another way than the source's tree: not flooded on",
+    )
+    yield _frame(name, 0, (), everywhere, "to ports, segments and along the source's tree")
+
+    outputs = tuple(Output(port.number) for port in state.local_ports)
+    yield _frame(t.FLOOD_PORTS.name, 0, (), outputs, "every container's port")
+
+    offers = tuple(
+        action
+        for gateway in state.gateway_ports
+        for action in (Load(t.OUT_PORT, gateway.number), Resubmit(t.SPLIT_OUT.name))
+    )
+    yield _frame(t.FLOOD_SEGMENTS.name, 0, (), offers, "every gateway port")
+    yield from _flood_mesh(state)
+
+
+def _flood_mesh(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.FLOOD_MESH.name
+    trees = [(state.short_id, state.broadcast_hops, "this peer")]
+    trees += [(peer.short_id, peer.broadcast_hops, _label(peer)) for peer in state.peers]
+    for source, hops, label in trees:
+        if not hops:
+            continue
+        copies: tuple[Action, ...] = ()
+        for hop in hops:
+            # In a broadcast the destination is the hop itself, not a final peer.
+            copies += _send(hop, tunnel_id(hop.short_id, source))
+        yield FlowSpec(
+            name,
+            100,
+            (Term(t.SRC_PEER, source),),
+            copies,
+            Kind.PEER,
+            source,
+            f"broadcasts of {label} go on to {', '.join(hop.remote_ip for hop in hops)}",
+        )
+    yield _frame(name, 0, (), (), t.FLOOD_MESH.miss)
+
+
+def _split_out(state: ForwardingState) -> Iterator[FlowSpec]:
+    for gateway in state.gateway_ports:
+        for peer in state.peers:
+            if gateway.segment in peer.segments:
+                yield FlowSpec(
+                    t.SPLIT_OUT.name,
+                    200,
+                    (
+                        Term(t.SRC_PEER, peer.short_id),
+                        Term(t.OUT_PORT, gateway.number),
+                    ),
+                    (),
+                    Kind.SPLIT_HORIZON,
+                    gateway.number,
+                    f"from {_label(peer)}, a gateway of {gateway.segment}: it was there already",
+                )
+    yield _frame(
+        t.SPLIT_OUT.name, 0, (), (Goto(t.GATE_OUT.name),), "not from a gateway of this segment"
+    )

@@ -1,0 +1,233 @@
+"""The tables and register marks of the pipeline: the one place with their numbers.
+
+To add a table: declare it here between its neighbours (numbers leave room), list it in `TABLES`,
+say in `goes_to` of the earlier ones that they continue in it, write its flows in `rules.py` and its
+prose in `docs/reference/pipeline.md`. The tests refuse a table that lacks one of these.
+"""
+
+from __future__ import annotations
+
+from weave_ryu.pipeline.model import Field, Mark, Table
+
+SRC_PEER = Mark("src_peer", 0, 0, 12, "short id of the peer where the frame entered the mesh")
+DST_PEER = Mark("dst_peer", 1, 0, 12, "short id of the peer that the frame is for")
+OUT_PORT = Mark("out_port", 2, 0, 32, "port of this bridge that the frame is for")
+FROM_TUNNEL = Mark("from_tunnel", 3, 0, 1, "1 if the frame came through the mesh")
+ON_TREE = Mark(
+    "on_tree", 3, 1, 1, "1 if it came from the neighbour that is next towards its source peer"
+)
+KNOWN_PORT = Mark("known_port", 3, 2, 1, "1 if the destination MAC is behind out_port")
+KNOWN_PEER = Mark("known_peer", 3, 3, 1, "1 if the destination MAC is behind dst_peer")
+ORIGIN_KNOWN = Mark("origin_known", 3, 4, 1, "1 if the source MAC lives behind origin_peer")
+ORIGIN_PEER = Mark("origin_peer", 4, 0, 12, "short id of the peer behind which the source MAC is")
+
+MARKS = (
+    SRC_PEER,
+    DST_PEER,
+    OUT_PORT,
+    FROM_TUNNEL,
+    ON_TREE,
+    KNOWN_PORT,
+    KNOWN_PEER,
+    ORIGIN_KNOWN,
+    ORIGIN_PEER,
+)
+
+CLASSIFY = Table(
+    0,
+    "classify",
+    "Says where a frame came from; drops what no bridge may forward.",
+    (Field.IN_PORT, Field.ETH_SRC, Field.ETH_DST),
+    ("tunnel_in", "gate_in", "mac", "origin", "lookup"),
+    "dropped: a port that is not part of the overlay",
+)
+TUNNEL_IN = Table(
+    1,
+    "tunnel_in",
+    "Accepts tunnel frames from the addresses of current neighbours, and hands heartbeats over.",
+    (Field.IN_PORT, Field.ETH_SRC, Field.ETH_DST, Field.TUN_SRC, Field.TUN_ID),
+    ("tunnel_source",),
+    "dropped: the sender's address belongs to no neighbour",
+)
+TUNNEL_SOURCE = Table(
+    2,
+    "tunnel_source",
+    "Checks the source peer; learns the source MAC of frames that are for this peer.",
+    (SRC_PEER, DST_PEER),
+    ("relay", "reverse_path", "mac", "origin", "lookup"),
+    "dropped: the topology knows no such source peer",
+)
+RELAY = Table(
+    3,
+    "relay",
+    "Passes a frame for another peer on to the next hop, with its tunnel id unchanged.",
+    (DST_PEER, Field.TUN_SRC),
+    (),
+    "dropped: no route to the destination peer",
+)
+REVERSE_PATH = Table(
+    4,
+    "reverse_path",
+    "Marks frames that came from the neighbour next towards their source peer.",
+    (SRC_PEER, Field.TUN_SRC),
+    (),
+    "left unmarked: it will not be flooded on into the mesh",
+)
+GATE_IN = Table(
+    10,
+    "gate_in",
+    "Lets a segment's frames in while the gateway port is active; counts what a standby drops.",
+    (Field.IN_PORT,),
+    ("origin", "segment_source"),
+    "dropped: not a gateway port",
+)
+ORIGIN = Table(
+    11,
+    "origin",
+    "Learnt: behind which peer of the mesh a source MAC lives.",
+    (Field.ETH_SRC,),
+    (),
+    "left unmarked: the MAC has not been seen in the mesh",
+    learnt=True,
+)
+SEGMENT_SOURCE = Table(
+    12,
+    "segment_source",
+    "Turns back frames of the mesh that the segment returned; learns the segment's MACs.",
+    (Field.IN_PORT, ORIGIN_KNOWN, ORIGIN_PEER),
+    ("mac", "lookup"),
+    "dropped: not a gateway port",
+)
+LOOKUP = Table(
+    20,
+    "lookup",
+    "Separates frames for one MAC from frames for many.",
+    (Field.ETH_DST,),
+    ("mac", "forward", "flood"),
+    "looked up in mac, then forward",
+)
+MAC = Table(
+    21,
+    "mac",
+    "Learnt: the port or the peer behind which a destination MAC is.",
+    (Field.ETH_DST,),
+    (),
+    "left unmarked: the MAC is unknown",
+    learnt=True,
+)
+FORWARD = Table(
+    22,
+    "forward",
+    "Decides between one port, one peer, and flooding.",
+    (KNOWN_PORT, KNOWN_PEER, FROM_TUNNEL),
+    ("unicast", "deliver", "flood"),
+    "flooded: the destination MAC is unknown",
+)
+UNICAST = Table(
+    23,
+    "unicast",
+    "Sends a frame to the next hop of the one peer that it is for.",
+    (DST_PEER,),
+    (),
+    "dropped: no route to the peer behind which the MAC was learnt",
+)
+DELIVER = Table(
+    24,
+    "deliver",
+    "Hands a frame to the one port of this bridge that it is for.",
+    (OUT_PORT,),
+    ("split_out",),
+    "dropped: the port behind which the MAC was learnt has gone",
+)
+FLOOD = Table(
+    30,
+    "flood",
+    "Decides how far a broadcast, multicast or unknown unicast goes.",
+    (FROM_TUNNEL, ON_TREE, Field.ETH_DST),
+    ("flood_ports", "flood_segments", "flood_mesh"),
+    "flooded to ports, segments and the mesh",
+)
+FLOOD_PORTS = Table(
+    31,
+    "flood_ports",
+    "Copies a frame to every container's port.",
+    (),
+    (),
+    "no container's port",
+)
+FLOOD_SEGMENTS = Table(
+    32,
+    "flood_segments",
+    "Offers a frame to every gateway port.",
+    (),
+    ("split_out",),
+    "no gateway port",
+)
+FLOOD_MESH = Table(
+    33,
+    "flood_mesh",
+    "Copies a frame along the broadcast tree of its source peer.",
+    (SRC_PEER,),
+    (),
+    "no further peer in the source's tree",
+)
+SPLIT_OUT = Table(
+    40,
+    "split_out",
+    "Keeps a frame off the segment if its source peer is another gateway of that segment.",
+    (SRC_PEER, OUT_PORT),
+    ("gate_out",),
+    "goes on to gate_out",
+)
+GATE_OUT = Table(
+    41,
+    "gate_out",
+    "Lets frames out to a segment while the gateway port is active; counts what a standby drops.",
+    (OUT_PORT,),
+    (),
+    "dropped: not a gateway port",
+)
+
+TABLES = (
+    CLASSIFY,
+    TUNNEL_IN,
+    TUNNEL_SOURCE,
+    RELAY,
+    REVERSE_PATH,
+    GATE_IN,
+    ORIGIN,
+    SEGMENT_SOURCE,
+    LOOKUP,
+    MAC,
+    FORWARD,
+    UNICAST,
+    DELIVER,
+    FLOOD,
+    FLOOD_PORTS,
+    FLOOD_SEGMENTS,
+    FLOOD_MESH,
+    SPLIT_OUT,
+    GATE_OUT,
+)
+
+BY_NAME = {table.name: table for table in TABLES}
+BY_NUMBER = {table.number: table for table in TABLES}
+
+METER_NEIGHBOUR_HEARTBEATS = 1
+"""Meter for heartbeats from the addresses of current neighbours."""
+
+METER_STRANGE_HEARTBEATS = 2
+"""Meter for heartbeats from elsewhere: a neighbour behind address translation, or an attacker."""
+
+METER_RATES = {METER_NEIGHBOUR_HEARTBEATS: 500, METER_STRANGE_HEARTBEATS: 20}
+"""Packets per second that each meter lets through to the daemon.
+
+Each neighbour sends two heartbeats per second at most (router/fastdp.go), so 500 suffice for the
+largest connection limit that Weave's own default (200) allows.
+"""
+
+MAC_AGE_S = 600
+"""Seconds for which a MAC is remembered after its last frame (router/network_router.go)."""
+
+MAC_LIMIT = 65536
+"""Flows in each of the learnt tables; above, the switch evicts those that expire first."""
