@@ -1,0 +1,298 @@
+"""What is known of all peers: entries, short ids, merge of updates, garbage collection.
+
+An entry is immutable; a change replaces it (mesh/peers.go, local_peer.go).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from weave_ryu.errors import LocalProtocolError, RemoteProtocolError
+from weave_ryu.mesh.shortids import ShortIdIndex
+from weave_ryu.names import PeerName, PeerUID, ShortId
+
+MAX_PEERS = 4096
+"""More cannot have short ids of their own; a table that grows beyond is an attack or a mistake."""
+
+MAX_VERSION = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One line of a peer's entry: its connection to another peer, as that peer sees it.
+
+    Attributes:
+        remote: far end.
+        remote_tcp_addr: ``host:port`` of the far end as the peer sees it.
+        outbound: the peer dialled.
+        established: the peer says that its overlay works.
+    """
+
+    remote: PeerName
+    remote_tcp_addr: str
+    outbound: bool
+    established: bool
+
+
+_NONE: Mapping[PeerName, Connection] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One peer's entry.
+
+    Attributes:
+        uid: incarnation; 0 for a placeholder.
+        short_id: None if it has none.
+        connections: by far end; never changed in place.
+    """
+
+    name: PeerName
+    nick_name: str = ""
+    uid: PeerUID = PeerUID(0)
+    version: int = 0
+    short_id: ShortId | None = None
+    connections: Mapping[PeerName, Connection] = field(default=_NONE)
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Only named by others so far."""
+        return self.uid == 0
+
+    def sorted_connections(self) -> list[Connection]:
+        """By name of the far end."""
+        return [self.connections[name] for name in sorted(self.connections)]
+
+
+def connections_by_name(connections: Iterable[Connection]) -> Mapping[PeerName, Connection]:
+    """What an entry holds; of two lines about one far end the last counts."""
+    return MappingProxyType({line.remote: line for line in connections})
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What an update did.
+
+    Attributes:
+        update: all names in it, sorted.
+        delta: those that were new or improved, sorted.
+        old_life: our own version was raised above that of an earlier incarnation of ours.
+    """
+
+    update: tuple[PeerName, ...]
+    delta: tuple[PeerName, ...]
+    old_life: bool
+
+
+def _wins(update: Peer, known: Peer) -> bool:
+    """True if the update replaces what is known (mesh/peers.go applyUpdate)."""
+    if update.version != known.version:
+        return update.version > known.version
+    if update.uid != known.uid:
+        return update.uid > known.uid
+    return update.short_id is not None and known.short_id is None
+
+
+class Peers:
+    """The table. The own entry is in it, and is changed only by the methods named ``*_own_*``."""
+
+    def __init__(self, own: Peer, rng: random.Random) -> None:
+        self._rng = rng
+        self._own_name = own.name
+        self._by_name: dict[PeerName, Peer] = {own.name: own}
+        self._short_ids = ShortIdIndex()
+        self._own_short_id_changes = 0
+        if own.short_id is not None:
+            self._short_ids.add(own.short_id, own.name)
+
+    # Looking.
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[Peer]:
+        """All entries, by name."""
+        return iter([self._by_name[name] for name in sorted(self._by_name)])
+
+    def __getitem__(self, name: PeerName) -> Peer:
+        return self._by_name[name]
+
+    def get(self, name: PeerName) -> Peer | None:
+        """The entry, or None."""
+        return self._by_name.get(name)
+
+    @property
+    def own(self) -> Peer:
+        """Our own entry."""
+        return self._by_name[self._own_name]
+
+    @property
+    def own_short_id_changes(self) -> int:
+        """Grows by one for each change of our short id."""
+        return self._own_short_id_changes
+
+    def by_short_id(self, short_id: ShortId) -> Peer | None:
+        """The owner of a short id (the lowest name that has it), or None."""
+        name = self._short_ids.owner(short_id)
+        return None if name is None else self._by_name[name]
+
+    def short_id_owners(self) -> dict[ShortId, PeerName]:
+        """Owner of each short id in use, by number."""
+        return self._short_ids.owners()
+
+    def select(self, names: Iterable[PeerName]) -> list[Peer]:
+        """Those entries that are still there, by name."""
+        return [self._by_name[name] for name in sorted(set(names)) if name in self._by_name]
+
+    # The own entry.
+
+    def add_own_connection(self, line: Connection) -> None:
+        """Add or replace a line; own version + 1."""
+        own = self.own
+        self._set_own(replace(own, connections=_with(own.connections, line)))
+
+    def establish_own_connection(self, remote: PeerName) -> None:
+        """Mark a line as established; own version + 1."""
+        own = self.own
+        line = own.connections.get(remote)
+        if line is None:
+            raise LocalProtocolError(f"no connection to {remote} in our own entry")
+        self.add_own_connection(replace(line, established=True))
+
+    def delete_own_connection(self, remote: PeerName) -> None:
+        """Take a line out; own version + 1."""
+        own = self.own
+        rest = [line for line in own.connections.values() if line.remote != remote]
+        self._set_own(replace(own, connections=connections_by_name(rest)))
+
+    def raise_own_version(self) -> None:
+        """Own version + 1, so that everybody looks at our entry again."""
+        self._set_own(self.own)
+
+    def _set_own(self, changed: Peer) -> None:
+        self._by_name[self._own_name] = replace(changed, version=changed.version + 1)
+
+    # Others.
+
+    def take_in(self, peer: Peer) -> None:
+        """Add a peer that has shaken hands with us, unless it is known.
+
+        Raises:
+            RemoteProtocolError: the table is full.
+        """
+        if peer.name in self._by_name:
+            return
+        self._check_room(1)
+        self._insert(peer)
+        self._keep_own_short_id()
+
+    def merge(self, update: Iterable[Peer]) -> MergeResult:
+        """Merge a topology update (mesh/peers.go applyUpdate).
+
+        Raises:
+            RemoteProtocolError: the table would grow beyond its bound; nothing is changed then.
+        """
+        entries = list(update)
+        new = {peer.name: peer for peer in entries if peer.name not in self._by_name}
+        placeholders = {
+            name
+            for peer in entries
+            for name in peer.connections
+            if name not in self._by_name and name not in new
+        }
+        self._check_room(len(new) + len(placeholders))
+        for peer in new.values():
+            self._insert(peer)
+        for name in placeholders:
+            self._insert(Peer(name))
+        self._keep_own_short_id()
+        delta: set[PeerName] = set(new)
+        old_life = False
+        for peer in entries:
+            if peer.name == self._own_name:
+                old_life = self._hear_of_ourself(peer) or old_life
+            elif new.get(peer.name) is not peer and _wins(peer, self._by_name[peer.name]):
+                self._replace(peer)
+                delta.add(peer.name)
+        self._keep_own_short_id()
+        names = {peer.name for peer in entries}
+        return MergeResult(tuple(sorted(names)), tuple(sorted(delta)), old_life)
+
+    def _hear_of_ourself(self, peer: Peer) -> bool:
+        """An old life of ours is still told about: get above it."""
+        own = self.own
+        if peer.uid == own.uid or peer.version < own.version or peer.version >= MAX_VERSION:
+            return False
+        self._by_name[self._own_name] = replace(own, version=peer.version + 1)
+        return True
+
+    def collect(self, referenced: Iterable[PeerName] = ()) -> tuple[PeerName, ...]:
+        """Forget whom we cannot reach along recorded connections (mesh/peers.go).
+
+        Args:
+            referenced: far ends of our handshaked TCP connections; they stay.
+
+        Returns:
+            The removed names, sorted.
+        """
+        keep = self._reachable() | set(referenced)
+        removed = tuple(sorted(name for name in self._by_name if name not in keep))
+        for name in removed:
+            peer = self._by_name.pop(name)
+            if peer.short_id is not None:
+                self._short_ids.remove(peer.short_id, name)
+        self._keep_own_short_id()
+        return removed
+
+    def _reachable(self) -> set[PeerName]:
+        reached = {self._own_name}
+        waiting = [self._own_name]
+        while waiting:
+            peer = self._by_name.get(waiting.pop())
+            for name in peer.connections if peer is not None else ():
+                if name not in reached:
+                    reached.add(name)
+                    waiting.append(name)
+        return reached
+
+    def _check_room(self, more: int) -> None:
+        if len(self._by_name) + more > MAX_PEERS:
+            raise RemoteProtocolError(
+                "too-many-peers", f"{len(self._by_name)} known and {more} new, over {MAX_PEERS}"
+            )
+
+    def _insert(self, peer: Peer) -> None:
+        self._by_name[peer.name] = peer
+        if peer.short_id is not None:
+            self._short_ids.add(peer.short_id, peer.name)
+
+    def _replace(self, peer: Peer) -> None:
+        known = self._by_name[peer.name]
+        if known.short_id != peer.short_id and known.short_id is not None:
+            self._short_ids.remove(known.short_id, peer.name)
+        self._insert(peer)
+
+    def _keep_own_short_id(self) -> None:
+        """Draw another short id if a peer with a lower name has ours (mesh/peers.go)."""
+        own = self.own
+        if own.short_id is not None and self._short_ids.owner(own.short_id) == own.name:
+            return
+        drawn = self._short_ids.draw(self._rng)
+        if drawn is None and own.short_id is None:
+            return
+        if own.short_id is not None:
+            self._short_ids.remove(own.short_id, own.name)
+        if drawn is not None:
+            self._short_ids.add(drawn, own.name)
+        self._own_short_id_changes += 1
+        self._set_own(replace(own, short_id=drawn))
+
+
+def _with(known: Mapping[PeerName, Connection], line: Connection) -> Mapping[PeerName, Connection]:
+    return connections_by_name([*known.values(), line])
