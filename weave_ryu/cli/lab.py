@@ -1,9 +1,208 @@
-"""Verbs of ``weave-ryu lab``."""
+"""Verbs ``weave-ryu lab up``, ``down``, ``status`` and ``demo``."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from weave_ryu.lab import demo, lab, topology
+from weave_ryu.lab.state import DEFAULT_PREFIX, State
+
+DEMO_PREFIX = "wrd"
+"""The demo's own prefix: it can run beside a lab that is up."""
+
+_UP_EXAMPLE = """\
+examples:
+  weave-ryu lab up                              six peers in a full mesh, gateways A and B
+  weave-ryu lab up --topology line              W-X-A-B-Y-Z, without discovery
+  weave-ryu lab up --peers W,X,A,B --role A=standby --role B=active
+  weave-ryu lab up --prefix two                 a second lab beside the first
+"""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs."""
+    group = subparsers.add_parser(
+        "lab",
+        help="a mesh with two gateways on this machine, in network namespaces",
+        description="Builds real Open vSwitch hosts in network namespaces, as root.",
+        epilog="example: weave-ryu lab up && weave-ryu lab status && weave-ryu lab down",
+    )
+    verbs = group.add_subparsers(dest="lab_verb", metavar="VERB", required=True)
+    _add_up(verbs)
+
+    down = _add_verb(verbs, "down", "remove a lab", "  weave-ryu lab down")
+    _add_prefix(down, DEFAULT_PREFIX)
+    down.set_defaults(handler=_down)
+
+    status = _add_verb(verbs, "status", "describe a lab", "  weave-ryu lab status --json")
+    _add_prefix(status, DEFAULT_PREFIX)
+    status.add_argument("--json", action="store_true", help="print one JSON document")
+    status.set_defaults(handler=_status)
+
+    show = _add_verb(
+        verbs,
+        "demo",
+        "build a lab, switch and kill gateways under traffic, count what arrives, remove it",
+        "  sudo weave-ryu lab demo\n  sudo weave-ryu lab demo --json > result.json",
+    )
+    _add_prefix(show, DEMO_PREFIX)
+    _add_shape(show)
+    show.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    show.add_argument("--keep", action="store_true", help="leave the lab up at the end")
+    show.set_defaults(handler=_demo)
+
+
+def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    build = _add_verb(verbs, "up", "build a lab", _UP_EXAMPLE)
+    _add_prefix(build, DEFAULT_PREFIX)
+    _add_shape(build)
+    build.add_argument(
+        "--role",
+        action="append",
+        default=[],
+        metavar="GATEWAY=ROLE",
+        help="first role of a gateway: active, standby or auto (default: the first one active)",
+    )
+    build.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long the mesh may take to come together (default: %(default).0f)",
+    )
+    build.add_argument(
+        "--keep", action="store_true", help="when it fails, leave what was made, to look at"
+    )
+    build.set_defaults(handler=_up)
+
+
+def _add_verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    return verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=example if example.startswith("examples") else f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_prefix(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--prefix",
+        default=default,
+        help="of all names the lab makes; labs with different ones run side by side "
+        "(default: %(default)s)",
+    )
+
+
+def _add_shape(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--peers",
+        metavar="NAMES|NUMBER",
+        help=f"nick names with commas, or how many (default: {','.join(topology.DEFAULT_PEERS)})",
+    )
+    parser.add_argument(
+        "--gateways",
+        metavar="NAMES",
+        help="which of the peers are gateways of the segment (default: A and B, if there)",
+    )
+    parser.add_argument(
+        "--topology",
+        default="full",
+        metavar="|".join((*topology.SHAPES, "FILE")),
+        help="shape of the mesh, or a TOML or JSON file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--datapath-type",
+        choices=("auto", "system", "netdev"),
+        default="auto",
+        help="datapath of the switches (default: %(default)s)",
+    )
+
+
+def _topology(arguments: argparse.Namespace) -> topology.Topology:
+    if arguments.topology not in topology.SHAPES and (
+        "/" in arguments.topology or "." in arguments.topology
+    ):
+        return topology.load(Path(arguments.topology))
+    peers: Sequence[str] = topology.DEFAULT_PEERS
+    if arguments.peers is not None:
+        peers = topology.parse_peers(arguments.peers)
+    gateways = None if arguments.gateways is None else arguments.gateways.split(",")
+    return topology.build(peers, arguments.topology, gateways)
+
+
+def _options(arguments: argparse.Namespace) -> lab.Options:
+    declared = _topology(arguments)
+    return lab.Options(
+        prefix=arguments.prefix,
+        topology=declared,
+        roles=topology.parse_roles(getattr(arguments, "role", []), declared),
+        datapath_type=arguments.datapath_type,
+        ready_timeout_s=getattr(arguments, "timeout", 60.0),
+    )
+
+
+def _progress_to(stream: TextIO) -> Callable[[str], None]:
+    """Progress lines with the seconds since the start."""
+    started = time.monotonic()
+
+    def tell(line: str) -> None:
+        print(f"[{time.monotonic() - started:6.1f} s] {line}", file=stream, flush=True)
+
+    return tell
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    tell = _progress_to(sys.stdout)
+    built = lab.up(_options(arguments), tell, keep=arguments.keep)
+    tell(f"lab {built.prefix} is up; look at it with `weave-ryu lab status`")
+    return 0
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    state = State(arguments.prefix)
+    lab.require_root()
+    if state.remove():
+        print(f"lab {state.prefix} is removed")
+    else:
+        print(f"there is no lab with prefix {state.prefix!r}: nothing to do")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    description = lab.find(arguments.prefix).describe()
+    if arguments.json:
+        print(json.dumps(description, indent=2))
+        return 0
+    print(f"lab {description['prefix']}")
+    for name, peer in description["peers"].items():
+        daemon = f"daemon {peer['daemon_pid']}" if peer["daemon_pid"] else "daemon is not running"
+        switch = f"vswitchd {peer['vswitchd_pid']}" if peer["vswitchd_pid"] else "no vswitchd"
+        ports = [f"{p['port']} on {p['segment']}: {p['state']}" for p in peer["gateway_ports"]]
+        row = [f"{name:<8}", f"{peer['underlay_ip']:<12}", f"{switch:<16}", daemon, *ports]
+        print(f"  peer       {'  '.join(row)}")
+    for kind, place in (("containers", "peer"), ("hosts", "segment")):
+        for name, station in description[kind].items():
+            where = f"{place} {station[place]}"
+            print(f"  {kind[:-1]:<10} {name:<8}  {station['ip']:<12}  {station['mac']}  {where}")
+    for name, segment in description["segments"].items():
+        ends = ", ".join(f"{end}={port}" for end, port in segment["ports"].items())
+        print(f"  segment    {name:<8}  {segment['netns']}/{segment['bridge']}: {ends}")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    tell = _progress_to(sys.stderr if arguments.json else sys.stdout)
+    return demo.run(_options(arguments), tell, as_json=arguments.json, keep=arguments.keep)

@@ -1,0 +1,59 @@
+# `sudo make demo` and `sudo make test` need nothing but git, make and python3 on a Debian machine.
+# Why the two constraint variables are there: docs/explanation/building-ryu.md.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CONSTRAINTS := $(CURDIR)/build-constraints.txt
+PYTEST := $(BIN)/python -m pytest
+SCRIPTS := .ci/run ovs_scripts/install-deps ovs_scripts/underlay-setup
+
+export PIP_CONSTRAINT := $(CONSTRAINTS)
+export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help install deps demo test lint unit netns lab-up lab-down clean
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+
+install: deps $(STAMP) ## install Debian packages and the Python environment in .venv
+
+deps:
+	@ovs_scripts/install-deps
+
+$(STAMP): setup.cfg pyproject.toml build-constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	    echo "make: $(PYTHON) is not Python 3.11 to 3.13: name one that is, as in" \
+	        "\`make PYTHON=python3.12 ...\`" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -e '.[test]'
+	@touch $@
+
+demo: install ## build the lab, switch and kill gateways under traffic, print what arrived
+	$(BIN)/weave-ryu lab demo
+
+test: install lint unit netns ## everything: lint, unit, property, interop, model, namespaces
+
+lint: $(STAMP) ## types, style, shell scripts
+	$(BIN)/mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/shellcheck $(SCRIPTS)
+
+unit: $(STAMP) ## all tests that need neither root nor Open vSwitch
+	$(PYTEST) -m 'not netns'
+
+netns: $(STAMP) ## tests on real Open vSwitch in network namespaces, as root
+	$(PYTEST) -m netns -v
+
+lab-up: install ## build the lab and leave it up
+	$(BIN)/weave-ryu lab up
+
+lab-down: ## remove the lab
+	$(BIN)/weave-ryu lab down
+
+clean: ## remove the Python environment and caches
+	rm -rf $(VENV) build weave_ryu.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

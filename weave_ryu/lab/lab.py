@@ -1,0 +1,349 @@
+"""Builds a lab, finds one again, describes it, and takes it down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weave_ryu import attach, links
+from weave_ryu.errors import DaemonUnreachableError, LabError
+from weave_ryu.lab import daemon as daemons
+from weave_ryu.lab import netns, ovs, processes, topology
+from weave_ryu.lab.peer import BRIDGE, LabPeer, LabStation, Plan
+from weave_ryu.lab.state import DEFAULT_PREFIX, STATE_ROOT, State
+from weave_ryu.lab.topology import Station, Topology
+
+STATION_IFNAME = "eth0"
+STATION_MTU_BYTES = 1376
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to build a lab.
+
+    Args:
+        roles: of the gateways at the start, by nick name; standby for those not named.
+        datapath_type: ``auto``, ``system`` or ``netdev``.
+        ready_timeout_s: how long the mesh may take to come together.
+        daemon_command: what to run as the daemon.
+    """
+
+    prefix: str = DEFAULT_PREFIX
+    topology: Topology = field(default_factory=topology.build)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    datapath_type: str = "auto"
+    ready_timeout_s: float = 60.0
+    daemon_command: Sequence[str] = daemons.DEFAULT_COMMAND
+    state_root: Path = STATE_ROOT
+
+
+class Lab:
+    """A lab that exists or is about to.
+
+    Make one with :func:`up`, find one with :func:`find`.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.state = plan.state
+        self.prefix = plan.prefix
+        self.topology = plan.topology
+        self.roles = dict(plan.roles)
+        self.underlay = netns.namespace_path(f"{self.prefix}-net")
+        self.peers = {spec.nick_name: LabPeer(plan, spec) for spec in plan.topology.peers}
+        self.containers = {item.name: self._station(item) for item in plan.topology.containers}
+        self.hosts = {item.name: self._station(item) for item in plan.topology.hosts}
+
+    def peer(self, nick_name: str) -> LabPeer:
+        """The peer of this nick name."""
+        self.topology.peer(nick_name)
+        return self.peers[nick_name]
+
+    def station(self, name: str) -> LabStation:
+        """The container or host of this name."""
+        return {**self.containers, **self.hosts}[name]
+
+    def segment_netns(self, segment: str) -> Path:
+        """The namespace that holds a segment's bridge."""
+        return netns.namespace_path(f"{self.prefix}-{segment}")
+
+    def down(self) -> bool:
+        """Take everything down; return whether there was anything."""
+        return self.state.remove()
+
+    def describe(self) -> dict[str, Any]:
+        """The lab as ``lab status --json`` shows it."""
+        with ThreadPoolExecutor(max_workers=len(self.peers)) as pool:
+            peers = dict(
+                zip(self.peers, pool.map(LabPeer.describe, self.peers.values()), strict=True)
+            )
+        return {
+            "prefix": self.prefix,
+            "peers": peers,
+            "containers": {
+                item.name: {"peer": item.place, **_describe_link(item)}
+                for item in self.containers.values()
+            },
+            "hosts": {
+                item.name: {"segment": item.place, **_describe_link(item)}
+                for item in self.hosts.values()
+            },
+            "segments": {
+                segment.name: {
+                    "netns": self.segment_netns(segment.name).name,
+                    "bridge": segment_bridge(segment.name),
+                    "ports": {
+                        name: segment_port(name)
+                        for name in (
+                            *segment.gateways,
+                            *(
+                                host.name
+                                for host in self.hosts.values()
+                                if host.place == segment.name
+                            ),
+                        )
+                    },
+                }
+                for segment in self.topology.segments
+            },
+        }
+
+    def missing_links(self) -> list[str]:
+        """Mesh connections that some daemon does not know as established; empty when ready.
+
+        Raises:
+            LabError: a daemon has ended.
+        """
+        wanted = {pair for a, b in self.topology.links for pair in ((a, b), (b, a))}
+        missing = []
+        for peer in self.peers.values():
+            if not peer.daemon.is_alive:
+                tail = processes.log_tail(peer.daemon.log)
+                raise LabError(f"the daemon of {peer.nick_name} has ended; its log ends", tail)
+            try:
+                reply = peer.http("GET", "/report", timeout_s=2.0)
+            except DaemonUnreachableError:
+                missing.append(f"{peer.nick_name} does not answer")
+                continue
+            known = daemons.established_links(reply.body) if reply.status == 200 else set()
+            missing += [f"{peer.nick_name}: {a}→{b}" for a, b in sorted(wanted - known)]
+        return missing
+
+    def wait_ready(self, timeout_s: float, progress: Progress) -> None:
+        """Wait until every daemon knows every link, and the gateways are in their roles.
+
+        Raises:
+            LabError: not within the time, or a daemon has ended.
+        """
+        deadline = time.monotonic() + timeout_s
+        told = 0.0
+        while True:
+            missing = self.missing_links() or self._gateways_not_in_role()
+            if not missing:
+                return
+            now = time.monotonic()
+            if now > deadline:
+                raise LabError(
+                    f"the lab is not ready after {timeout_s:.0f} s",
+                    f"missing: {', '.join(missing[:6])}; logs are in {self.state.directory}",
+                )
+            if now - told > 2:
+                told = now
+                progress(f"waiting for the mesh: {len(missing)} still missing, as {missing[0]}")
+            time.sleep(0.1)
+
+    def build(self, progress: Progress) -> None:
+        """Make everything, start everything; the mesh is not waited for."""
+        names = [
+            self.underlay.name,
+            *(peer.netns.name for peer in self.peers.values()),
+            *(item.netns.name for item in (*self.containers.values(), *self.hosts.values())),
+            *(self.segment_netns(segment.name).name for segment in self.topology.segments),
+        ]
+        self.state.add_namespaces(names)
+        for name in names:
+            netns.create_namespace(name)
+        self._build_underlay()
+        for segment in self.topology.segments:
+            self._build_segment(segment.name, segment.gateways)
+        progress(f"{len(names)} namespaces made; starting {len(self.peers)} switches")
+        with ThreadPoolExecutor(max_workers=len(self.peers)) as pool:
+            list(pool.map(LabPeer.start_switch, self.peers.values()))
+        progress(f"starting {len(self.peers)} daemons")
+        for peer in self.peers.values():
+            peer.start_daemon()
+        progress(f"attaching {len(self.containers)} containers")
+        with ThreadPoolExecutor(max_workers=max(1, len(self.containers))) as pool:
+            list(pool.map(self._attach_container, self.containers.values()))
+
+    def _station(self, spec: Station) -> LabStation:
+        namespace = netns.namespace_path(f"{self.prefix}-{spec.name}")
+        return LabStation(spec.name, spec.place, namespace, STATION_IFNAME, spec.mac, spec.cidr)
+
+    def _build_underlay(self) -> None:
+        links.create_bridge("underlay", self.underlay)
+        for peer in self.peers.values():
+            port = segment_port(peer.nick_name)
+            links.create_veth(port, self.underlay, ovs.UNDERLAY_LINK, peer.netns)
+            links.set_link(port, self.underlay, bridge="underlay", is_up=True)
+            links.set_link(ovs.UNDERLAY_LINK, peer.netns, is_up=True)
+
+    def _build_segment(self, name: str, gateways: Sequence[str]) -> None:
+        namespace = self.segment_netns(name)
+        links.create_bridge(segment_bridge(name), namespace)
+        ends = [(peer, self.peers[peer].netns, topology.GATEWAY_PORT, None) for peer in gateways]
+        hosts = [host for host in self.hosts.values() if host.place == name]
+        for end, end_namespace, ifname, mac in [
+            *ends,
+            *((host.name, host.netns, host.ifname, host.mac) for host in hosts),
+        ]:
+            port = segment_port(end)
+            links.create_veth(port, namespace, ifname, end_namespace, peer_mac=mac)
+            links.set_link(port, namespace, bridge=segment_bridge(name), is_up=True)
+            links.set_link(ifname, end_namespace, is_up=True)
+        for host in hosts:
+            links.set_link(host.ifname, host.netns, mtu_bytes=STATION_MTU_BYTES)
+            links.disable_tx_checksum_offload(host.ifname, host.netns)
+            links.add_address(host.ifname, host.cidr, host.netns)
+
+    def _attach_container(self, container: LabStation) -> None:
+        peer = self.peers[container.place]
+        # The daemon makes the bridge: without it there is nothing to attach to.
+        deadline = time.monotonic() + 30
+        while BRIDGE not in peer.switch.vsctl("list-br").split():
+            if not peer.daemon.is_alive or time.monotonic() > deadline:
+                tail = processes.log_tail(peer.daemon.log)
+                raise LabError(
+                    f"the daemon of {peer.nick_name} made no bridge {BRIDGE}; its log ends", tail
+                )
+            time.sleep(0.1)
+        attach.attach(
+            attach.Request(
+                namespace=str(container.netns),
+                cidr=container.cidr,
+                ifname=container.ifname,
+                bridge=BRIDGE,
+                mtu_bytes=STATION_MTU_BYTES,
+                mac=container.mac,
+                ovs_db=peer.switch.remote,
+                host_namespace=peer.netns,
+            )
+        )
+
+    def _gateways_not_in_role(self) -> list[str]:
+        waiting = []
+        for nick_name, role in self.roles.items():
+            state = self.peers[nick_name].gateway_state()["state"]
+            if role in {"active", "standby"} and state != role:
+                waiting.append(f"gateway {nick_name} is {state}, not {role}")
+        return waiting
+
+
+def up(options: Options, progress: Progress, *, keep: bool = False) -> Lab:
+    """Build a lab and wait until it is ready.
+
+    Args:
+        options: what to build.
+        progress: told what is going on.
+        keep: leave what was made when it fails, to look at; otherwise it is removed.
+
+    Raises:
+        LabError: something did not come up.
+    """
+    require_root()
+    _require_tools()
+    roles = {
+        **topology.parse_roles([], options.topology),
+        **dict(options.roles),
+    }
+    is_userspace = options.datapath_type == "netdev" or (
+        options.datapath_type == "auto" and not ovs.kernel_datapath_exists()
+    )
+    state = State(options.prefix, options.state_root)
+    state.settings = {
+        "topology": topology.to_document(options.topology),
+        "roles": roles,
+        "is_userspace": is_userspace,
+        "daemon_command": list(options.daemon_command),
+    }
+    state.claim()
+    lab = Lab(Plan(state, options.topology, roles, is_userspace, options.daemon_command))
+    try:
+        lab.build(progress)
+        lab.wait_ready(options.ready_timeout_s, progress)
+    except BaseException:
+        # Also on an interrupt: what was begun is not left lying about.
+        if not keep:
+            progress("that failed: removing what was made")
+            lab.down()
+        raise
+    return lab
+
+
+def find(prefix: str, root: Path = STATE_ROOT) -> Lab:
+    """The lab of this prefix.
+
+    Raises:
+        LabError: there is none.
+    """
+    state = State(prefix, root)
+    state.load()
+    settings = state.settings
+    declared = topology.from_document(settings["topology"], str(state.directory))
+    lab = Lab(
+        Plan(
+            state,
+            declared,
+            settings["roles"],
+            settings["is_userspace"],
+            settings["daemon_command"],
+        )
+    )
+    for nick_name, peer in lab.peers.items():
+        peer.daemon.process = state.processes.get(f"{nick_name}.daemon")
+        peer.switch.vswitchd = state.processes.get(f"{nick_name}.ovs-vswitchd")
+        peer.switch.database_server = state.processes.get(f"{nick_name}.ovsdb-server")
+    return lab
+
+
+def require_root() -> None:
+    """Refuse to begin what only root can finish.
+
+    Raises:
+        LabError: we are not root.
+    """
+    if os.geteuid() != 0:
+        raise LabError("a lab is made of network namespaces", "that needs root: use sudo")
+
+
+def segment_bridge(segment: str) -> str:
+    """The name of a segment's kernel bridge."""
+    return f"br-{segment}"[: links.MAX_IFNAME_LENGTH]
+
+
+def segment_port(name: str) -> str:
+    """The name of the bridge port that leads to a peer or a host."""
+    return f"p-{name}"
+
+
+def _require_tools() -> None:
+    for tool in ("ip", "ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl"):
+        if shutil.which(tool) is None:
+            raise LabError(f"`{tool}` is not installed", "run ovs_scripts/install-deps as root")
+
+
+def _describe_link(station: LabStation) -> dict[str, str]:
+    return {
+        "netns": station.netns.name,
+        "ifname": station.ifname,
+        "mac": station.mac,
+        "ip": station.ip,
+    }
