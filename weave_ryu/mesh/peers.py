@@ -37,7 +37,11 @@ class Connection:
     established: bool
 
 
-_NONE: Mapping[PeerName, Connection] = MappingProxyType({})
+_PLACEHOLDER_UID = PeerUID(0)
+
+
+def _no_connections() -> Mapping[PeerName, Connection]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,10 @@ class Peer:
 
     name: PeerName
     nick_name: str = ""
-    uid: PeerUID = PeerUID(0)
+    uid: PeerUID = _PLACEHOLDER_UID
     version: int = 0
     short_id: ShortId | None = None
-    connections: Mapping[PeerName, Connection] = field(default=_NONE)
+    connections: Mapping[PeerName, Connection] = field(default_factory=_no_connections)
 
     @property
     def is_placeholder(self) -> bool:
@@ -107,6 +111,18 @@ class Peers:
         self._own_short_id_changes = 0
         if own.short_id is not None:
             self._short_ids.add(own.short_id, own.name)
+
+    @classmethod
+    def from_entries(cls, entries: Iterable[Peer], own: PeerName, rng: random.Random) -> Peers:
+        """A table as it was at some moment; one of the entries is our own."""
+        by_name = {peer.name: peer for peer in entries}
+        if own not in by_name:
+            raise LocalProtocolError(f"our own entry {own} is not among the entries")
+        table = cls(by_name[own], rng)
+        for peer in by_name.values():
+            if peer.name != own:
+                table._insert(peer)
+        return table
 
     # Looking.
 

@@ -1,0 +1,212 @@
+"""The payload of channel ``topology``: entries of peers (mesh/peers.go, peer.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from weave_ryu.errors import RemoteProtocolError
+from weave_ryu.mesh import gob
+from weave_ryu.mesh.features import MAX_NICK_NAME_BYTES
+from weave_ryu.mesh.peers import MAX_PEERS, Connection, Peer, connections_by_name
+from weave_ryu.names import MAX_SHORT_ID, UNKNOWN_PEER, PeerName, PeerUID, ShortId
+
+MAX_CONNECTIONS = 300_000
+"""In one update, over all peers: what a full mesh of 540 has."""
+
+MAX_ADDRESS_BYTES = 256
+
+_PEER_ID, _CONNECTION_ID, _SLICE_ID = 66, 67, 68
+_PEER = gob.StructOf(
+    {
+        "NameByte": gob.Scalar.BYTES,
+        "NickName": gob.Scalar.STRING,
+        "UID": gob.Scalar.UINT,
+        "Version": gob.Scalar.UINT,
+        "ShortID": gob.Scalar.UINT,
+        "HasShortID": gob.Scalar.BOOL,
+    }
+)
+_CONNECTIONS = gob.SliceOf(
+    gob.StructOf(
+        {
+            "NameByte": gob.Scalar.BYTES,
+            "RemoteTCPAddr": gob.Scalar.STRING,
+            "Outbound": gob.Scalar.BOOL,
+            "Established": gob.Scalar.BOOL,
+        }
+    ),
+    MAX_CONNECTIONS,
+)
+_ID_OF = {
+    gob.Scalar.BOOL: gob.BOOL_ID,
+    gob.Scalar.UINT: gob.UINT_ID,
+    gob.Scalar.BYTES: gob.BYTES_ID,
+    gob.Scalar.STRING: gob.STRING_ID,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RawConnection:
+    """A ``connectionSummary`` as it is on the wire."""
+
+    name_bytes: bytes
+    remote_tcp_addr: str
+    outbound: bool
+    established: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RawPeer:
+    """A ``peerSummary`` and its connections as they are on the wire, in that order."""
+
+    name_bytes: bytes
+    nick_name: str
+    uid: int
+    version: int
+    short_id: int
+    has_short_id: bool
+    connections: tuple[RawConnection, ...]
+
+
+def decode_raw(payload: bytes) -> list[RawPeer]:
+    """Read an update without a look at what the values mean. Empty is legal: no peers.
+
+    Raises:
+        RemoteProtocolError: not gob, of another shape, or over a limit.
+    """
+    decoder = gob.Decoder(payload)
+    peers: list[RawPeer] = []
+    connections_left = MAX_CONNECTIONS
+    while not decoder.at_end:
+        if len(peers) >= MAX_PEERS:
+            raise RemoteProtocolError("too-many-peers", f"over {MAX_PEERS} in one update")
+        peer = decoder.read(_PEER)
+        lines = decoder.read(_CONNECTIONS)
+        connections_left -= len(lines)
+        if connections_left < 0:
+            raise RemoteProtocolError("too-many-connections", f"over {MAX_CONNECTIONS}")
+        peers.append(
+            RawPeer(
+                peer["NameByte"],
+                peer["NickName"],
+                peer["UID"],
+                peer["Version"],
+                peer["ShortID"],
+                peer["HasShortID"],
+                tuple(
+                    RawConnection(
+                        line["NameByte"],
+                        line["RemoteTCPAddr"],
+                        line["Outbound"],
+                        line["Established"],
+                    )
+                    for line in lines
+                ),
+            )
+        )
+    return peers
+
+
+def decode_update(payload: bytes) -> list[Peer]:
+    """Read and check an update.
+
+    Raises:
+        RemoteProtocolError: as ``decode_raw``, or a value that no router sends.
+    """
+    return [_checked_peer(raw) for raw in decode_raw(payload)]
+
+
+def _checked_peer(raw: RawPeer) -> Peer:
+    if raw.short_id > MAX_SHORT_ID:
+        raise RemoteProtocolError("bad-short-id", f"short id {raw.short_id} is over 12 bits")
+    return Peer(
+        name=_checked_name(raw.name_bytes),
+        nick_name=_clean(raw.nick_name, MAX_NICK_NAME_BYTES),
+        uid=PeerUID(raw.uid),
+        version=raw.version,
+        short_id=ShortId(raw.short_id) if raw.has_short_id else None,
+        connections=connections_by_name(
+            Connection(
+                _checked_name(line.name_bytes),
+                _clean(line.remote_tcp_addr, MAX_ADDRESS_BYTES),
+                line.outbound,
+                line.established,
+            )
+            for line in raw.connections
+        ),
+    )
+
+
+def _checked_name(raw: bytes) -> PeerName:
+    if len(raw) != 6:
+        raise RemoteProtocolError("bad-name", f"a peer name of {len(raw)} bytes")
+    name = PeerName.from_bytes6(raw)
+    if name == UNKNOWN_PEER:
+        raise RemoteProtocolError("bad-name", "peer name 0")
+    return name
+
+
+def _clean(text: str, max_bytes: int) -> str:
+    """Text that can be shown: bytes that are no UTF-8 become question marks."""
+    raw = text.encode("utf-8", "surrogateescape")
+    if len(raw) > max_bytes:
+        raise RemoteProtocolError("text-too-long", f"{len(raw)} bytes of text, over {max_bytes}")
+    return raw.decode("utf-8", "replace")
+
+
+def _definitions() -> tuple[bytes, bytes]:
+    peer_fields = [(name, _scalar_id(kind)) for name, kind in _PEER.fields.items()]
+    element = _CONNECTIONS.element
+    fields = element.fields.items() if isinstance(element, gob.StructOf) else ()
+    line_fields = [(name, _scalar_id(kind)) for name, kind in fields]
+    return (
+        gob.define_struct(_PEER_ID, "peerSummary", peer_fields),
+        gob.define_slice(_SLICE_ID, _CONNECTION_ID)
+        + gob.define_struct(_CONNECTION_ID, "connectionSummary", line_fields),
+    )
+
+
+def _scalar_id(kind: gob.Expected) -> int:
+    if not isinstance(kind, gob.Scalar):
+        raise TypeError(f"{kind!r} is no scalar")
+    return _ID_OF[kind]
+
+
+_DEFINE_PEER, _DEFINE_CONNECTIONS = _definitions()
+
+
+def encode_update(peers: Iterable[Peer]) -> bytes:
+    """Write entries; each type is defined before its first use, as Go does it. No peers: empty."""
+    parts: list[bytes] = []
+    for peer in peers:
+        parts += [b"" if parts else _DEFINE_PEER, gob.item(_PEER_ID, _peer_body(peer))]
+        parts.append(_DEFINE_CONNECTIONS if len(parts) == 2 else b"")
+        lines = [_connection_body(line) for line in peer.sorted_connections()]
+        body = gob.encode_uint(len(lines)) + b"".join(lines)
+        parts.append(gob.scalar_item(_SLICE_ID, body))
+    return b"".join(parts)
+
+
+def _peer_body(peer: Peer) -> bytes:
+    return gob.encode_struct(
+        [
+            gob.encode_bytes(peer.name.to_bytes6()),
+            gob.encode_text(peer.nick_name) if peer.nick_name else None,
+            gob.encode_uint(peer.uid) if peer.uid else None,
+            gob.encode_uint(peer.version) if peer.version else None,
+            gob.encode_uint(peer.short_id) if peer.short_id else None,
+            b"\1" if peer.short_id is not None else None,
+        ]
+    )
+
+
+def _connection_body(line: Connection) -> bytes:
+    return gob.encode_struct(
+        [
+            gob.encode_bytes(line.remote.to_bytes6()),
+            gob.encode_text(line.remote_tcp_addr) if line.remote_tcp_addr else None,
+            b"\1" if line.outbound else None,
+            b"\1" if line.established else None,
+        ]
+    )
