@@ -1,0 +1,69 @@
+"""The tables that routes are kept in, and when they are computed anew (mesh/routes.go)."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+
+from weave_ryu.mesh import routes
+from weave_ryu.mesh.peers import Peers
+from weave_ryu.names import UNKNOWN_PEER, PeerName
+
+RECALCULATION_DELAY_S = 0.1
+
+
+class RoutingTables:
+    """Routes for frames (established both ways) and for gossip (recorded one way)."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._own = peers.own.name
+        self.due_at: float | None = None
+        self.recalculate()
+
+    def schedule(self, now: float) -> None:
+        """The topology has changed; one timer for all changes of 100 ms."""
+        if self.due_at is None:
+            self.due_at = now + RECALCULATION_DELAY_S
+
+    def recalculate(self) -> None:
+        """Compute from the table as it is."""
+        self.due_at = None
+        self.frame_graph = routes.established_graph(self._peers)
+        self.frame_unicast = routes.unicast_next_hops(self.frame_graph, self._own)
+        self._gossip_graph = routes.recorded_graph(self._peers)
+        self.gossip_unicast = routes.unicast_next_hops(self._gossip_graph, self._own)
+        self._gossip_broadcast: dict[PeerName, tuple[PeerName, ...]] = {}
+
+    def gossip_hops(self, source: PeerName) -> tuple[PeerName, ...]:
+        """Whom a broadcast of that source goes to next; computed when first asked for."""
+        if source not in self._gossip_broadcast:
+            hops = routes.broadcast_next_hops(self._gossip_graph, self._own, source)
+            if source not in self._gossip_graph.index:
+                return hops
+            self._gossip_broadcast[source] = hops
+        return self._gossip_broadcast[source]
+
+    def draw_neighbours(self, rng: random.Random, exclude: PeerName | None) -> list[PeerName]:
+        """A random subset of the neighbours, weighted by how much goes by them.
+
+        Of n peers that can be reached (ourself included), 2·log2 n are drawn, without putting back.
+        """
+        weights = Counter(
+            hop for hop in self.gossip_unicast.values() if hop not in (UNKNOWN_PEER, exclude)
+        )
+        names = sorted(weights)
+        wanted = min(int(2 * math.log2(max(1, len(self.gossip_unicast)))), len(names))
+        if wanted == len(names):
+            return names
+        drawn: list[PeerName] = []
+        while len(drawn) < wanted:
+            place = rng.randrange(sum(weights[name] for name in names))
+            for name in names:
+                place -= weights[name]
+                if place < 0:
+                    break
+            names.remove(name)
+            drawn.append(name)
+        return sorted(drawn)
