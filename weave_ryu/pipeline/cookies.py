@@ -40,7 +40,7 @@ class Kind(enum.IntEnum):
     LOCAL_PORT = 0x02
     """About a container's port or the bridge's own port; subject: port number."""
     TUNNEL = 0x03
-    """About the tunnel port and the neighbours' addresses; subject: port number."""
+    """About a tunnel port; subject: port number."""
     PEER = 0x04
     """About a peer of the mesh; subject: short id."""
     GATEWAY = 0x05
@@ -53,6 +53,8 @@ class Kind(enum.IntEnum):
     """Made by the switch: a MAC behind a peer; subject: short id."""
     LEARNT_PORT = 0x09
     """Made by the switch: a MAC behind a port of this bridge; subject: port number."""
+    NEIGHBOUR = 0x0A
+    """About a neighbour's underlay address; subject: the neighbour's short id."""
 
 
 UNMANAGED = frozenset({Kind.PERMIT, Kind.LEARNT_PEER, Kind.LEARNT_PORT})

@@ -204,16 +204,30 @@ def _tunnel_in(state: ForwardingState) -> Iterator[FlowSpec]:
     heartbeat = (Term(Field.ETH_SRC, ZERO_MAC), Term(Field.ETH_DST, ZERO_MAC))
     # The low 12 bits, the source, stay open: the daemon finds the peer by them.
     for_us = Term(Field.TUN_ID, tunnel_id(state.short_id, ShortId(0)), 0xFFF << SHORT_ID_BITS)
-    for address in sorted({hop.remote_ip for hop in state.neighbours}):
-        sender = Term(Field.TUN_SRC, address)
+    for address in state.pending:
+        yield FlowSpec(
+            name,
+            200,
+            (*heartbeat, for_us, Term(Field.TUN_SRC, address)),
+            (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
+            Kind.FRAME,
+            0,
+            f"heartbeats from {address}, a connection that is not established yet",
+        )
+    seen = set(state.pending)
+    for hop in state.neighbours:
+        if hop.remote_ip in seen:
+            continue  # a second peer on one host: its frames are told apart by their ids
+        seen.add(hop.remote_ip)
+        sender = Term(Field.TUN_SRC, hop.remote_ip)
         yield FlowSpec(
             name,
             200,
             (*heartbeat, for_us, sender),
             (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
-            Kind.TUNNEL,
-            0,
-            f"heartbeats from neighbour address {address}",
+            Kind.NEIGHBOUR,
+            hop.short_id,
+            f"heartbeats from neighbour address {hop.remote_ip}",
         )
         yield FlowSpec(
             name,
@@ -225,9 +239,9 @@ def _tunnel_in(state: ForwardingState) -> Iterator[FlowSpec]:
                 ClearInPort(),
                 Goto(t.TUNNEL_SOURCE.name),
             ),
-            Kind.TUNNEL,
-            0,
-            f"frames from neighbour address {address}",
+            Kind.NEIGHBOUR,
+            hop.short_id,
+            f"frames from neighbour address {hop.remote_ip}",
         )
     yield _frame(
         name,

@@ -72,6 +72,8 @@ class ForwardingState:
         short_id: this peer's own.
         tunnel_ports: OpenFlow numbers of the VXLAN ports.
         neighbours: peers with an established connection.
+        pending: underlay addresses of connections that are not established yet, sorted; no address
+            of a neighbour is among them.
         peers: all other peers with a short id of their own.
         broadcast_hops: where broadcasts that enter the mesh here are sent to.
         local_ports: ports with containers behind them.
@@ -81,6 +83,7 @@ class ForwardingState:
     short_id: ShortId
     tunnel_ports: tuple[int, ...] = ()
     neighbours: tuple[Hop, ...] = ()
+    pending: tuple[str, ...] = ()
     peers: tuple[RemotePeer, ...] = ()
     broadcast_hops: tuple[Hop, ...] = ()
     local_ports: tuple[LocalPort, ...] = ()

@@ -1,0 +1,333 @@
+"""The daemon's configuration: flags, environment and a TOML file, checked in one place.
+
+A flag wins over the file, the file over the default. Every error names the key as the user spelled
+it, the value, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from weave_ryu.errors import ConfigError
+from weave_ryu.gateway.records import SEGMENT_PATTERN
+from weave_ryu.gateway.role import Role
+from weave_ryu.names import UNKNOWN_PEER, PeerName
+
+DatapathChoice = Literal["auto", "system", "netdev"]
+
+HEADER_OVERHEAD_BYTES = 50
+"""Outer IPv4 (20), UDP (8), VXLAN (8) and inner Ethernet (14) of a tunnel frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySpec:
+    """One gateway port.
+
+    Args:
+        port: link that meets the segment.
+        segment: its name; gateways of one segment are those with the same name.
+        role: what it is asked to be at the start.
+        priority: for the election, 0 to 255, the highest wins.
+    """
+
+    port: str
+    segment: str
+    role: Role = Role.STANDBY
+    priority: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonConfig:
+    """Everything that ``weave-ryu run`` is told. Field names are the keys of the file."""
+
+    name: PeerName | None = None
+    nickname: str = ""
+    password_file: str = ""
+    password: bytes | None = field(default=None, repr=False)
+    port: int = 6783
+    host: str = ""
+    peer: tuple[str, ...] = ()
+    no_discovery: bool = False
+    conn_limit: int = 200
+    mtu: int = 1376
+    trusted_subnets: tuple[ipaddress.IPv4Network, ...] = ()
+    http_addr: str = "127.0.0.1:6784"
+    bridge: str = "weave"
+    datapath_type: DatapathChoice = "auto"
+    ovs_db: str = ""
+    gateway: tuple[GatewaySpec, ...] = ()
+    restart_hold: float = 10.0
+    log_level: str = "info"
+    log_json: bool = False
+
+
+FILE_KEYS = tuple(f.name for f in fields(DaemonConfig) if f.name != "password")
+"""The password itself never stands in the file: files get copied."""
+
+
+def load(
+    file: str | None, flags: Mapping[str, Any], environment: Mapping[str, str]
+) -> DaemonConfig:
+    """Build the configuration.
+
+    Args:
+        file: path of a TOML file, or None.
+        flags: flag name with underscores → value; None = not given.
+        environment: ``WEAVE_PASSWORD`` is read from it.
+
+    Raises:
+        ConfigError: a key is unknown, or a value cannot be used.
+    """
+    raw: dict[str, tuple[str, Any]] = {}
+    if file is not None:
+        for key, value in _read_file(file).items():
+            raw[key] = (f"`{key}` in {file}", value)
+    for key, value in flags.items():
+        if value is not None:
+            raw[key] = (f"--{key.replace('_', '-')}", value)
+    values = {key: _CHECKS[key](spelled, value) for key, (spelled, value) in raw.items()}
+    config = DaemonConfig(**values)
+    return replace(config, password=_password(config.password_file, environment))
+
+
+def parse_gateway(key: str, text: str) -> GatewaySpec:
+    """``PORT[,segment=NAME][,role=active|standby|auto][,priority=N]``.
+
+    Raises:
+        ConfigError: not of that form.
+    """
+    port, *options = text.split(",")
+    entry: dict[str, Any] = {"port": port}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise ConfigError(key, text, f"{option!r} is not of the form name=value")
+        if name in entry:
+            raise ConfigError(key, text, f"{name} is given twice")
+        entry[name] = value
+    return _gateway(key, text, entry)
+
+
+def _gateway(key: str, shown: object, entry: Mapping[str, Any]) -> GatewaySpec:
+    known = ("port", "segment", "role", "priority")
+    for name in entry:
+        if name not in known:
+            raise ConfigError(key, shown, f"{name} is unknown{_nearest(name, known)}")
+    port = str(entry.get("port", ""))
+    if not port or len(port) > 15 or "/" in port or any(c.isspace() for c in port):
+        raise ConfigError(key, shown, "it must begin with the name of a link, such as eth1")
+    segment = str(entry.get("segment", "default"))
+    if not SEGMENT_PATTERN.fullmatch(segment):
+        raise ConfigError(
+            key, shown, f"segment {segment!r} must be letters, digits, dots or dashes, at most 63"
+        )
+    role = str(entry.get("role", Role.STANDBY))
+    if role not in list(Role):
+        raise ConfigError(key, shown, f"role {role!r} must be one of {', '.join(Role)}")
+    priority = str(entry.get("priority", 100))
+    if not priority.isdecimal() or int(priority) > 255:
+        raise ConfigError(key, shown, f"priority {priority!r} must be a number from 0 to 255")
+    return GatewaySpec(port, segment, Role(role), int(priority))
+
+
+def parse_http_address(key: str, text: str) -> tuple[str, int]:
+    """``HOST:PORT`` to its parts.
+
+    Raises:
+        ConfigError: not of that form.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigError(key, text, "write it as ADDRESS:PORT, such as 127.0.0.1:6784")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError as error:
+        raise ConfigError(key, text, f"{host!r} is not an IP address") from error
+    return host.strip("[]"), int(port)
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("--config", path, f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("--config", path, f"is not TOML: {error}") from error
+    for key in document:
+        if key not in FILE_KEYS:
+            raise ConfigError(f"`{key}` in {path}", document[key], f"unknown key{_hint(key)}")
+    return document
+
+
+def _hint(key: str) -> str:
+    return _nearest(key, FILE_KEYS)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+
+
+def _password(path: str, environment: Mapping[str, str]) -> bytes | None:
+    if path:
+        try:
+            password = Path(path).read_bytes().rstrip(b"\r\n")
+        except OSError as error:
+            raise ConfigError(
+                "--password-file", path, f"cannot be read: {error.strerror}"
+            ) from error
+        if not password:
+            raise ConfigError("--password-file", path, "is empty: write the password into it")
+        return password
+    text = environment.get("WEAVE_PASSWORD", "")
+    return text.encode() if text else None
+
+
+def _check_text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(key, value, "must be text")
+    return value
+
+
+def _check_nickname(key: str, value: object) -> str:
+    text = _check_text(key, value)
+    if len(text.encode()) > 255 or not text.isprintable():
+        raise ConfigError(key, value, "must be printable text of at most 255 bytes")
+    return text
+
+
+def _check_bool(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(key, value, "must be true or false")
+    return value
+
+
+def _check_name(key: str, value: object) -> PeerName:
+    try:
+        name = PeerName.parse(_check_text(key, value))
+    except ValueError as error:
+        raise ConfigError(
+            key, value, "must be six hex bytes with colons, such as 7a:00:00:00:00:01"
+        ) from error
+    if name == UNKNOWN_PEER:
+        raise ConfigError(key, value, 'the name 0 means "unknown": choose another one')
+    if name.to_bytes6()[0] & 1:
+        raise ConfigError(key, value, "is a group address; the lowest bit of the first byte is set")
+    return name
+
+
+def _number(low: int, high: int) -> Any:  # noqa: ANN401
+    def check(key: str, value: object) -> int:
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigError(key, value, f"must be a number from {low} to {high}")
+        return value
+
+    return check
+
+
+def _check_seconds(key: str, value: object) -> float:
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(key, value, "must be a number of seconds") from error
+    if not 0 <= seconds <= 300:
+        raise ConfigError(key, value, "must be from 0 to 300 seconds")
+    return seconds
+
+
+def _check_host(key: str, value: object) -> str:
+    text = _check_text(key, value)
+    try:
+        return str(ipaddress.IPv4Address(text)) if text else ""
+    except ValueError as error:
+        raise ConfigError(key, value, "must be an IPv4 address of this host") from error
+
+
+def _check_peers(key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(key, value, 'must be a list, such as ["192.0.2.1"]')
+    for entry in value:
+        text = _check_text(key, entry)
+        host, colon, port = text.partition(":")
+        if not host or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
+            raise ConfigError(key, entry, "write it as HOST or HOST:PORT")
+    return tuple(value)
+
+
+def _check_subnets(key: str, value: object) -> tuple[ipaddress.IPv4Network, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise ConfigError(key, value, "must be a list of subnets")
+    try:
+        return tuple(ipaddress.IPv4Network(str(part).strip()) for part in parts if part)
+    except ValueError as error:
+        raise ConfigError(key, value, f"{error}: write subnets as 10.0.0.0/8") from error
+
+
+def _choice(*allowed: str) -> Any:  # noqa: ANN401
+    def check(key: str, value: object) -> str:
+        if value not in allowed:
+            raise ConfigError(key, value, f"must be one of {', '.join(allowed)}")
+        return str(value)
+
+    return check
+
+
+def _check_bridge(key: str, value: object) -> str:
+    text = _check_text(key, value)
+    if not 0 < len(text) <= 15 or "/" in text or any(c.isspace() for c in text):
+        raise ConfigError(key, value, "must be a link name of 1 to 15 characters")
+    return text
+
+
+def _check_gateways(key: str, value: object) -> tuple[GatewaySpec, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(key, value, "must be a list")
+    specs: list[GatewaySpec] = []
+    for entry in value:
+        if isinstance(entry, Mapping):
+            specs.append(_gateway(key, dict(entry), entry))
+        else:
+            specs.append(parse_gateway(key, _check_text(key, entry)))
+    ports = [spec.port for spec in specs]
+    for port in ports:
+        if ports.count(port) > 1:
+            raise ConfigError(key, port, "this port is given twice")
+    return tuple(specs)
+
+
+def _check_http(key: str, value: object) -> str:
+    text = _check_text(key, value)
+    parse_http_address(key, text)
+    return text
+
+
+_CHECKS: Mapping[str, Any] = {
+    "name": _check_name,
+    "nickname": _check_nickname,
+    "password_file": _check_text,
+    "port": _number(1, 65534),
+    "host": _check_host,
+    "peer": _check_peers,
+    "no_discovery": _check_bool,
+    "conn_limit": _number(0, 4095),
+    # The lowest that IPv6 hosts behind a segment may count on; the highest that VXLAN leaves.
+    "mtu": _number(576, 65535 - HEADER_OVERHEAD_BYTES),
+    "trusted_subnets": _check_subnets,
+    "http_addr": _check_http,
+    "bridge": _check_bridge,
+    "datapath_type": _choice("auto", "system", "netdev"),
+    "ovs_db": _check_text,
+    "gateway": _check_gateways,
+    "restart_hold": _check_seconds,
+    "log_level": _choice("debug", "info", "warning", "error"),
+    "log_json": _check_bool,
+}

@@ -1,0 +1,225 @@
+"""What gateways tell each other, and every other peer, on the gossip channel ``gateway``.
+
+A message is a JSON document: a version and a list of gateway records. Routers that do not know the
+channel relay it (mesh/surrogate_gossiper.go), so it crosses unmodified Weave routers. Each gateway
+writes only its own record; the newest sequence number wins.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from weave_ryu.errors import RemoteProtocolError
+from weave_ryu.names import PeerName
+
+CHANNEL = "gateway"
+VERSION = 1
+
+MAX_PAYLOAD_BYTES = 2 << 20
+MAX_RECORDS = 4096
+MAX_PORTS = 256
+MAX_MACS = 65536
+MAX_COUNTER = (1 << 63) - 1
+
+SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""Names of segments: as in file and interface names, so that they need no quoting anywhere."""
+
+_MAC_HEX = re.compile(r"[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class PortRecord:
+    """One gateway port as its owner describes it.
+
+    Args:
+        segment: name of the segment.
+        port: name of the port, for humans.
+        state: state of the port, see `role.State`.
+        epoch: of the segment when the port last became active; 0 if it never was.
+    """
+
+    segment: str
+    port: str
+    state: str
+    epoch: int
+
+    @property
+    def is_active(self) -> bool:
+        """True if the port forwards."""
+        return self.state == "active"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRecord:
+    """One gateway.
+
+    Args:
+        name: of the peer.
+        incarnation: its UID.
+        sequence: grows with each change, over restarts too.
+        ports: all its gateway ports, sorted by name.
+    """
+
+    name: PeerName
+    incarnation: int
+    sequence: int
+    ports: tuple[PortRecord, ...]
+
+    def segments(self) -> frozenset[str]:
+        """The segments that it is a gateway of, whatever its roles."""
+        return frozenset(port.segment for port in self.ports)
+
+    def active_epochs(self) -> dict[str, int]:
+        """Segment → epoch, where it forwards."""
+        return {port.segment: port.epoch for port in self.ports if port.is_active}
+
+
+@dataclass(frozen=True, slots=True)
+class MacTable:
+    """The MACs that an active gateway knows, for those that may take over.
+
+    Args:
+        name: of the gateway that tells.
+        segment: whose gateway port it is about.
+        mesh: MACs behind the mesh, as 12 hex digits.
+        hosts: MACs behind the segment.
+    """
+
+    name: PeerName
+    segment: str
+    mesh: frozenset[str] = field(default=frozenset())
+    hosts: frozenset[str] = field(default=frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The content of one payload."""
+
+    records: tuple[GatewayRecord, ...] = ()
+    tables: tuple[MacTable, ...] = ()
+
+
+def encode(records: Iterable[GatewayRecord], tables: Iterable[MacTable] = ()) -> bytes:
+    """The payload; empty bytes if there is nothing to say."""
+    gateways = [
+        {
+            "name": str(record.name),
+            "incarnation": record.incarnation,
+            "sequence": record.sequence,
+            "ports": [
+                {"segment": p.segment, "port": p.port, "state": p.state, "epoch": p.epoch}
+                for p in record.ports
+            ],
+        }
+        for record in sorted(records, key=lambda record: record.name)
+    ]
+    macs = [
+        {
+            "name": str(table.name),
+            "segment": table.segment,
+            "mesh": sorted(table.mesh),
+            "hosts": sorted(table.hosts),
+        }
+        for table in tables
+    ]
+    if not gateways and not macs:
+        return b""
+    document = {"version": VERSION, "gateways": gateways, "macs": macs}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def decode(payload: bytes) -> Message:
+    """Read a payload.
+
+    Args:
+        payload: at most 2 MiB; empty = nothing.
+
+    Raises:
+        RemoteProtocolError: it is not such a document; nothing of it may be used.
+    """
+    if not payload:
+        return Message()
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise RemoteProtocolError("gateway-gossip", f"{len(payload)} bytes are too many")
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError("gateway-gossip", f"not JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise RemoteProtocolError("gateway-gossip", f"not a version {VERSION} document")
+    return Message(
+        tuple(_record(entry) for entry in _list(document, "gateways", MAX_RECORDS)),
+        tuple(_table(entry) for entry in _list(document, "macs", MAX_PORTS)),
+    )
+
+
+def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
+    ports = tuple(
+        PortRecord(
+            _segment(port),
+            _text(port, "port", 64),
+            _text(port, "state", 16),
+            _number(port, "epoch"),
+        )
+        for port in _list(entry, "ports", MAX_PORTS)
+    )
+    return GatewayRecord(
+        _name(entry), _number(entry, "incarnation", 1 << 64), _number(entry, "sequence"), ports
+    )
+
+
+def _table(entry: Any) -> MacTable:  # noqa: ANN401
+    return MacTable(_name(entry), _segment(entry), _macs(entry, "mesh"), _macs(entry, "hosts"))
+
+
+def _macs(entry: Any, key: str) -> frozenset[str]:  # noqa: ANN401
+    macs = _list(entry, key, MAX_MACS)
+    if not all(isinstance(mac, str) and _MAC_HEX.fullmatch(mac) for mac in macs):
+        raise RemoteProtocolError("gateway-gossip", f"{key} holds something that is no MAC")
+    return frozenset(macs)
+
+
+def _field(entry: Any, key: str, kind: type) -> Any:  # noqa: ANN401
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise RemoteProtocolError("gateway-gossip", f"{key} is missing or not a {kind.__name__}")
+    return value
+
+
+def _list(entry: Any, key: str, limit: int) -> list[Any]:  # noqa: ANN401
+    value: list[Any] = _field(entry, key, list)
+    if len(value) > limit:
+        raise RemoteProtocolError("gateway-gossip", f"{len(value)} {key} are more than {limit}")
+    return value
+
+
+def _text(entry: Any, key: str, limit: int) -> str:  # noqa: ANN401
+    value: str = _field(entry, key, str)
+    if len(value) > limit or not value.isprintable():
+        raise RemoteProtocolError("gateway-gossip", f"{key} is too long or not printable")
+    return value
+
+
+def _segment(entry: Any) -> str:  # noqa: ANN401
+    value = _text(entry, "segment", 63)
+    if not SEGMENT_PATTERN.fullmatch(value):
+        raise RemoteProtocolError("gateway-gossip", f"segment {value!r} is not a name")
+    return value
+
+
+def _number(entry: Any, key: str, limit: int = MAX_COUNTER) -> int:  # noqa: ANN401
+    value: int = _field(entry, key, int)
+    if not 0 <= value < limit:
+        raise RemoteProtocolError("gateway-gossip", f"{key} {value} is out of range")
+    return value
+
+
+def _name(entry: Any) -> PeerName:  # noqa: ANN401
+    try:
+        return PeerName.parse(_text(entry, "name", 17))
+    except ValueError as error:
+        raise RemoteProtocolError("gateway-gossip", str(error)) from error

@@ -1,0 +1,140 @@
+"""What is known of all gateways in the mesh, and what each change makes a peer forget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from weave_ryu.gateway.records import MAX_COUNTER, GatewayRecord, PortRecord
+from weave_ryu.names import PeerName
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One record that became newer.
+
+    Args:
+        record: as it is now.
+        forget: peers behind which MACs may have been learnt that are now elsewhere.
+    """
+
+    record: GatewayRecord
+    forget: frozenset[PeerName]
+
+
+class Registry:
+    """Records by peer, and the highest epoch ever seen of each segment.
+
+    Args:
+        own: this peer's name.
+        incarnation: this peer's UID.
+        sequence: where this incarnation starts to count. It must be above what the last
+            incarnation reached; a clock does (milliseconds since 1970), and where the clock was
+            set back, `merge` catches up as soon as somebody tells of the old life.
+    """
+
+    def __init__(self, own: PeerName, incarnation: int, sequence: int) -> None:
+        self._own = own
+        self._incarnation = incarnation
+        self._sequence = sequence
+        self._records: dict[PeerName, GatewayRecord] = {}
+        self._epochs: dict[str, int] = {}
+
+    @property
+    def own(self) -> PeerName:
+        """This peer's name."""
+        return self._own
+
+    def records(self) -> list[GatewayRecord]:
+        """All records, sorted by name."""
+        return [self._records[name] for name in sorted(self._records)]
+
+    def record(self, name: PeerName) -> GatewayRecord | None:
+        """One gateway's record; None if it is not known to be one."""
+        return self._records.get(name)
+
+    def segments_of(self, name: PeerName) -> frozenset[str]:
+        """The segments that a peer is a gateway of."""
+        record = self._records.get(name)
+        return record.segments() if record else frozenset()
+
+    def gateways_of(self, segment: str) -> list[PeerName]:
+        """The known gateways of a segment, sorted; this peer among them if it is one."""
+        return sorted(n for n, r in self._records.items() if segment in r.segments())
+
+    def epoch(self, segment: str) -> int:
+        """The highest epoch seen; 0 if none."""
+        return self._epochs.get(segment, 0)
+
+    def other_actives(self, segment: str) -> dict[PeerName, int]:
+        """Other peers that say they forward on the segment → their epoch."""
+        return {
+            record.name: record.active_epochs()[segment]
+            for record in self.records()
+            if record.name != self._own and segment in record.active_epochs()
+        }
+
+    def set_own(self, ports: Iterable[PortRecord]) -> GatewayRecord:
+        """Replace this peer's record, with a new sequence number."""
+        self._sequence += 1
+        ordered = tuple(sorted(ports, key=lambda port: port.port))
+        record = GatewayRecord(self._own, self._incarnation, self._sequence, ordered)
+        self._store(record)
+        return record
+
+    def merge(self, records: Iterable[GatewayRecord]) -> tuple[list[Change], bool]:
+        """Take over what is newer.
+
+        Returns:
+            What changed; and True if somebody still tells of an old life of this peer, so that
+            the own record must be told again.
+        """
+        changes, own_is_stale = [], False
+        for record in records:
+            if record.name == self._own:
+                own_is_stale |= self._outlive(record)
+                continue
+            old = self._records.get(record.name)
+            if old is not None and record.sequence <= old.sequence:
+                continue
+            self._store(record)
+            changes.append(Change(record, self._stale_places(old, record)))
+        return changes, own_is_stale
+
+    def remove(self, names: Iterable[PeerName]) -> bool:
+        """Drop the records of peers that have left; their epochs stay. True if any was there."""
+        gone = [name for name in names if name != self._own and name in self._records]
+        for name in gone:
+            del self._records[name]
+        return bool(gone)
+
+    def _store(self, record: GatewayRecord) -> None:
+        self._records[record.name] = record
+        for port in record.ports:
+            self._epochs[port.segment] = max(self.epoch(port.segment), port.epoch)
+
+    def _outlive(self, record: GatewayRecord) -> bool:
+        """Make sure that the own record is newer than one that others tell of us."""
+        if record.incarnation == self._incarnation or record.sequence < self._sequence:
+            return False
+        if record.sequence >= MAX_COUNTER - 1:
+            return False  # a sane peer never gets there: do not let one lie end our counting
+        self._sequence = record.sequence
+        own = self._records.get(self._own)
+        self.set_own(own.ports if own else ())
+        return True
+
+    def _stale_places(self, old: GatewayRecord | None, new: GatewayRecord) -> frozenset[PeerName]:
+        before = old.active_epochs() if old else {}
+        after = new.active_epochs()
+        stale: set[PeerName] = set()
+        if any(segment not in after for segment in before):
+            stale.add(new.name)
+        for segment, epoch in after.items():
+            if before.get(segment) != epoch:
+                stale.update(self.gateways_of(segment))
+                # Its own MACs may be newer than this news: they stay, unless it also left one.
+                if not (before.keys() - after.keys()):
+                    stale.discard(new.name)
+        stale.discard(self._own)
+        return frozenset(stale)

@@ -1,0 +1,269 @@
+"""The HTTP API: routing, input checks, error shape. What is shown is made in `views.py`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import webob
+import webob.exc
+from routes import Mapper
+
+from weave_ryu.config import parse_http_address
+from weave_ryu.errors import (
+    ConfigError,
+    NetworkError,
+    OpenFlowError,
+    OvsdbError,
+    WeaveRyuError,
+)
+from weave_ryu.gateway.role import Role
+from weave_ryu.shell import hub, meshd, views
+from weave_ryu.shell.daemon import Daemon
+
+_log = structlog.get_logger()
+
+MAX_BODY_BYTES = 64 << 10
+MAX_CONNECTIONS = 128
+
+
+class ApiError(Exception):
+    """A request that cannot be served.
+
+    Args:
+        status: HTTP status.
+        code: short machine-readable reason.
+        message: a sentence for humans.
+        field: the input that is wrong; empty if none.
+    """
+
+    def __init__(self, status: int, code: str, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+def listen(address: str) -> socket.socket:
+    """Open the API's port.
+
+    Raises:
+        NetworkError: it is taken, or the address is not of this host.
+    """
+    host, port = parse_http_address("--http-addr", address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener: socket.socket = hub.listen((host, port), family=family)
+    except OSError as error:
+        raise NetworkError(
+            f"--http-addr {address}: cannot listen there ({error.strerror}): "
+            "stop what uses it, or choose another port"
+        ) from error
+    return listener
+
+
+def serve(listener: socket.socket, daemon: Daemon) -> None:
+    """Serve for ever."""
+    hub.wsgi.server(
+        listener,
+        Api(daemon),
+        log=logging.getLogger("weave_ryu.http"),
+        log_output=False,
+        max_size=MAX_CONNECTIONS,
+        socket_timeout=30,
+        debug=False,
+    )
+
+
+class Api:
+    """The WSGI application."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._mapper = Mapper(controller_scan=None, register=False)
+        self._mapper.minimization = False
+        for method, path, view in (
+            ("GET", "/status", self._status),
+            ("GET", "/status/connections", self._connections),
+            ("GET", "/status/peers", self._peers),
+            ("GET", "/status/targets", self._targets),
+            ("GET", "/report", self._report),
+            ("POST", "/connect", self._connect),
+            ("POST", "/forget", self._forget),
+            ("GET", "/gateways", self._gateways),
+            ("GET", "/gateways/{port}", self._gateway),
+            ("PUT", "/gateways/{port}", self._set_gateway),
+            ("GET", "/macs", self._macs),
+            ("GET", "/routes", self._routes),
+            ("GET", "/flows", self._flows),
+        ):
+            self._mapper.connect(
+                None, path, view=view, method=method, conditions={"method": [method]}
+            )
+        self._mapper.create_regs()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401
+        """WSGI's call."""
+        request = webob.Request(environ)
+        try:
+            response = self._dispatch(request)
+        except ApiError as error:
+            response = _error(error)
+        except ConfigError as error:
+            response = _error(ApiError(422, "bad-value", str(error), error.key))
+        except (OpenFlowError, OvsdbError) as error:
+            response = _error(ApiError(503, "switch", str(error)))
+        except WeaveRyuError as error:
+            response = _error(ApiError(400, "failed", str(error)))
+        return response(environ, start_response)
+
+    def _dispatch(self, request: webob.Request) -> webob.Response:
+        try:
+            path = request.path_info
+        except UnicodeDecodeError as error:
+            raise ApiError(400, "bad-path", "the path is not UTF-8") from error
+        found = self._mapper.match(path, request.environ)
+        if not found:
+            allowed = self._allowed(path, request)
+            if allowed:
+                response = _error(ApiError(405, "bad-method", f"{path} takes {', '.join(allowed)}"))
+                response.allow = allowed
+                return response
+            raise ApiError(404, "not-found", f"there is nothing at {path}")
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            raise ApiError(413, "too-long", f"a body may have {MAX_BODY_BYTES} bytes", "body")
+        view: Callable[..., webob.Response] = found.pop("view")
+        found.pop("method")
+        found.pop("controller", None)
+        found.pop("action", None)
+        return view(request, **found)
+
+    def _allowed(self, path: str, request: webob.Request) -> list[str]:
+        allowed = []
+        for method in ("GET", "PUT", "POST"):
+            if self._mapper.match(path, {**request.environ, "REQUEST_METHOD": method}):
+                allowed.append(method)
+        return allowed
+
+    # Views.
+
+    def _status(self, request: webob.Request) -> webob.Response:
+        return self._show(request, views.status_text, views.report)
+
+    def _connections(self, request: webob.Request) -> webob.Response:
+        return self._show(request, views.connections_text, views.connections)
+
+    def _peers(self, request: webob.Request) -> webob.Response:
+        return self._show(request, views.peers_text, views.peers)
+
+    def _targets(self, request: webob.Request) -> webob.Response:
+        return self._show(request, views.targets_text, views.targets)
+
+    def _show(
+        self,
+        request: webob.Request,
+        text: Callable[[Daemon], str],
+        document: Callable[[Daemon], Any],
+    ) -> webob.Response:
+        """Text as Weave prints it, or JSON for those who ask for it."""
+        if "application/json" in request.headers.get("Accept", ""):
+            return _json(document(self._daemon))
+        return webob.Response(text=text(self._daemon), content_type="text/plain")
+
+    def _report(self, _request: webob.Request) -> webob.Response:
+        return _json(views.report(self._daemon))
+
+    def _macs(self, _request: webob.Request) -> webob.Response:
+        return _json(views.macs(self._daemon))
+
+    def _routes(self, _request: webob.Request) -> webob.Response:
+        return _json(
+            {
+                "unicast": views.unicast_routes(self._daemon),
+                "broadcast": views.broadcast_routes(self._daemon),
+            }
+        )
+
+    def _flows(self, _request: webob.Request) -> webob.Response:
+        return _json(views.flows(self._daemon))
+
+    def _gateways(self, _request: webob.Request) -> webob.Response:
+        return _json(views.gateways(self._daemon))
+
+    def _gateway(self, _request: webob.Request, port: str) -> webob.Response:
+        for shown in views.gateways(self._daemon):
+            if shown["port"] == port:
+                return _json(shown)
+        raise self._no_gateway(port)
+
+    def _set_gateway(self, request: webob.Request, port: str) -> webob.Response:
+        if port not in self._daemon.gateways.names():
+            raise self._no_gateway(port)
+        body = _json_body(request)
+        unknown = sorted(set(body) - {"role"})
+        if unknown:
+            raise ApiError(422, "unknown-field", "only `role` can be set", unknown[0])
+        role = body.get("role")
+        if not isinstance(role, str) or role not in list(Role):
+            choices = ", ".join(Role)
+            raise ApiError(422, "bad-value", f"role {role!r} must be one of {choices}", "role")
+        self._daemon.gateways.set_role(port, Role(role))
+        _log.info("role_set_by_api", port=port, role=role, client=request.remote_addr)
+        return self._gateway(request, port)
+
+    def _no_gateway(self, port: str) -> ApiError:
+        known = ", ".join(self._daemon.gateways.names()) or "none"
+        return ApiError(
+            404, "no-such-gateway", f"{port!r} is no gateway port (there are: {known})", "port"
+        )
+
+    def _connect(self, request: webob.Request) -> webob.Response:
+        addresses = self._form_peers(request)
+        replace = request.POST.get("replace", "") == "true"
+        self._daemon.router.connect_targets(addresses, replace, time.monotonic())
+        self._daemon.mesh.pump()
+        return webob.Response(status=200, text="", content_type="text/plain")
+
+    def _forget(self, request: webob.Request) -> webob.Response:
+        self._daemon.router.forget_targets(self._form_peers(request), time.monotonic())
+        self._daemon.mesh.pump()
+        return webob.Response(status=200, text="", content_type="text/plain")
+
+    def _form_peers(self, request: webob.Request) -> list[Any]:
+        try:
+            texts = request.POST.getall("peer")
+        except (ValueError, UnicodeDecodeError, AttributeError) as error:
+            raise ApiError(400, "bad-form", "send peer=HOST as a form", "peer") from error
+        if not texts:
+            raise ApiError(422, "missing", "send at least one peer=HOST[:PORT]", "peer")
+        return [address for text in texts for address in meshd.resolve(text, "peer")]
+
+
+def _json(document: Any) -> webob.Response:  # noqa: ANN401
+    return webob.Response(
+        body=json.dumps(document, indent=1).encode() + b"\n", content_type="application/json"
+    )
+
+
+def _json_body(request: webob.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "bad-json", "the body is not JSON", "body") from error
+    if not isinstance(body, dict):
+        raise ApiError(422, "bad-value", 'the body must be an object: {"role": "active"}', "body")
+    return body
+
+
+def _error(error: ApiError) -> webob.Response:
+    response = _json(
+        {"error": {"code": error.code, "message": error.message, "field": error.field}}
+    )
+    response.status = error.status
+    return response

@@ -1,0 +1,74 @@
+"""What ryu 4.34 needs to run here; the reasons stand in docs/explanation/building-ryu.md.
+
+`apply` must run before the first import of ryu.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from weave_ryu.shell import hub
+
+
+def apply() -> None:
+    """Make ryu importable with today's eventlet."""
+    # ryu.app.wsgi imports this name, which eventlet removed in 0.30.3. A list, since eventlet
+    # iterates over what a WSGI application returns.
+    if not hasattr(hub.wsgi, "ALREADY_HANDLED"):
+        hub.wsgi.ALREADY_HANDLED = []
+    # ryu's own log configuration would add handlers; ours are set up in `logs.py`.
+    logging.getLogger("ryu").setLevel(logging.WARNING)
+
+
+class _UnixConnection:
+    """A Unix socket that shrugs off TCP options, which ryu's Datapath sets on every connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def setsockopt(self, level: int, *arguments: Any) -> None:  # noqa: ANN401
+        if level != socket.IPPROTO_TCP:
+            self._connection.setsockopt(level, *arguments)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._connection, name)
+
+
+class UnixOpenFlowServer:
+    """Accepts the local switch on a Unix socket in Open vSwitch's run directory.
+
+    A TCP port would let any local user play switch, and would collide with other controllers.
+    Open vSwitch only connects to Unix sockets below its run directory (ovs-vswitchd.conf.db(5),
+    Controller, target).
+    """
+
+    def __init__(self, path: str) -> None:
+        from ryu.controller.controller import datapath_connection_factory  # noqa: PLC0415
+
+        self._path = path
+        self._serve_switch = datapath_connection_factory
+        with contextlib.suppress(FileNotFoundError):
+            Path(path).unlink()
+        before = os.umask(0o177)
+        try:
+            self._server = hub.listen(path, family=socket.AF_UNIX)
+        finally:
+            os.umask(before)
+
+    def __call__(self) -> None:
+        """Accept for ever; ryu spawns this."""
+        while True:
+            connection, _ = self._server.accept()
+            hub.spawn(self._serve_switch, _UnixConnection(connection), (self._path, 0))
+
+
+def serve_openflow_on(path: str) -> None:
+    """Let ryu's OpenFlow handler listen on a Unix socket instead of TCP 6653 and 6633."""
+    handler: Any = importlib.import_module("ryu.controller.ofp_handler")
+    handler.OpenFlowController = lambda: UnixOpenFlowServer(path)

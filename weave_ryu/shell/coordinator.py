@@ -1,0 +1,217 @@
+"""Joins mesh, gateways and pipeline: pure, no I/O, though it lives in the shell's package.
+
+`ForwardingView` remembers, for a short while, connections that have just been lost, so that a
+restart of a daemon moves no frame: the flows of its switch are still there, and every other peer
+goes on using the same broadcast trees. `forwarding_state` turns the view into the pipeline's input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from weave_ryu.mesh import routes
+from weave_ryu.names import PeerName, ShortId
+from weave_ryu.pipeline.state import (
+    ForwardingState,
+    GatewayPort,
+    Hop,
+    LocalPort,
+    RemotePeer,
+)
+
+RESTART_HOLD_S = 10.0
+"""How long a lost connection still counts for forwarding; a daemon restarts in 2 to 5 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """What forwarding needs to know of a peer; `short_id` is None if it owns none."""
+
+    nick_name: str
+    short_id: ShortId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Underlay:
+    """Addresses towards a neighbour, and the UDP port that it listens on."""
+
+    remote_ip: str
+    local_ip: str
+    udp_port: int
+
+
+Adjacency = Mapping[PeerName, Iterable[PeerName]]
+Edge = tuple[PeerName, PeerName]
+
+
+class ForwardingView:
+    """The topology as forwarding uses it: established connections, and those lost just now.
+
+    Args:
+        own: this peer.
+        hold_s: seconds for which a lost connection still counts; 0 switches that off.
+    """
+
+    def __init__(self, own: PeerName, hold_s: float = RESTART_HOLD_S) -> None:
+        self._own = own
+        self._hold_s = hold_s
+        self._edges: dict[Edge, float | None] = {}
+        self._infos: dict[PeerName, PeerInfo] = {}
+        self._underlays: dict[PeerName, Underlay] = {}
+
+    def observe(
+        self,
+        established: Adjacency,
+        infos: Mapping[PeerName, PeerInfo],
+        underlays: Mapping[PeerName, Underlay],
+        now: float,
+    ) -> None:
+        """Take over what the mesh says now.
+
+        Args:
+            established: symmetric adjacency of established connections.
+            infos: all peers that the mesh knows, this one among them.
+            underlays: this peer's neighbours with an established connection.
+            now: monotonic seconds.
+        """
+        current = {_edge(a, b) for a, others in established.items() for b in others}
+        for edge in current:
+            self._edges[edge] = None
+        for edge, until in list(self._edges.items()):
+            if edge not in current and until is None:
+                self._edges[edge] = now + self._hold_s
+        self._expire(now)
+        self._drop_renumbered(infos)
+        self._infos.update(infos)
+        self._underlays.update(underlays)
+        held = {name for edge in self._edges for name in edge}
+        self._infos = {n: i for n, i in self._infos.items() if n in infos or n in held}
+        beside = {b if a == self._own else a for a, b in self._edges if self._own in (a, b)}
+        self._underlays = {n: u for n, u in self._underlays.items() if n in beside}
+
+    def deadline(self) -> float | None:
+        """When the next held connection runs out; call `observe` again then."""
+        return min((until for until in self._edges.values() if until is not None), default=None)
+
+    def held(self) -> list[Edge]:
+        """Connections that only still count, sorted."""
+        return sorted(edge for edge, until in self._edges.items() if until is not None)
+
+    def graph(self) -> routes.Graph:
+        """The adjacency to compute routes on."""
+        adjacency: dict[PeerName, set[PeerName]] = {name: set() for name in self._infos}
+        adjacency.setdefault(self._own, set())
+        for a, b in self._edges:
+            adjacency.setdefault(a, set()).add(b)
+            adjacency.setdefault(b, set()).add(a)
+        return routes.Graph.from_adjacency(adjacency)
+
+    @property
+    def infos(self) -> Mapping[PeerName, PeerInfo]:
+        """All peers, held ones among them."""
+        return self._infos
+
+    @property
+    def underlays(self) -> Mapping[PeerName, Underlay]:
+        """Neighbours, held ones among them."""
+        return self._underlays
+
+    def _expire(self, now: float) -> None:
+        for edge, until in list(self._edges.items()):
+            if until is not None and until <= now:
+                del self._edges[edge]
+
+    def _drop_renumbered(self, infos: Mapping[PeerName, PeerInfo]) -> None:
+        """A peer that came back with another short id finds nothing of its old flows useful."""
+        for name, info in infos.items():
+            old = self._infos.get(name)
+            if old is not None and None not in (old.short_id, info.short_id) and old != info:
+                for edge, until in list(self._edges.items()):
+                    if name in edge and until is not None and old.short_id != info.short_id:
+                        del self._edges[edge]
+
+
+@dataclass(frozen=True, slots=True)
+class BridgePorts:
+    """The ports of the local bridge, by what they are for."""
+
+    tunnels: Mapping[int, int]
+    """UDP destination port → OpenFlow port number."""
+    local: tuple[LocalPort, ...]
+    gateways: tuple[GatewayPort, ...]
+
+
+def forwarding_state(
+    view: ForwardingView,
+    own: PeerName,
+    short_id: ShortId,
+    ports: BridgePorts,
+    segments: Mapping[PeerName, frozenset[str]],
+    pending: Iterable[str] = (),
+) -> ForwardingState:
+    """What the flows must express.
+
+    Args:
+        view: the topology.
+        own: this peer.
+        short_id: this peer's short id.
+        ports: of the local bridge.
+        segments: gateways → the segments that they are gateways of.
+        pending: underlay addresses of connections that are not established yet.
+    """
+    graph = view.graph()
+    hops = _hops(view, ports)
+    next_hops = routes.unicast_next_hops(graph, own)
+    trees = routes.broadcast_tables(graph, own)
+    taken: set[ShortId] = {short_id}
+    peers = []
+    for name in sorted(view.infos):
+        info = view.infos[name]
+        # Of several peers with one short id the lowest name owns it (mesh/peers.go).
+        if name == own or info.short_id is None or info.short_id in taken:
+            continue
+        taken.add(info.short_id)
+        tree = trees.get(name)
+        parent = tree.parent if tree else None
+        peers.append(
+            RemotePeer(
+                name=name,
+                nick_name=info.nick_name,
+                short_id=info.short_id,
+                next_hop=hops.get(next_hops[name]) if name in next_hops else None,
+                parent=hops.get(parent) if parent is not None else None,
+                broadcast_hops=_present(hops, tree.next_hops if tree else ()),
+                segments=segments.get(name, frozenset()),
+            )
+        )
+    own_tree = trees.get(own)
+    known = {hop.remote_ip for hop in hops.values()}
+    return ForwardingState(
+        short_id=short_id,
+        tunnel_ports=tuple(sorted(ports.tunnels.values())),
+        neighbours=_present(hops, sorted(hops)),
+        pending=tuple(sorted(set(pending) - known)),
+        peers=tuple(peers),
+        broadcast_hops=_present(hops, own_tree.next_hops if own_tree else ()),
+        local_ports=ports.local,
+        gateway_ports=ports.gateways,
+    )
+
+
+def _hops(view: ForwardingView, ports: BridgePorts) -> dict[PeerName, Hop]:
+    hops = {}
+    for name, underlay in view.underlays.items():
+        info = view.infos.get(name)
+        port = ports.tunnels.get(underlay.udp_port)
+        if info is not None and info.short_id is not None and port is not None:
+            hops[name] = Hop(info.short_id, underlay.remote_ip, underlay.local_ip, port)
+    return hops
+
+
+def _present(hops: Mapping[PeerName, Hop], names: Iterable[PeerName]) -> tuple[Hop, ...]:
+    return tuple(hops[name] for name in names if name in hops)
+
+
+def _edge(a: PeerName, b: PeerName) -> Edge:
+    return (a, b) if a < b else (b, a)

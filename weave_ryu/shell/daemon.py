@@ -1,0 +1,333 @@
+"""The daemon: wires the cores to the switch, the database, the sockets and each other."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Iterable
+
+import structlog
+
+from weave_ryu.config import DaemonConfig
+from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
+from weave_ryu.gateway.records import CHANNEL, encode
+from weave_ryu.gateway.registry import Registry
+from weave_ryu.gateway.role import Role
+from weave_ryu.mesh import events as mesh_events
+from weave_ryu.mesh import routes
+from weave_ryu.mesh.commands import SendHeartbeat
+from weave_ryu.mesh.config import RouterConfig
+from weave_ryu.mesh.router import Router
+from weave_ryu.names import PeerName, PeerUID, ShortId
+from weave_ryu.pipeline.model import Output, SetTunnel
+from weave_ryu.pipeline.rules import tunnel_id
+from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
+from weave_ryu.shell import hub, meshd, setup, underlay
+from weave_ryu.shell.coordinator import (
+    BridgePorts,
+    ForwardingView,
+    PeerInfo,
+    Underlay,
+    forwarding_state,
+)
+from weave_ryu.shell.encode import actions_of
+from weave_ryu.shell.forwarder import Forwarder
+from weave_ryu.shell.gatewayd import Gateways
+from weave_ryu.shell.macs import MacReader
+from weave_ryu.shell.openflow import Switch, TunnelFrame
+from weave_ryu.shell.ovsdbd import Ovsdb
+
+_log = structlog.get_logger()
+
+
+class Daemon:
+    """Everything of one peer. Implements `gatewayd.Mesh`.
+
+    Args:
+        config: checked configuration.
+        ovsdb_remote: the database.
+        controller: OpenFlow target for the bridge, where `app.WeaveApp` is reached.
+
+    Raises:
+        WeaveRyuError: something of the host is not as it must be; nothing was changed.
+    """
+
+    def __init__(self, config: DaemonConfig, ovsdb_remote: str, controller: str) -> None:
+        self.config = config
+        self.started_at = time.time()
+        self._ovsdb = Ovsdb(ovsdb_remote)
+        self.datapath = setup.choose_datapath(config, self._ovsdb)
+        setup.check_gateway_links(config, self._ovsdb)
+        identity = setup.identity(config, self._ovsdb)
+        targets = [address for peer in config.peer for address in meshd.resolve(peer)]
+        self.router = Router(
+            RouterConfig(
+                name=identity.name,
+                nick_name=identity.nick_name,
+                uid=PeerUID(secrets.randbelow((1 << 64) - 1) + 1),
+                short_id=identity.short_id,
+                port=config.port,
+                password=config.password,
+                peer_discovery=not config.no_discovery,
+                connection_limit=config.conn_limit,
+                trusted_subnets=config.trusted_subnets,
+                targets=tuple(targets),
+                mtu_bytes=config.mtu,
+            ),
+            rng=random.Random(secrets.randbits(64)),  # noqa: S311  (jitter, not keys)
+        )
+        self.mesh = meshd.MeshDaemon(
+            self.router, config.host, config.port, self._mesh_events, self._send_heartbeat
+        )
+        self.switch = Switch(self._ports_changed, self._tunnel_frame)
+        self.macs = MacReader(self.switch)
+        self.view = ForwardingView(identity.name, config.restart_hold)
+        self.registry = Registry(identity.name, self.router.uid, int(time.time() * 1000))
+        self.forwarder = Forwarder(
+            self.switch,
+            self._wanted,
+            self.view.deadline,
+            self._switch_ready,
+            config.restart_hold,
+        )
+        specs = setup.remembered_roles(config, self._ovsdb)
+        self.gateways = Gateways(
+            specs, self.registry, self.switch, self, self._remember_role, self._own_short_id
+        )
+        self._spec = setup.bridge_spec(config, self.datapath, controller, identity.name)
+        self._known_peers: frozenset[PeerName] = frozenset()
+        self._identity = identity
+
+    def start(self) -> None:
+        """Change the host: make the bridge, join the mesh, watch the gateway ports."""
+        self._ovsdb.ensure(self._spec)
+        setup.remember_identity(self._identity, self.config.bridge, self._ovsdb)
+        self._ovsdb.on_change = self._database_changed
+        self._database_changed()
+        self.forwarder.start()
+        self.router.register_channel(CHANNEL)
+        self.router.set_complete_state(CHANNEL, lambda: encode(self.registry.records()))
+        self.mesh.start()
+        self.gateways.start()
+        _log.info(
+            "daemon_started",
+            name=str(self.router.name),
+            nick_name=self.router.nick_name,
+            short_id=self.router.short_id,
+            bridge=self.config.bridge,
+            datapath=self.datapath,
+        )
+
+    def stop(self) -> None:
+        """Leave the mesh; flows stay, permits run out."""
+        self.mesh.stop()
+
+    # What gateways need (`gatewayd.Mesh`).
+
+    def broadcast(self, payload: bytes) -> None:
+        """Tell all peers on the gateway channel."""
+        self.router.gossip_broadcast(CHANNEL, payload, time.monotonic())
+        self.mesh.pump()
+
+    def tell(self, peer: PeerName, payload: bytes) -> None:
+        """Tell one peer on the gateway channel."""
+        self.router.gossip_unicast(CHANNEL, peer, payload, time.monotonic())
+        self.mesh.pump()
+
+    def raise_version(self) -> None:
+        """Make unmodified Weave peers recalculate their routes, so that they drop their flows."""
+        self.router.raise_own_version(time.monotonic())
+        self.mesh.pump()
+
+    def peer_count(self) -> int:
+        """Neighbours with an established connection."""
+        return sum(1 for connection in self.router.connections() if connection.established)
+
+    def short_id_of(self, peer: PeerName) -> ShortId | None:
+        """A peer's short id, also while it is only held."""
+        info = self.view.infos.get(peer)
+        return info.short_id if info else None
+
+    # From the cores and the host.
+
+    def _mesh_events(self, events: list[mesh_events.Event]) -> None:
+        for event in events:
+            match event:
+                case mesh_events.GossipReceived():
+                    self._gossip(event)
+                case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
+                    self.forwarder.changed()
+                case mesh_events.ConnectionEstablished():
+                    _log.info("peer_connected", peer=str(event.peer), nick_name=event.nick_name)
+                    self.forwarder.changed()
+                case mesh_events.ConnectionEnded():
+                    _log.info(
+                        "connection_ended",
+                        peer=str(event.peer) if event.peer is not None else None,
+                        remote="{}:{}".format(*event.remote),
+                        reason=event.reason,
+                    )
+                    self.forwarder.changed()
+                case mesh_events.HandshakeRefused():
+                    _log.warning(
+                        "connection_refused",
+                        remote="{}:{}".format(*event.remote),
+                        code=event.code,
+                        reason=event.reason,
+                    )
+                case mesh_events.ShortIdChanged():
+                    _log.info("short_id_changed", old=event.old, new=event.new)
+                    if event.new is not None:
+                        hub.spawn(setup.remember_short_id, self.config, self._ovsdb, event.new)
+                    self.forwarder.changed()
+                case mesh_events.OverlayHealthChanged():
+                    _log.warning("overlay_health", peer=str(event.peer), healthy=event.healthy)
+                case _:
+                    _log.debug("mesh", detail=str(event))
+
+    def _gossip(self, event: mesh_events.GossipReceived) -> None:
+        try:
+            self.gateways.received(event.source, event.payload)
+        except RemoteProtocolError as error:
+            _log.warning("gateway_gossip_ignored", source=str(event.source), reason=str(error))
+            return
+        if event.kind is mesh_events.GossipKind.NEIGHBOUR:
+            # A neighbour told us all it knows; those behind us may not have heard it.
+            self._relay_if_new(event)
+        self.forwarder.changed()
+
+    def _relay_if_new(self, event: mesh_events.GossipReceived) -> None:
+        state = encode(self.registry.records())
+        if state != getattr(self, "_last_relayed", b""):
+            self._last_relayed = state
+            self.router.gossip_neighbours(CHANNEL, state, time.monotonic(), exclude=event.source)
+
+    def _tunnel_frame(self, frame: TunnelFrame) -> None:
+        self.router.heartbeat_received(
+            ShortId(frame.tun_id & 0xFFF),
+            ShortId(frame.tun_id >> 12 & 0xFFF),
+            frame.from_ip,
+            frame.frame,
+            time.monotonic(),
+        )
+        self.mesh.pump()
+
+    def _send_heartbeat(self, command: SendHeartbeat) -> None:
+        port = self._tunnels().get(command.udp_port)
+        if port is None:
+            # Somebody was dialled on another port than ours: it listens on the one above.
+            if command.udp_port not in self._spec.tunnels.values():
+                hub.spawn(self._add_tunnel, command.udp_port)
+            return
+        vni = tunnel_id(command.destination, command.source)
+        actions = actions_of((SetTunnel(command.remote_ip, command.local_ip, vni), Output(port)))
+        self.switch.send_frame(command.frame, actions)
+
+    def _add_tunnel(self, udp_port: int) -> None:
+        self._spec.tunnels[setup.tunnel_name(udp_port)] = udp_port
+        try:
+            self._ovsdb.ensure(self._spec)
+        except WeaveRyuError as error:
+            _log.warning("tunnel_port_not_made", udp_port=udp_port, error=str(error))
+
+    def _ports_changed(self) -> None:
+        self.forwarder.changed()
+
+    def _database_changed(self) -> None:
+        hub.spawn(underlay.restore, self._ovsdb.underlays(underlay.KEY))
+
+    def switch_connected(self) -> None:
+        """The switch connected (`app.WeaveApp`)."""
+        _log.info("switch_connected", bridge=self.config.bridge)
+        self.forwarder.switch_changed()
+
+    def switch_disconnected(self) -> None:
+        """The switch went away (`app.WeaveApp`)."""
+        _log.warning("switch_disconnected", bridge=self.config.bridge)
+        self.forwarder.switch_changed()
+        self.gateways.switch_lost()
+
+    def _switch_ready(self) -> None:
+        _log.info("switch_ready", flows=len(self.forwarder.desired))
+
+    def _remember_role(self, port: str, role: Role) -> None:
+        setup.remember_role(self.config, self._ovsdb, port, role)
+
+    # The desired state.
+
+    def _own_short_id(self) -> ShortId:
+        return self.router.short_id if self.router.short_id is not None else ShortId(0)
+
+    def _wanted(self) -> ForwardingState:
+        peers = self.router.peers
+        infos = {
+            peer.name: PeerInfo(peer.nick_name, peer.short_id if self._owns(peer.name) else None)
+            for peer in peers
+        }
+        established = {}
+        pending = []
+        for connection in self.router.connections():
+            if connection.name is None or connection.overlay is None:
+                continue
+            overlay = connection.overlay
+            if connection.established:
+                established[connection.name] = Underlay(
+                    overlay.remote_ip, overlay.local_ip, overlay.udp_port
+                )
+            else:
+                pending.append(overlay.remote_ip)
+        graph = routes.established_graph(peers)
+        adjacency = {name: graph.neighbours(name) for name in graph.names}
+        self.view.observe(adjacency, infos, established, time.monotonic())
+        self._drop_left(frozenset(self.view.infos))
+        return forwarding_state(
+            self.view,
+            self.router.name,
+            self._own_short_id(),
+            self.bridge_ports(),
+            {name: self.registry.segments_of(name) for name in self.view.infos},
+            pending,
+        )
+
+    def _owns(self, name: PeerName) -> bool:
+        peer = self.router.peers.get(name)
+        if peer is None or peer.short_id is None:
+            return False
+        owner = self.router.peers.by_short_id(peer.short_id)
+        return owner is not None and owner.name == name
+
+    def _drop_left(self, present: frozenset[PeerName]) -> None:
+        left = self._known_peers - present
+        self._known_peers = present
+        if left:
+            self.gateways.peers_left(left)
+
+    def bridge_ports(self) -> BridgePorts:
+        """The ports of the bridge, by what they are for."""
+        gateway_specs = {spec.port: spec for spec in self.config.gateway}
+        tunnels = self._tunnels()
+        local, gateways = [], []
+        for port in sorted(self.switch.ports.values(), key=lambda port: port.number):
+            if port.number in tunnels.values():
+                continue
+            spec = gateway_specs.get(port.name)
+            if spec is not None:
+                gateways.append(GatewayPort(port.number, port.name, spec.segment))
+            else:
+                local.append(LocalPort(port.number, port.name))
+        return BridgePorts(tunnels, tuple(local), tuple(gateways))
+
+    def _tunnels(self) -> dict[int, int]:
+        names = dict(self._spec.tunnels.items())
+        return {
+            names[port.name]: port.number
+            for port in self.switch.ports.values()
+            if port.name in names
+        }
+
+
+def nick_names(daemon: Daemon, names: Iterable[PeerName]) -> dict[PeerName, str]:
+    """Nick names of peers, empty where unknown."""
+    infos = daemon.view.infos
+    return {name: infos[name].nick_name if name in infos else "" for name in names}

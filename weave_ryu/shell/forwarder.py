@@ -1,0 +1,159 @@
+"""Keeps the flows of the switch equal to what the mesh and the ports demand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from weave_ryu.errors import OpenFlowError
+from weave_ryu.names import ShortId
+from weave_ryu.pipeline import cookies, diff, rules
+from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.model import FlowSpec
+from weave_ryu.pipeline.state import ForwardingState
+from weave_ryu.shell import hub
+from weave_ryu.shell.openflow import Switch
+
+_log = structlog.get_logger()
+
+RETRY_S = 0.2
+
+_OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
+"""Kinds that a daemon that has just started must not judge: it does not know the mesh yet."""
+
+
+class Forwarder:
+    """Owns the difference between desired and installed flows.
+
+    Args:
+        switch: the local bridge.
+        wanted: computes the desired state now.
+        deadline: when the desired state changes by itself, monotonic seconds, or None.
+        on_ready: called each time the flows of a switch that connected are in place.
+        settle_s: how long after the start flows of an earlier daemon are left alone while its
+            neighbours are not all back.
+    """
+
+    def __init__(
+        self,
+        switch: Switch,
+        wanted: Callable[[], ForwardingState],
+        deadline: Callable[[], float | None],
+        on_ready: Callable[[], None],
+        settle_s: float,
+    ) -> None:
+        self._switch = switch
+        self._wanted = wanted
+        self._deadline = deadline
+        self._on_ready = on_ready
+        self._changed = hub.Signal()
+        self._installed: set[diff.InstalledFlow] | None = None
+        self._inherited: frozenset[int] = frozenset()
+        self._settled_at = time.monotonic() + settle_s
+        self._is_settled = False
+        self._short_ids: frozenset[ShortId] = frozenset()
+        self.desired: list[FlowSpec] = []
+
+    def start(self) -> None:
+        """Begin to work."""
+        hub.spawn(self._loop)
+
+    def changed(self) -> None:
+        """Something that flows follow from may have changed."""
+        self._changed.set()
+
+    def switch_changed(self) -> None:
+        """The switch connected or went away: what is installed is not known any more."""
+        self._installed = None
+        self._changed.set()
+
+    @property
+    def is_in_sync(self) -> bool:
+        """True if the switch holds what was last wanted."""
+        return self._installed is not None
+
+    def _loop(self) -> None:
+        while True:
+            deadline = self._next_deadline()
+            timeout = None if deadline is None else max(0.05, deadline - time.monotonic())
+            self._changed.wait(timeout)
+            if not self._switch.is_connected:
+                continue
+            try:
+                self._work()
+            except OpenFlowError as error:
+                _log.warning("flows_not_installed", error=str(error))
+                self._installed = None
+                hub.sleep(RETRY_S)
+                self._changed.set()
+
+    def _next_deadline(self) -> float | None:
+        candidates = [self._deadline(), None if self._is_settled else self._settled_at]
+        return min((at for at in candidates if at is not None), default=None)
+
+    def _work(self) -> None:
+        fresh = self._installed is None
+        if fresh:
+            self._switch.read_ports()
+            self._switch.set_meters()
+            self._installed = set(self._switch.read_flows())
+            self._inherit(self._installed)
+        state = self._wanted()
+        self.desired = rules.flows(state)
+        desired = self.desired
+        holds_back = not self._settle(state)
+        if holds_back:
+            desired = [flow for flow in desired if Kind(flow.kind) not in _OF_THE_MESH]
+        plan = diff.plan(
+            self._installed or (),
+            desired,
+            keep=lambda kind: holds_back and kind in _OF_THE_MESH,
+        )
+        self._switch.commit(plan)
+        kept = {
+            flow
+            for flow in self._installed or ()
+            if holds_back and Kind(flow.cookie >> 48 & 0xFF) in _OF_THE_MESH
+        }
+        self._installed = {diff.installed(flow) for flow in desired} | kept
+        if plan:
+            _log.debug("flows_installed", added=len(plan.add), deleted=len(plan.delete))
+        if not holds_back:
+            self._forget_gone(state)
+        if fresh:
+            self._on_ready()
+
+    def _inherit(self, found: set[diff.InstalledFlow]) -> None:
+        """Note which neighbours an earlier daemon had."""
+        if not self._is_settled and not self._inherited:
+            parsed = (cookies.parse(flow.cookie) for flow in found)
+            self._inherited = frozenset(
+                subject for kind, subject in filter(None, parsed) if kind is Kind.NEIGHBOUR
+            )
+
+    def _settle(self, state: ForwardingState) -> bool:
+        """True once this daemon knows the mesh at least as well as its predecessor's flows do."""
+        if not self._is_settled:
+            present = {int(hop.short_id) for hop in state.neighbours}
+            late = time.monotonic() >= self._settled_at
+            if late or self._inherited <= present:
+                self._is_settled = True
+                if self._inherited:
+                    _log.info(
+                        "flows_taken_over",
+                        neighbours=len(self._inherited),
+                        missing=sorted(self._inherited - present),
+                    )
+        return self._is_settled
+
+    def _forget_gone(self, state: ForwardingState) -> None:
+        """Drop the MACs behind peers that are no longer part of the mesh."""
+        present = frozenset(peer.short_id for peer in state.peers)
+        gone = self._short_ids - present
+        self._short_ids = present
+        if gone:
+            self._switch.delete(
+                [(subject_cookie(Kind.LEARNT_PEER, sid), SUBJECT_MASK) for sid in sorted(gone)]
+            )

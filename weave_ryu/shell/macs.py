@@ -1,0 +1,79 @@
+"""Reads the MACs that the switch has learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from weave_ryu.names import ShortId
+from weave_ryu.pipeline import cookies
+from weave_ryu.pipeline.cookies import Kind
+from weave_ryu.pipeline.tables import MAC
+from weave_ryu.shell.openflow import Switch
+
+
+@dataclass(frozen=True, slots=True)
+class LearntMac:
+    """One MAC.
+
+    Args:
+        mac: ``aa:bb:cc:dd:ee:ff``.
+        kind: behind a peer or a port.
+        subject: short id or OpenFlow port number (low 16 bits).
+        age_s: seconds since it was learnt there.
+    """
+
+    mac: str
+    kind: Kind
+    subject: int
+    age_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """MACs as 12 hex digits, by the side of a gateway port that they are on."""
+
+    mesh: frozenset[str]
+    hosts: frozenset[str]
+
+
+class MacReader:
+    """Reads the table `mac`."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+
+    def learnt(self) -> list[LearntMac]:
+        """All MACs, sorted; of two entries for one MAC the one that counts.
+
+        Raises:
+            OpenFlowError: the switch is not connected or does not answer.
+        """
+        best: dict[str, tuple[int, LearntMac]] = {}
+        entries = self._switch.dump(cookies.OWNER << 56, cookies.OWNER_MASK, MAC.number)
+        for entry in entries:
+            parsed = cookies.parse(entry.cookie)
+            mac = entry.match.get("eth_dst")
+            if parsed is None or mac is None:
+                continue
+            learnt = LearntMac(mac, parsed[0], parsed[1], entry.duration_sec)
+            if mac not in best or best[mac][0] < entry.priority:
+                best[mac] = (entry.priority, learnt)
+        return [best[mac][1] for mac in sorted(best)]
+
+    def read(self, port: int, gateways: Collection[ShortId]) -> Sides:
+        """Which MACs are on which side of a gateway port.
+
+        Args:
+            port: OpenFlow number of the gateway port.
+            gateways: short ids of the other gateways of its segment: what is behind them counts
+                as the segment's.
+        """
+        mesh: set[str] = set()
+        hosts: set[str] = set()
+        for learnt in self.learnt():
+            behind_port = learnt.kind is Kind.LEARNT_PORT and learnt.subject == port & 0xFFFF
+            behind_other = learnt.kind is Kind.LEARNT_PEER and learnt.subject in gateways
+            side = hosts if behind_port or behind_other else mesh
+            side.add(learnt.mac.replace(":", ""))
+        return Sides(frozenset(mesh), frozenset(hosts))

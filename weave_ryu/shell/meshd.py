@@ -1,0 +1,283 @@
+"""TCP for the mesh core: sockets in, bytes out, one timer. No decision is made here."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from weave_ryu.errors import ConfigError
+from weave_ryu.mesh.commands import CloseConnection, Command, Dial, SendBytes, SendHeartbeat
+from weave_ryu.mesh.config import Address, ConnectionId
+from weave_ryu.mesh.events import Event
+from weave_ryu.mesh.router import Router
+from weave_ryu.shell import hub
+
+DIAL_TIMEOUT_S = 10.0
+READ_BYTES = 65536
+BLOCKED_BYTES = 256 << 10
+"""Above this much unsent, gossip for the connection is merged instead of queued."""
+UNSENT_LIMIT_BYTES = 64 << 20
+"""A neighbour that reads nothing while this much piles up is given up."""
+
+_ABORT = struct.pack("ii", 1, 0)
+
+
+class _Connection:
+    """One TCP connection with its reader and its writer."""
+
+    def __init__(self, number: ConnectionId, sock: socket.socket, owner: MeshDaemon) -> None:
+        self.number = number
+        self.is_open = True
+        self._socket = sock
+        self._owner = owner
+        self._unsent: deque[bytes] = deque()
+        self._unsent_bytes = 0
+        self._is_blocked = False
+        self._has_unsent = hub.Signal()
+        self._reader = hub.spawn(self._read)
+        self._writer = hub.spawn(self._write)
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes; they leave in order."""
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        self._has_unsent.set()
+        if self._unsent_bytes > UNSENT_LIMIT_BYTES:
+            hub.spawn(self._lost, "the neighbour does not read")
+        elif self._unsent_bytes > BLOCKED_BYTES and not self._is_blocked:
+            self._is_blocked = True
+            self._owner.router.write_blocked(self.number, True, time.monotonic())
+
+    def close(self) -> None:
+        """End it with a RST, as Weave does; no more input comes from it."""
+        self.is_open = False
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        # The readers must not sit on the descriptor when its number is used again.
+        hub.spawn(self._finish)
+
+    def _finish(self) -> None:
+        self._reader.kill()
+        self._writer.kill()
+        self._socket.close()
+
+    def _read(self) -> None:
+        while self.is_open:
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except OSError as error:
+                self._lost(_reason(error))
+                return
+            if not data:
+                self._lost("closed by the other side")
+                return
+            if self.is_open:
+                self._owner.router.receive_bytes(self.number, data, time.monotonic())
+                self._owner.pump()
+
+    def _write(self) -> None:
+        while self.is_open:
+            while self._unsent:
+                data = self._unsent[0]
+                try:
+                    self._socket.sendall(data)
+                except OSError as error:
+                    self._lost(_reason(error))
+                    return
+                self._unsent.popleft()
+                self._unsent_bytes -= len(data)
+                if self._is_blocked and self._unsent_bytes < BLOCKED_BYTES // 4:
+                    self._is_blocked = False
+                    self._owner.router.write_blocked(self.number, False, time.monotonic())
+                    self._owner.pump()
+            self._has_unsent.wait()
+
+    def _lost(self, reason: str) -> None:
+        if self.is_open:
+            self.close()
+            self._owner.lost(self.number, reason)
+
+
+class MeshDaemon:
+    """Runs a `Router` on real sockets.
+
+    Args:
+        router: the core.
+        host: address to listen on and to dial from; empty = all.
+        port: TCP port.
+        on_events: called with the core's events, in order; may call the core's inputs.
+        send_heartbeat: hands a heartbeat to the switch.
+
+    Raises:
+        ConfigError: the port cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        host: str,
+        port: int,
+        on_events: Callable[[list[Event]], None],
+        send_heartbeat: Callable[[SendHeartbeat], None],
+    ) -> None:
+        self.router = router
+        self._host = host
+        self._port = port
+        self._on_events = on_events
+        self._send_heartbeat = send_heartbeat
+        self._numbers = itertools.count(1)
+        self._connections: dict[ConnectionId, _Connection] = {}
+        self._timer_changed = hub.Signal()
+        self._is_pumping = False
+        try:
+            self._listener = hub.listen((host or "0.0.0.0", port), backlog=256)  # noqa: S104
+        except OSError as error:
+            raise ConfigError(
+                "--port", port, f"cannot listen on {host or '*'}:{port}: {_reason(error)}"
+            ) from error
+
+    def start(self) -> None:
+        """Begin to accept and to dial."""
+        self.router.start(time.monotonic())
+        hub.spawn(self._accept_loop)
+        hub.spawn(self._timer_loop)
+        self.pump()
+
+    def stop(self) -> None:
+        """End all connections."""
+        self._listener.close()
+        for connection in list(self._connections.values()):
+            connection.close()
+
+    def pump(self) -> None:
+        """Carry out what the core wants. Call after every input."""
+        if self._is_pumping:
+            return  # an event's consumer gave input: the loop below carries it out
+        self._is_pumping = True
+        try:
+            while True:
+                commands = self.router.poll_commands()
+                events = self.router.poll_events()
+                if not commands and not events:
+                    break
+                for command in commands:
+                    self._perform(command)
+                if events:
+                    self._on_events(events)
+        finally:
+            self._is_pumping = False
+            self._timer_changed.set()
+
+    def lost(self, number: ConnectionId, reason: str) -> None:
+        """A connection ended by itself."""
+        self._connections.pop(number, None)
+        self.router.receive_eof(number, reason, time.monotonic())
+        self.pump()
+
+    def _perform(self, command: Command) -> None:
+        match command:
+            case Dial(target):
+                hub.spawn(self._dial, target)
+            case SendBytes(number, data):
+                if number in self._connections:
+                    self._connections[number].send(data)
+            case CloseConnection(number):
+                connection = self._connections.pop(number, None)
+                if connection is not None:
+                    # What was queued before, such as our half of the handshake, tells the other
+                    # side why; Weave writes at once, so give the writer its turn.
+                    connection.close()
+            case SendHeartbeat():
+                self._send_heartbeat(command)
+
+    def _dial(self, target: Address) -> None:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            if self._host:
+                sock.bind((self._host, 0))
+            sock.settimeout(DIAL_TIMEOUT_S)
+            sock.connect((target.host, target.port))
+            sock.settimeout(None)
+            local, remote = sock.getsockname(), sock.getpeername()
+        except OSError as error:
+            sock.close()
+            self.router.dial_failed(target, _reason(error), time.monotonic())
+            self.pump()
+            return
+        number = self._adopt(sock)
+        self.router.dialled(number, target, local, remote, time.monotonic())
+        self.pump()
+
+    def _accept_loop(self) -> None:
+        while True:
+            delay = self.router.accept_delay(time.monotonic())
+            if delay > 0:
+                hub.sleep(delay)
+                continue
+            try:
+                sock, remote = self._listener.accept()
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    hub.sleep(1.0)
+                    continue
+                return
+            number = self._adopt(sock)
+            self.router.accepted(number, sock.getsockname(), remote, time.monotonic())
+            self.pump()
+
+    def _adopt(self, sock: socket.socket) -> ConnectionId:
+        _set_options(sock)
+        number = ConnectionId(next(self._numbers))
+        self._connections[number] = _Connection(number, sock, self)
+        return number
+
+    def _timer_loop(self) -> None:
+        while True:
+            deadline = self.router.deadline()
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if timeout is None or timeout > 0:
+                self._timer_changed.wait(timeout)
+            deadline = self.router.deadline()
+            if deadline is not None and deadline <= time.monotonic():
+                self.router.handle_timer(time.monotonic())
+                self.pump()
+
+
+def resolve(text: str, key: str = "--peer") -> list[Address]:
+    """``HOST[:PORT]`` to addresses; a name may stand for several.
+
+    Raises:
+        ConfigError: not of that form, or the name is not known.
+    """
+    host, colon, port_text = text.partition(":")
+    port = None
+    if colon:
+        if not port_text.isdecimal() or not 0 < int(port_text) < 65536:
+            raise ConfigError(key, text, "the port must be a number from 1 to 65535")
+        port = int(port_text)
+    try:
+        found: Iterable[tuple[object, ...]] = socket.getaddrinfo(
+            host, None, socket.AF_INET, socket.SOCK_STREAM
+        )
+    except (OSError, UnicodeError) as error:
+        reason = "no such host: give an IPv4 address or a name, HOST[:PORT]"
+        raise ConfigError(key, text, reason) from error
+    hosts = {str(entry[4][0]) for entry in found}  # type: ignore[index]
+    return [Address(address, port) for address in sorted(hosts)]
+
+
+def _set_options(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)

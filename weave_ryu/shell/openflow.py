@@ -1,0 +1,275 @@
+"""The connection to the local switch: send, wait for the answer, atomic bundles.
+
+Every change is confirmed: a bundle by the reply to its commit, everything else by a barrier. An
+error message of the switch reaches the caller whose message caused it, by transaction id.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ryu.lib import hub as ryu_hub  # noqa: F401  (ryu picks its hub when first imported)
+from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
+
+from weave_ryu.errors import OpenFlowError
+from weave_ryu.pipeline import cookies, diff
+from weave_ryu.pipeline.model import FlowSpec
+from weave_ryu.pipeline.tables import METER_RATES
+from weave_ryu.shell import encode, hub
+
+_OFP = ofproto_v1_3
+_PARSER = ofproto_v1_3_parser
+
+ANSWER_TIMEOUT_S = 3.0
+"""How long the switch may take to answer; it runs on the same host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of the bridge. `up` is the link's state, `number` OpenFlow's."""
+
+    number: int
+    name: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelFrame:
+    """A frame that came from the tunnel to the controller."""
+
+    tun_id: int
+    from_ip: str
+    frame: bytes
+
+
+class _Waiter:
+    """Collects the answers to one request."""
+
+    def __init__(self) -> None:
+        self.parts: list[Any] = []
+        self._event = hub.Event()
+
+    def finish(self) -> None:
+        if not self._event.ready():
+            self._event.send(None)
+
+    def fail(self, error: OpenFlowError) -> None:
+        if not self._event.ready():
+            self._event.send_exception(error)
+
+    def wait(self, operation: str) -> list[Any]:
+        with hub.Timeout(ANSWER_TIMEOUT_S, False):
+            self._event.wait()
+            return self.parts
+        raise OpenFlowError(operation, f"the switch did not answer within {ANSWER_TIMEOUT_S} s")
+
+
+class Switch:
+    """The local bridge as the daemon uses it.
+
+    Args:
+        on_ports_changed: called when a port appeared, vanished, or changed its link state.
+        on_tunnel_frame: called with each heartbeat.
+    """
+
+    def __init__(
+        self,
+        on_ports_changed: Callable[[], None],
+        on_tunnel_frame: Callable[[TunnelFrame], None],
+    ) -> None:
+        self._on_ports_changed = on_ports_changed
+        self._on_tunnel_frame = on_tunnel_frame
+        self._datapath: Any = None
+        self._waiters: dict[int, _Waiter] = {}
+        self._bundle_ids = itertools.count(1)
+        self.ports: dict[int, Port] = {}
+
+    @property
+    def is_connected(self) -> bool:
+        """True while the switch holds a connection to us."""
+        return self._datapath is not None
+
+    # What ryu tells us (`app.py`).
+
+    def connected(self, datapath: Any) -> None:  # noqa: ANN401
+        """A connection is up; all earlier ones are gone."""
+        self._abandon("the switch connected anew")
+        self._datapath = datapath
+
+    def disconnected(self, datapath: Any) -> bool:  # noqa: ANN401
+        """A connection was lost; True if it was the current one."""
+        if datapath is not self._datapath:
+            return False
+        self._datapath = None
+        self.ports = {}
+        self._abandon("the connection to the switch was lost")
+        return True
+
+    def answered(self, message: Any, last: bool) -> None:  # noqa: ANN401
+        """A reply came in; `last` says that no further part follows."""
+        waiter = self._waiters.get(message.xid)
+        if waiter is None:
+            return
+        waiter.parts.append(message)
+        if last:
+            waiter.finish()
+
+    def refused(self, xid: int, type_: int, code: int) -> None:
+        """An error message came in."""
+        waiter = self._waiters.get(xid)
+        if waiter is not None:
+            waiter.fail(OpenFlowError("request", f"error type {type_} code {code} (xid {xid})"))
+
+    def port_changed(self, port: Any, gone: bool) -> None:  # noqa: ANN401
+        """A port-status message came in."""
+        if gone:
+            self.ports.pop(port.port_no, None)
+        else:
+            self.ports[port.port_no] = _port(port)
+        self._on_ports_changed()
+
+    def packet_in(self, message: Any) -> None:  # noqa: ANN401
+        """A packet-in message came in: only heartbeats are sent to the controller."""
+        match = message.match
+        tun_id, source = match.get("tunnel_id"), match.get("tun_ipv4_src")
+        if tun_id is not None and source is not None:
+            self._on_tunnel_frame(TunnelFrame(tun_id, source, message.data))
+
+    # What the daemon asks for.
+
+    def read_ports(self) -> None:
+        """Learn all ports.
+
+        Raises:
+            OpenFlowError: no connection, or no answer.
+        """
+        request = _PARSER.OFPPortDescStatsRequest(self._require(), 0)
+        replies = self._ask([request], "port description")
+        self.ports = {p.port_no: _port(p) for reply in replies for p in reply.body}
+
+    def set_meters(self) -> None:
+        """Make or adjust the meters in front of the controller."""
+        datapath = self._require()
+        for meter, rate in METER_RATES.items():
+            bands = [_PARSER.OFPMeterBandDrop(rate=rate, burst_size=rate)]
+            for command in (_OFP.OFPMC_ADD, _OFP.OFPMC_MODIFY):
+                message = _PARSER.OFPMeterMod(
+                    datapath,
+                    command=command,
+                    flags=_OFP.OFPMF_PKTPS | _OFP.OFPMF_BURST,
+                    meter_id=meter,
+                    bands=bands,
+                )
+                try:
+                    self._confirm([message], f"meter {meter}")
+                    break
+                except OpenFlowError:
+                    if command == _OFP.OFPMC_MODIFY:
+                        raise
+
+    def read_flows(self) -> list[diff.InstalledFlow]:
+        """All flows of this program in the switch, learnt ones left out."""
+        flows = []
+        for kind in cookies.Kind:
+            if kind not in cookies.UNMANAGED:
+                mask = cookies.OWNER_MASK | 0xFF << 48
+                for entry in self.dump(cookies.subject_cookie(kind, 0), mask):
+                    flows.append(diff.InstalledFlow(entry.table_id, entry.priority, entry.cookie))
+        return flows
+
+    def dump(self, cookie: int, mask: int, table: int = ofproto_v1_3.OFPTT_ALL) -> list[Any]:
+        """Ryu's flow statistics of all flows whose cookie agrees in the mask."""
+        request = _PARSER.OFPFlowStatsRequest(
+            self._require(), 0, table, _OFP.OFPP_ANY, _OFP.OFPG_ANY, cookie, mask
+        )
+        return [entry for reply in self._ask([request], "flow dump") for entry in reply.body]
+
+    def commit(self, plan: diff.BundlePlan) -> None:
+        """Apply a change atomically; returns when the switch has confirmed it.
+
+        Raises:
+            OpenFlowError: nothing of the change was applied, or it is unknown what was.
+        """
+        if not plan:
+            return
+        datapath = self._require()
+        bundle, flags = next(self._bundle_ids), _OFP.ONF_BF_ATOMIC | _OFP.ONF_BF_ORDERED
+        mods = [encode.flow_add(datapath, flow) for flow in plan.add]
+        mods += [encode.flow_delete(datapath, flow) for flow in plan.delete]
+
+        def control(kind: int) -> Any:  # noqa: ANN401
+            return _PARSER.ONFBundleCtrlMsg(datapath, bundle, kind, flags, [])
+
+        messages = [
+            control(_OFP.ONF_BCT_OPEN_REQUEST),
+            *(_PARSER.ONFBundleAddMsg(datapath, bundle, flags, mod, []) for mod in mods),
+            control(_OFP.ONF_BCT_COMMIT_REQUEST),
+        ]
+        self._ask(messages, f"bundle of {len(mods)} flow changes")
+
+    def install(self, flows: Iterable[FlowSpec]) -> None:
+        """Add flows; returns when the switch has confirmed them."""
+        datapath = self._require()
+        self._confirm([encode.flow_add(datapath, flow) for flow in flows], "flow change")
+
+    def delete(self, selectors: Sequence[tuple[int, int]]) -> None:
+        """Delete all flows whose cookie agrees with one of the (cookie, mask) pairs; confirmed."""
+        datapath = self._require()
+        mods = [encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors]
+        self._confirm(mods, "flow deletion")
+
+    def send_frame(
+        self,
+        frame: bytes,
+        actions: list[Any],
+        in_port: int = ofproto_v1_3.OFPP_CONTROLLER,
+    ) -> None:
+        """Hand a frame to the switch; not confirmed, lost if there is no connection."""
+        if self._datapath is not None:
+            self._datapath.send_msg(
+                _PARSER.OFPPacketOut(
+                    self._datapath,
+                    buffer_id=_OFP.OFP_NO_BUFFER,
+                    in_port=in_port,
+                    actions=actions,
+                    data=frame,
+                )
+            )
+
+    def _require(self) -> Any:  # noqa: ANN401
+        if self._datapath is None:
+            raise OpenFlowError("request", "the switch is not connected")
+        return self._datapath
+
+    def _confirm(self, messages: list[Any], operation: str) -> None:
+        self._ask([*messages, _PARSER.OFPBarrierRequest(self._require())], operation)
+
+    def _ask(self, messages: list[Any], operation: str) -> list[Any]:
+        """Send messages, of which the last is answered; an error to any of them counts."""
+        datapath, waiter = self._require(), _Waiter()
+        xids = []
+        try:
+            for message in messages:
+                datapath.set_xid(message)
+                xids.append(message.xid)
+                self._waiters[message.xid] = waiter
+            for message in messages:
+                datapath.send_msg(message)
+            return waiter.wait(operation)
+        except OpenFlowError as error:
+            raise OpenFlowError(operation, error.detail) from error
+        finally:
+            for xid in xids:
+                self._waiters.pop(xid, None)
+
+    def _abandon(self, reason: str) -> None:
+        for waiter in set(self._waiters.values()):
+            waiter.fail(OpenFlowError("request", reason))
+
+
+def _port(port: Any) -> Port:  # noqa: ANN401
+    name = port.name.rstrip(b"\0").decode(errors="replace")
+    return Port(port.port_no, name, not port.state & _OFP.OFPPS_LINK_DOWN)

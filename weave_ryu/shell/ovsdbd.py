@@ -1,0 +1,322 @@
+"""The connection to ovsdb-server, by the `ovs` package's IDL.
+
+One green thread owns the IDL and its socket; others hand it functions to run and wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import ovs.db.idl
+import ovs.jsonrpc
+import ovs.poller
+import ovs.stream
+import ovs.vlog
+
+from weave_ryu.errors import OvsdbError
+from weave_ryu.ovsdb.bridge import BridgeSpec, InterfaceState, tunnel_options
+from weave_ryu.shell import hub
+
+Result = TypeVar("Result")
+
+_COLUMNS = {
+    "Open_vSwitch": ["bridges", "datapath_types", "iface_types", "next_cfg", "cur_cfg"],
+    "Bridge": [
+        "name",
+        "ports",
+        "datapath_type",
+        "datapath_id",
+        "fail_mode",
+        "controller",
+        "flow_tables",
+        "protocols",
+        "other_config",
+        "external_ids",
+    ],
+    "Port": ["name", "interfaces"],
+    "Interface": [
+        "name",
+        "type",
+        "options",
+        "ofport",
+        "error",
+        "link_state",
+        "mtu_request",
+        "external_ids",
+    ],
+    "Controller": ["target", "connection_mode", "max_backoff", "inactivity_probe"],
+    "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
+}
+
+CONNECT_TIMEOUT_S = 5.0
+COMMIT_TIMEOUT_S = 10.0
+
+
+class Ovsdb:
+    """The local Open vSwitch database.
+
+    Args:
+        remote: such as ``unix:/run/openvswitch/db.sock``.
+
+    Set `on_change` to be called after anything of interest changed.
+
+    Raises:
+        OvsdbError: nobody answers there.
+    """
+
+    def __init__(self, remote: str) -> None:
+        self._remote = remote
+        self.on_change: Callable[[], None] = lambda: None
+        ovs.vlog.Vlog.set_levels_from_string("console:off")
+        helper = ovs.db.idl.SchemaHelper(schema_json=self._read_schema())
+        for table, columns in _COLUMNS.items():
+            known = helper.schema_json["tables"].get(table, {}).get("columns", {})
+            helper.register_columns(table, [name for name in columns if name in known])
+        self._idl = ovs.db.idl.Idl(remote, helper)
+        self._requests: list[tuple[Callable[[], Any], hub.Event]] = []
+        # Sockets, not a pipe: a patched os.read() waits even on a descriptor that does not block.
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        self._ready = hub.Event()
+        hub.spawn(self._loop)
+        with hub.Timeout(CONNECT_TIMEOUT_S, False):
+            self._ready.wait()
+            return
+        raise OvsdbError(f"connection to {remote}", "the database sent no content in time")
+
+    # Reading.
+
+    def datapath_types(self) -> list[str]:
+        """What this Open vSwitch supports, such as ``system`` and ``netdev``."""
+        return [str(name) for name in self._root().datapath_types]
+
+    def bridge_datapath(self, bridge: str) -> str | None:
+        """The datapath type of an existing bridge; None if there is no such bridge."""
+        row = self._find("Bridge", bridge)
+        return None if row is None else str(row.datapath_type) or "system"
+
+    def bridge_setting(self, bridge: str, key: str) -> str | None:
+        """A value of the bridge's ``external_ids``."""
+        row = self._find("Bridge", bridge)
+        return None if row is None else row.external_ids.get(key)
+
+    def bridge_other_config(self, bridge: str, key: str) -> str | None:
+        """A value of the bridge's ``other_config``."""
+        row = self._find("Bridge", bridge)
+        return None if row is None else row.other_config.get(key)
+
+    def underlays(self, key: str) -> dict[str, str]:
+        """Bridge name → value of ``external_ids:key``, for bridges that have it."""
+        rows = self._idl.tables["Bridge"].rows.values()
+        return {row.name: row.external_ids[key] for row in rows if key in row.external_ids}
+
+    def interfaces(self) -> dict[str, InterfaceState]:
+        """All interfaces of all bridges, by name."""
+        found = {}
+        for bridge in self._idl.tables["Bridge"].rows.values():
+            for port in bridge.ports:
+                for row in port.interfaces:
+                    link = row.link_state
+                    found[row.name] = InterfaceState(
+                        name=row.name,
+                        bridge=bridge.name,
+                        number=row.ofport[0] if row.ofport else -1,
+                        error=row.error[0] if row.error else "",
+                        up=(link[0] == "up") if link else None,
+                        external_ids=dict(row.external_ids),
+                    )
+        return found
+
+    # Changing.
+
+    def ensure(self, spec: BridgeSpec) -> None:
+        """Make the bridge as described; what is as it should be is not touched.
+
+        Raises:
+            OvsdbError: the database refused, or did not confirm in time.
+        """
+        self._transact(f"set-up of bridge {spec.name}", lambda txn: self._write(txn, spec))
+
+    def set_bridge_setting(self, bridge: str, key: str, value: str) -> None:
+        """Keep a value in the bridge's ``external_ids``; it survives a restart of the host."""
+
+        def change(_txn: Any) -> None:  # noqa: ANN401
+            row = self._find("Bridge", bridge)
+            if row is not None and row.external_ids.get(key) != value:
+                row.setkey("external_ids", key, value)
+
+        self._transact(f"external_ids:{key} of bridge {bridge}", change)
+
+    def set_interface_settings(self, interface: str, values: dict[str, str]) -> None:
+        """Keep values in the interface's ``external_ids``."""
+
+        def change(_txn: Any) -> None:  # noqa: ANN401
+            row = self._find("Interface", interface)
+            for key, value in values.items():
+                if row is not None and row.external_ids.get(key) != value:
+                    row.setkey("external_ids", key, value)
+
+        self._transact(f"external_ids of interface {interface}", change)
+
+    def _write(self, txn: Any, spec: BridgeSpec) -> None:  # noqa: ANN401
+        bridge = self._find("Bridge", spec.name)
+        if bridge is None:
+            bridge = txn.insert(self._idl.tables["Bridge"])
+            bridge.name = spec.name
+            # In the same transaction: a bridge that changes its datapath loses its ports.
+            bridge.datapath_type = spec.datapath
+            self._add_port(txn, bridge, spec.name, "internal", {})
+            self._root().addvalue("bridges", bridge)
+        _set(bridge, "fail_mode", ["secure"])
+        _set(bridge, "protocols", ["OpenFlow13", "OpenFlow15"])
+        settings = dict(spec.settings)
+        if spec.hardware_address is not None:
+            settings["hwaddr"] = str(spec.hardware_address)
+        for key, value in settings.items():
+            if dict(_read(bridge, "other_config", {})).get(key) != value:
+                bridge.setkey("other_config", key, value)
+        present = {port.name for port in _read(bridge, "ports", [])}
+        for name, udp_port in spec.tunnels.items():
+            if name not in present:
+                self._add_port(txn, bridge, name, "vxlan", tunnel_options(udp_port))
+        for name in spec.gateway_ports:
+            if name not in present:
+                self._add_port(txn, bridge, name, "", {})
+        self._set_controller(txn, bridge, spec)
+        self._name_tables(txn, bridge, spec)
+        internal = self._find("Interface", spec.name)
+        if internal is not None:
+            _set(internal, "mtu_request", [spec.mtu_bytes])
+
+    def _add_port(
+        self,
+        txn: Any,  # noqa: ANN401
+        bridge: Any,  # noqa: ANN401
+        name: str,
+        kind: str,
+        options: dict[str, str],
+    ) -> None:
+        interface = txn.insert(self._idl.tables["Interface"])
+        interface.name, interface.type = name, kind
+        if options:
+            interface.options = options
+        port = txn.insert(self._idl.tables["Port"])
+        port.name, port.interfaces = name, [interface]
+        bridge.addvalue("ports", port)
+
+    def _set_controller(self, txn: Any, bridge: Any, spec: BridgeSpec) -> None:  # noqa: ANN401
+        controllers = _read(bridge, "controller", [])
+        if [row.target for row in controllers] != [spec.controller]:
+            row = txn.insert(self._idl.tables["Controller"])
+            row.target = spec.controller
+            bridge.controller = [row]
+        else:
+            row = controllers[0]
+        _set(row, "connection_mode", ["out-of-band"])
+        # Default 8000 ms: a restarted daemon would wait that long for its switch.
+        _set(row, "max_backoff", [1000])
+        _set(row, "inactivity_probe", [5000])
+
+    def _name_tables(self, txn: Any, bridge: Any, spec: BridgeSpec) -> None:  # noqa: ANN401
+        present = dict(_read(bridge, "flow_tables", {}))
+        wanted = dict(present)
+        for number, table in spec.tables.items():
+            row = present.get(number)
+            if row is None:
+                row = wanted[number] = txn.insert(self._idl.tables["Flow_Table"])
+            _set(row, "name", [table.name])
+            if table.limit is not None:
+                _set(row, "flow_limit", [table.limit])
+                _set(row, "overflow_policy", ["evict"])
+        if wanted != present:
+            bridge.flow_tables = wanted
+
+    # The thread that owns the IDL.
+
+    def _read_schema(self) -> Any:  # noqa: ANN401
+        error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(self._remote), 5000)
+        if error:
+            raise OvsdbError(
+                f"connection to {self._remote}",
+                f"{os.strerror(error)}: is Open vSwitch running? start it, or name its database "
+                "with --ovs-db",
+            )
+        connection = ovs.jsonrpc.Connection(stream)
+        request = ovs.jsonrpc.Message.create_request("get_schema", ["Open_vSwitch"])
+        error, reply = connection.transact_block(request)
+        connection.close()
+        if error or reply.error:
+            raise OvsdbError(f"schema of {self._remote}", str((reply and reply.error) or error))
+        return reply.result
+
+    def _loop(self) -> None:
+        seqno = self._idl.change_seqno
+        while True:
+            self._idl.run()
+            if self._idl.change_seqno != seqno:
+                seqno = self._idl.change_seqno
+                if self._idl.has_ever_connected() and self._idl.tables["Open_vSwitch"].rows:
+                    if not self._ready.ready():
+                        self._ready.send(None)
+                    self.on_change()
+            while self._requests:
+                function, done = self._requests.pop(0)
+                try:
+                    done.send(function())
+                except Exception as error:
+                    done.send_exception(error)
+            poller = ovs.poller.Poller()
+            self._idl.wait(poller)
+            poller.fd_wait(self._wake_read.fileno(), ovs.poller.POLLIN)
+            poller.block()
+            with contextlib.suppress(BlockingIOError):
+                self._wake_read.recv(4096)
+
+    def _call(self, function: Callable[[], Result], operation: str) -> Result:
+        done = hub.Event()
+        self._requests.append((function, done))
+        with contextlib.suppress(BlockingIOError):
+            self._wake_write.send(b"w")
+        with hub.Timeout(COMMIT_TIMEOUT_S, False):
+            result: Result = done.wait()
+            return result
+        raise OvsdbError(operation, f"no answer within {COMMIT_TIMEOUT_S} s")
+
+    def _transact(self, operation: str, change: Callable[[Any], None]) -> None:
+        def run() -> None:
+            txn = ovs.db.idl.Transaction(self._idl)
+            change(txn)
+            # vswitchd raises cur_cfg when it has carried the change out.
+            status = txn.commit_block()
+            if status not in (ovs.db.idl.Transaction.SUCCESS, ovs.db.idl.Transaction.UNCHANGED):
+                raise OvsdbError(operation, txn.get_error() or status)
+
+        self._call(run, operation)
+
+    def _root(self) -> Any:  # noqa: ANN401
+        return next(iter(self._idl.tables["Open_vSwitch"].rows.values()))
+
+    def _find(self, table: str, name: str) -> Any:  # noqa: ANN401
+        rows = self._idl.tables[table].rows.values()
+        return next((row for row in rows if row.name == name), None)
+
+
+def _read(row: Any, column: str, default: Any) -> Any:  # noqa: ANN401
+    """A column; the default for a row of this transaction, which has no value yet."""
+    try:
+        return getattr(row, column)
+    except AttributeError:
+        return default
+
+
+def _set(row: Any, column: str, value: list[Any]) -> None:  # noqa: ANN401
+    """Write a column only if that changes it: an unchanged database wakes nobody."""
+    current = _read(row, column, None)
+    scalars = [current] if isinstance(current, str) else current
+    if scalars is None or sorted(scalars) != sorted(value):
+        setattr(row, column, value[0] if isinstance(current, str) else value)

@@ -1,0 +1,221 @@
+"""What the daemon finds out and checks before it changes anything, and what it keeps for later.
+
+Kept in the database, with the bridge: the peer's name and short id, so that a restarted daemon is
+the same peer and the flows in its switch stay right; with each gateway port: the role that the
+operator set last.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass, replace
+
+from weave_ryu.config import DaemonConfig, GatewaySpec
+from weave_ryu.errors import ConfigError, NetworkError, OvsdbError
+from weave_ryu.gateway.role import Role
+from weave_ryu.names import MAX_SHORT_ID, PeerName, ShortId
+from weave_ryu.ovsdb.bridge import BridgeSpec, Datapath, FlowTableSpec
+from weave_ryu.pipeline.tables import MAC_LIMIT, TABLES
+from weave_ryu.shell.ovsdbd import Ovsdb
+
+NAME_KEY = "weave-ryu-name"
+SHORT_ID_KEY = "weave-ryu-short-id"
+ROLE_KEY = "weave-ryu-role"
+CONFIGURED_ROLE_KEY = "weave-ryu-configured-role"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this peer is."""
+
+    name: PeerName
+    nick_name: str
+    short_id: ShortId
+
+
+def check_privileges() -> None:
+    """Refuse early what would fail late.
+
+    Raises:
+        NetworkError: not root.
+    """
+    if os.geteuid() != 0:
+        raise NetworkError(
+            f"weave-ryu run needs root to set up links and Open vSwitch, "
+            f"but runs as user id {os.geteuid()}: start it with sudo or as a system service"
+        )
+
+
+def run_directory() -> str:
+    """Open vSwitch's run directory on this host."""
+    return os.environ.get("OVS_RUNDIR", "/var/run/openvswitch")
+
+
+def database_remote(config: DaemonConfig) -> str:
+    """Where the database listens.
+
+    Raises:
+        ConfigError: not a remote that Open vSwitch knows.
+    """
+    remote = config.ovs_db or f"unix:{run_directory()}/db.sock"
+    if not remote.startswith(("unix:", "tcp:", "ssl:")):
+        raise ConfigError("--ovs-db", remote, "write it as unix:PATH or tcp:ADDRESS:PORT")
+    return remote
+
+
+def controller_target(config: DaemonConfig) -> tuple[str, str]:
+    """Path of the OpenFlow socket, and how Open vSwitch spells it.
+
+    Raises:
+        OvsdbError: the run directory is missing, so Open vSwitch does not run.
+    """
+    directory = run_directory()
+    if not os.path.isdir(directory):  # noqa: PTH112
+        raise OvsdbError(
+            f"look for the run directory {directory}",
+            "it does not exist: start Open vSwitch, or set OVS_RUNDIR",
+        )
+    path = f"{directory}/{config.bridge}.weave-ryu.sock"
+    return path, f"unix:{path}"
+
+
+def choose_datapath(config: DaemonConfig, ovsdb: Ovsdb) -> Datapath:
+    """The kernel datapath where there is one, else userspace.
+
+    Raises:
+        ConfigError: the bridge exists with another type, or the type is not supported.
+    """
+    existing = ovsdb.bridge_datapath(config.bridge)
+    wanted = config.datapath_type
+    if existing is not None:
+        if wanted not in ("auto", existing):
+            raise ConfigError(
+                "--datapath-type",
+                wanted,
+                f"bridge {config.bridge} exists with type {existing}: use that, or delete it first",
+            )
+        return "netdev" if existing == "netdev" else "system"
+    if wanted == "auto":
+        return "system" if _kernel_has_datapath() else "netdev"
+    if wanted not in ovsdb.datapath_types():
+        raise ConfigError("--datapath-type", wanted, "this Open vSwitch does not support it")
+    if wanted == "system" and not _kernel_has_datapath():
+        raise ConfigError(
+            "--datapath-type",
+            wanted,
+            "the kernel has no openvswitch module: load it, or use netdev",
+        )
+    return "netdev" if wanted == "netdev" else "system"
+
+
+def check_gateway_links(config: DaemonConfig, ovsdb: Ovsdb) -> None:
+    """Every gateway port must exist and be free.
+
+    Raises:
+        ConfigError: a port does not exist, or belongs to another bridge.
+    """
+    interfaces = ovsdb.interfaces()
+    links = sorted(name for _, name in socket.if_nameindex() if name != "lo")
+    for spec in config.gateway:
+        present = interfaces.get(spec.port)
+        if present is not None and present.bridge != config.bridge:
+            raise ConfigError(
+                "--gateway", spec.port, f"this link is already a port of bridge {present.bridge}"
+            )
+        if present is None and spec.port not in links:
+            raise ConfigError(
+                "--gateway",
+                spec.port,
+                f"there is no such link on this host (it has: {', '.join(links) or 'none'})",
+            )
+        if spec.port == config.bridge:
+            raise ConfigError("--gateway", spec.port, "the bridge cannot be its own gateway port")
+
+
+def identity(config: DaemonConfig, ovsdb: Ovsdb) -> Identity:
+    """Who this peer is: as configured, else as before, else new.
+
+    Raises:
+        OvsdbError: what the database holds is unusable.
+    """
+    kept_name = ovsdb.bridge_setting(config.bridge, NAME_KEY)
+    kept_short_id = ovsdb.bridge_setting(config.bridge, SHORT_ID_KEY)
+    try:
+        name = config.name or (PeerName.parse(kept_name) if kept_name else _new_name())
+        # A peer with another name is another peer: its short id starts anew, too.
+        is_same = kept_short_id is not None and kept_name == str(name)
+        short_id = int(kept_short_id or 0) if is_same else secrets.randbelow(MAX_SHORT_ID + 1)
+        if not 0 <= short_id <= MAX_SHORT_ID:
+            raise ValueError(f"short id {short_id} is out of range")
+    except ValueError as error:
+        raise OvsdbError(f"reading external_ids of bridge {config.bridge}", str(error)) from error
+    return Identity(name, config.nickname or socket.gethostname(), ShortId(short_id))
+
+
+def remember_identity(identity: Identity, bridge: str, ovsdb: Ovsdb) -> None:
+    """Keep name and short id with the bridge."""
+    ovsdb.set_bridge_setting(bridge, NAME_KEY, str(identity.name))
+    ovsdb.set_bridge_setting(bridge, SHORT_ID_KEY, str(identity.short_id))
+
+
+def remember_short_id(config: DaemonConfig, ovsdb: Ovsdb, short_id: ShortId) -> None:
+    """Keep a short id that had to be changed."""
+    ovsdb.set_bridge_setting(config.bridge, SHORT_ID_KEY, str(short_id))
+
+
+def remember_role(config: DaemonConfig, ovsdb: Ovsdb, port: str, role: Role) -> None:
+    """Keep the role that the operator set, and what was configured at that time."""
+    configured = next(spec.role for spec in config.gateway if spec.port == port)
+    ovsdb.set_interface_settings(port, {ROLE_KEY: str(role), CONFIGURED_ROLE_KEY: str(configured)})
+
+
+def remembered_roles(config: DaemonConfig, ovsdb: Ovsdb) -> list[GatewaySpec]:
+    """The gateway ports with the roles to start with.
+
+    A role set by hand outlives a restart, unless the configuration has been changed since.
+    """
+    interfaces = ovsdb.interfaces()
+    specs = []
+    for spec in config.gateway:
+        present = interfaces.get(spec.port)
+        kept = present.external_ids if present else {}
+        role = kept.get(ROLE_KEY, "")
+        unchanged = kept.get(CONFIGURED_ROLE_KEY) == str(spec.role)
+        specs.append(replace(spec, role=Role(role)) if unchanged and role in list(Role) else spec)
+    return specs
+
+
+def tunnel_name(udp_port: int) -> str:
+    """Name of the VXLAN port for a UDP port."""
+    return f"vxlan-{udp_port}"
+
+
+def bridge_spec(
+    config: DaemonConfig, datapath: Datapath, controller: str, name: PeerName
+) -> BridgeSpec:
+    """The bridge as it must be."""
+    udp_port = config.port + 1
+    return BridgeSpec(
+        name=config.bridge,
+        datapath=datapath,
+        controller=controller,
+        tunnels={tunnel_name(udp_port): udp_port},
+        gateway_ports=tuple(spec.port for spec in config.gateway),
+        tables={
+            table.number: FlowTableSpec(table.name, MAC_LIMIT if table.learnt else None)
+            for table in TABLES
+        },
+        hardware_address=name,
+        mtu_bytes=config.mtu,
+    )
+
+
+def _new_name() -> PeerName:
+    """A random, locally administered unicast MAC."""
+    return PeerName((secrets.randbits(48) | 2 << 40) & ~(1 << 40))
+
+
+def _kernel_has_datapath() -> bool:
+    return os.path.exists("/sys/module/openvswitch")  # noqa: PTH110

@@ -1,0 +1,326 @@
+"""What the API shows: plain dictionaries made from the daemon's state, and Weave's text forms.
+
+The shape of `report` is that of Weave's ``/report`` (router/status.go), plus ``Gateways``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from weave_ryu import __version__
+from weave_ryu.gateway.role import PortRole
+from weave_ryu.mesh import routes
+from weave_ryu.mesh.views import ConnectionView
+from weave_ryu.names import PeerName, ShortId
+from weave_ryu.pipeline.cookies import OWNER, OWNER_MASK, Kind, flow_cookie, parse
+from weave_ryu.pipeline.tables import BY_NUMBER
+from weave_ryu.shell.gatewayd import PERMIT_S, RENEW_S
+from weave_ryu.shell.macs import LearntMac
+
+if TYPE_CHECKING:
+    from weave_ryu.shell.daemon import Daemon
+
+
+def report(daemon: Daemon) -> dict[str, Any]:
+    """The whole state."""
+    return {
+        "Ready": daemon.switch.is_connected and daemon.forwarder.is_in_sync,
+        "Version": f"weave-ryu {__version__}",
+        "Router": _router(daemon),
+        "Gateways": gateways(daemon),
+    }
+
+
+def _router(daemon: Daemon) -> dict[str, Any]:
+    router, config = daemon.router, daemon.config
+    return {
+        "Protocol": "weave",
+        "ProtocolMinVersion": 2,
+        "ProtocolMaxVersion": 2,
+        "Encryption": config.password is not None,
+        "PeerDiscovery": not config.no_discovery,
+        "Name": str(router.name),
+        "NickName": router.nick_name,
+        "Port": config.port,
+        "Peers": peers(daemon),
+        "UnicastRoutes": unicast_routes(daemon),
+        "BroadcastRoutes": broadcast_routes(daemon),
+        "Connections": connections(daemon),
+        "Targets": [str(target.address) for target in router.targets() if target.direct],
+        "TrustedSubnets": [str(subnet) for subnet in config.trusted_subnets],
+        "Interface": f"bridge {config.bridge} ({daemon.datapath})",
+        "MACs": macs(daemon),
+    }
+
+
+def peers(daemon: Daemon) -> list[dict[str, Any]]:
+    """All peers with their connections, as the topology has them."""
+    table = daemon.router.peers
+    nick_names = {peer.name: peer.nick_name for peer in table}
+    return [
+        {
+            "Name": str(peer.name),
+            "NickName": peer.nick_name,
+            "UID": peer.uid,
+            "ShortID": peer.short_id,
+            "Version": peer.version,
+            "Connections": [
+                {
+                    "Name": str(line.remote),
+                    "NickName": nick_names.get(line.remote, ""),
+                    "Address": line.remote_tcp_addr,
+                    "Outbound": line.outbound,
+                    "Established": line.established,
+                }
+                for line in peer.sorted_connections()
+            ],
+        }
+        for peer in table
+    ]
+
+
+def connections(daemon: Daemon) -> list[dict[str, Any]]:
+    """Connections and failing targets, in Weave's terms."""
+    lines = [
+        {
+            "Address": "{}:{}".format(*connection.remote),
+            "Outbound": connection.outbound,
+            "State": "established" if connection.established else "pending",
+            "Info": _connection_info(daemon, connection),
+            "Attrs": {"name": "fastdp", "encrypted": connection.encrypted},
+        }
+        for connection in daemon.router.connections()
+    ]
+    lines += [
+        {
+            "Address": str(target.address),
+            "Outbound": True,
+            "State": target.state,
+            "Info": target.last_error or "",
+            "Attrs": {},
+        }
+        for target in daemon.router.targets()
+        if target.state in ("connecting", "retrying", "failed", "waiting")
+    ]
+    return lines
+
+
+def _connection_info(daemon: Daemon, connection: ConnectionView) -> str:
+    words = ["encrypted" if connection.encrypted else "unencrypted"]
+    if connection.overlay is not None:
+        words.append(connection.overlay.name)
+    if connection.name is not None:
+        words.append(f"{connection.name}({connection.nick_name})")
+    if connection.overlay is not None and connection.established:
+        words.append(f"mtu={daemon.config.mtu}")
+    if connection.info:
+        words.append(connection.info)
+    return " ".join(words)
+
+
+def targets(daemon: Daemon) -> list[dict[str, Any]]:
+    """Addresses that are dialled."""
+    return [
+        {
+            "Address": str(target.address),
+            "Direct": target.direct,
+            "State": target.state,
+            "Attempts": target.attempts,
+            "LastError": target.last_error,
+        }
+        for target in daemon.router.targets()
+    ]
+
+
+def unicast_routes(daemon: Daemon) -> list[dict[str, str]]:
+    """First hop to each peer, as forwarding uses it."""
+    table = routes.unicast_next_hops(daemon.view.graph(), daemon.router.name)
+    return [{"Dest": str(name), "Via": str(table[name])} for name in sorted(table)]
+
+
+def broadcast_routes(daemon: Daemon) -> list[dict[str, Any]]:
+    """Where broadcasts of each source go on to."""
+    table = routes.broadcast_tables(daemon.view.graph(), daemon.router.name)
+    return [
+        {"Source": str(name), "Via": [str(hop) for hop in table[name].next_hops]}
+        for name in sorted(table)
+    ]
+
+
+def macs(daemon: Daemon) -> list[dict[str, Any]]:
+    """MACs that the switch has learnt; empty while it is not connected."""
+    if not daemon.switch.is_connected:
+        return []
+    now = datetime.now(UTC).timestamp()
+    owners = _owners(daemon)
+    return [_mac(daemon, learnt, owners, now) for learnt in daemon.macs.learnt()]
+
+
+def _owners(daemon: Daemon) -> dict[ShortId, PeerName]:
+    return {
+        info.short_id: name
+        for name, info in sorted(daemon.view.infos.items(), reverse=True)
+        if info.short_id is not None
+    }
+
+
+def _mac(
+    daemon: Daemon, learnt: LearntMac, owners: dict[ShortId, PeerName], now: float
+) -> dict[str, Any]:
+    port = None
+    if learnt.kind is Kind.LEARNT_PORT:
+        name = daemon.router.name
+        port = next(
+            (p.name for n, p in daemon.switch.ports.items() if n & 0xFFFF == learnt.subject), None
+        )
+    else:
+        name = owners.get(ShortId(learnt.subject), PeerName(0))
+    info = daemon.view.infos.get(name)
+    return {
+        "Mac": learnt.mac,
+        "Name": str(name),
+        "NickName": info.nick_name if info else "",
+        "Port": port,
+        "LastSeen": _timestamp(now - learnt.age_s),
+    }
+
+
+def gateways(daemon: Daemon) -> list[dict[str, Any]]:
+    """All gateway ports of this peer."""
+    found = daemon.macs.learnt() if daemon.switch.is_connected else []
+    return [gateway(daemon, role, found) for role in daemon.gateways.roles()]
+
+
+def gateway(daemon: Daemon, role: PortRole, found: list[LearntMac]) -> dict[str, Any]:
+    """One gateway port."""
+    numbers = {p.name: p.number for p in daemon.switch.ports.values()}
+    number = numbers.get(role.port)
+    here = [m for m in found if m.kind is Kind.LEARNT_PORT and m.subject == number]
+    return {
+        "port": role.port,
+        "segment": role.segment,
+        "role": str(role.role),
+        "state": str(role.state),
+        "since": _timestamp(role.since),
+        "reason": role.reason,
+        "epoch": role.epoch,
+        "peer_states": daemon.gateways.peer_states(role.segment),
+        "macs_local": len(here),
+        "macs_remote": len(found) - len(here),
+        "run_out_s": PERMIT_S,
+        "renewal_s": RENEW_S,
+        "history": [
+            {
+                "at": _timestamp(entry.at),
+                "state": str(entry.state),
+                "epoch": entry.epoch,
+                "reason": entry.reason,
+            }
+            for entry in role.history
+        ],
+    }
+
+
+def status_text(daemon: Daemon) -> str:
+    """Weave's ``status``."""
+    router, config = daemon.router, daemon.config
+    links = router.connections()
+    established = sum(1 for link in links if link.established)
+    table = list(router.peers)
+    edges = sum(len(peer.connections) for peer in table)
+    direct = [target for target in router.targets() if target.direct]
+    rows = [
+        ("Version", f"weave-ryu {__version__}"),
+        ("", ""),
+        ("Service", "router"),
+        ("Protocol", "weave 2..2"),
+        ("Name", f"{router.name}({router.nick_name})"),
+        ("Encryption", "enabled" if config.password is not None else "disabled"),
+        ("PeerDiscovery", "disabled" if config.no_discovery else "enabled"),
+        ("Targets", str(len(direct))),
+        ("Connections", f"{len(links)} ({established} established)"),
+        ("Peers", f"{len(table)} (with {edges} connections)"),
+        ("TrustedSubnets", " ".join(map(str, config.trusted_subnets)) or "none"),
+        ("Bridge", f"{config.bridge} ({daemon.datapath}), {_switch_state(daemon)}"),
+    ]
+    rows += [
+        (f"Gateway {role.port}", f"{role.segment}: {role.state} ({role.reason})")
+        for role in daemon.gateways.roles()
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:>{width}}: {value}" if name else "" for name, value in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _switch_state(daemon: Daemon) -> str:
+    if not daemon.switch.is_connected:
+        return "not connected"
+    return "in sync" if daemon.forwarder.is_in_sync else "being programmed"
+
+
+def connections_text(daemon: Daemon) -> str:
+    """Weave's ``status connections``."""
+    return "".join(
+        f"{'->' if line['Outbound'] else '<-'} {line['Address']:<21} "
+        f"{line['State']:<11} {line['Info']}\n"
+        for line in connections(daemon)
+    )
+
+
+def peers_text(daemon: Daemon) -> str:
+    """Weave's ``status peers``."""
+    lines = []
+    for peer in peers(daemon):
+        lines.append(f"{peer['Name']}({peer['NickName']})")
+        for line in peer["Connections"]:
+            arrow = "->" if line["Outbound"] else "<-"
+            state = "established" if line["Established"] else "pending"
+            far_end = f"{line['Name']}({line['NickName']})"
+            lines.append(f"   {arrow} {line['Address']:<21} {far_end:<37} {state}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def targets_text(daemon: Daemon) -> str:
+    """Weave's ``status targets``."""
+    return "".join(f"{t.address}\n" for t in daemon.router.targets() if t.direct)
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def flows(daemon: Daemon) -> list[dict[str, Any]]:
+    """All flows of the pipeline with their reasons and counters."""
+    if not daemon.switch.is_connected:
+        return []
+    why = {flow_cookie(flow): flow.why for flow in daemon.forwarder.desired}
+    found = []
+    for entry in daemon.switch.dump(OWNER << 56, OWNER_MASK):
+        parsed = parse(entry.cookie)
+        table = BY_NUMBER.get(entry.table_id)
+        if parsed is None or table is None:
+            continue
+        found.append(
+            {
+                "table": table.name,
+                "table_id": entry.table_id,
+                "priority": entry.priority,
+                "cookie": f"{entry.cookie:#018x}",
+                "kind": parsed[0].name.lower(),
+                "subject": parsed[1],
+                "packets": entry.packet_count,
+                "bytes": entry.byte_count,
+                "age_s": entry.duration_sec,
+                "hard_timeout_s": entry.hard_timeout,
+                "why": why.get(entry.cookie, _UNLISTED.get(parsed[0], "")),
+            }
+        )
+    return sorted(found, key=lambda flow: (flow["table_id"], -flow["priority"], flow["cookie"]))
+
+
+_UNLISTED = {
+    Kind.PERMIT: "opens the gateway port until it runs out",
+    Kind.LEARNT_PEER: "learnt by the switch: a MAC behind a peer",
+    Kind.LEARNT_PORT: "learnt by the switch: a MAC behind a port",
+}
