@@ -1,9 +1,51 @@
-"""Verbs of ``weave-ryu flows``."""
+"""``weave-ryu flows``: what is in the switch, by name, and why."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from typing import Any
+
+from weave_ryu.cli import client, tables
+
+_EXAMPLE = """example:
+  weave-ryu flows --explain
+
+exit status: 0 ok, 1 failed, 2 usage, 3 daemon not reachable"""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs."""
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "flows",
+        help="show the flows of the switch by name",
+        description="Show the flows of the bridge, table by table, with their counters.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--explain", action="store_true", help="say of each flow why it exists")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    client.add_address(parser)
+    parser.set_defaults(handler=_flows)
+
+
+def _flows(arguments: argparse.Namespace) -> int:
+    flows: list[dict[str, Any]] = client.get_json(arguments.http_addr, "/flows")
+    if arguments.json:
+        print(json.dumps(flows, indent=1))
+        return 0
+    headers = ["TABLE", "PRIORITY", "KIND", "SUBJECT", "PACKETS"]
+    headers += ["WHY"] if arguments.explain else ["COOKIE"]
+    rows = [
+        [
+            f"{flow['table_id']} {flow['table']}",
+            flow["priority"],
+            flow["kind"],
+            flow["subject"],
+            flow["packets"],
+            flow["why"] if arguments.explain else flow["cookie"],
+        ]
+        for flow in flows
+    ]
+    tables.show("", headers, rows)
+    return 0

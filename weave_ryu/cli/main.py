@@ -16,7 +16,7 @@ EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 
 _VERB_GROUPS = ("run", "status", "attach", "gateway", "flows", "lab", "debug")
-"""Modules of this package; each has ``register(subparsers)`` and sets ``handler`` on its parsers."""
+"""Modules of this package; each has ``register(subparsers)`` and sets its parsers' ``handler``."""
 
 
 def build_parser() -> argparse.ArgumentParser:

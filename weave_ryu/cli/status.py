@@ -1,9 +1,150 @@
-"""Verbs of ``weave-ryu status``."""
+"""``weave-ryu status``, ``report``, ``connect`` and ``forget``: as in Weave."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+from weave_ryu.cli import client, tables
+
+_TOPICS = ("connections", "peers", "targets", "gateways", "macs", "routes")
+
+_PATHS = {
+    None: "/status",
+    "connections": "/status/connections",
+    "peers": "/status/peers",
+    "targets": "/status/targets",
+    "gateways": "/gateways",
+    "macs": "/macs",
+    "routes": "/routes",
+}
+
+_EXAMPLE = "exit status: 0 ok, 1 failed, 2 usage, 3 daemon not reachable"
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs."""
+    parser = _add(subparsers, "status", "show what the daemon does", "weave-ryu status connections")
+    parser.add_argument("topic", nargs="?", choices=_TOPICS, help="one part only")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(handler=_status)
+
+    parser = _add(subparsers, "report", "print the whole state as JSON", "weave-ryu report")
+    parser.set_defaults(handler=_report)
+
+    for verb, text in (
+        ("connect", "connect to further peers"),
+        ("forget", "stop connecting to peers"),
+    ):
+        parser = _add(subparsers, verb, text, f"weave-ryu {verb} 192.0.2.7")
+        parser.add_argument("peer", nargs="+", metavar="HOST[:PORT]")
+        if verb == "connect":
+            parser.add_argument(
+                "--replace", action="store_true", help="instead of the present targets"
+            )
+        parser.set_defaults(handler=_change_targets)
+
+
+def _add(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    verb: str,
+    text: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(
+        verb,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example:\n  {example}\n\n{_EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    client.add_address(parser)
+    return parser
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    path = _PATHS[arguments.topic]
+    if arguments.json:
+        print(json.dumps(client.get_json(arguments.http_addr, path), indent=1))
+    elif arguments.topic in ("gateways", "macs", "routes"):
+        _RENDERERS[arguments.topic](client.get_json(arguments.http_addr, path))
+    else:
+        print(client.get_text(arguments.http_addr, path), end="")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    print(json.dumps(client.get_json(arguments.http_addr, "/report"), indent=1))
+    return 0
+
+
+def _change_targets(arguments: argparse.Namespace) -> int:
+    form = [("peer", peer) for peer in arguments.peer]
+    if getattr(arguments, "replace", False):
+        form.append(("replace", "true"))
+    client.request(
+        arguments.http_addr,
+        "POST",
+        f"/{arguments.verb}",
+        urllib.parse.urlencode(form).encode(),
+        "application/x-www-form-urlencoded",
+    )
+    return 0
+
+
+def show_gateways(gateways: list[dict[str, Any]]) -> None:
+    """The gateway ports at a glance, the other gateways of their segments below."""
+    rows: list[list[object]] = []
+    for gateway in gateways:
+        rows.append(
+            [
+                gateway["segment"],
+                gateway["port"],
+                gateway["role"],
+                gateway["state"],
+                gateway["epoch"],
+                gateway["since"],
+                f"{gateway['macs_local']}/{gateway['macs_remote']}",
+                gateway["reason"],
+            ]
+        )
+        for name, other in sorted(gateway["peer_states"].items()):
+            rows.append(
+                [
+                    gateway["segment"],
+                    f"{name} {other['port']}",
+                    "",
+                    other["state"],
+                    other["epoch"],
+                    "",
+                    "",
+                    "as it says itself",
+                ]
+            )
+    headers = ["SEGMENT", "PORT", "ROLE", "STATE", "EPOCH", "SINCE", "MACS HERE/MESH", "REASON"]
+    tables.show("", headers, rows)
+
+
+def _show_macs(macs: list[dict[str, Any]]) -> None:
+    rows = [
+        [mac["Mac"], f"{mac['Name']}({mac['NickName']})", mac["Port"] or "", mac["LastSeen"]]
+        for mac in macs
+    ]
+    tables.show("", ["MAC", "PEER", "PORT", "LEARNT"], rows)
+
+
+def _show_routes(routes: dict[str, list[dict[str, Any]]]) -> None:
+    unicast = [[route["Dest"], route["Via"]] for route in routes["unicast"]]
+    tables.show("unicast", ["DESTINATION", "VIA"], unicast)
+    broadcast = [[route["Source"], " ".join(route["Via"])] for route in routes["broadcast"]]
+    tables.show("broadcast", ["SOURCE", "GOES ON TO"], broadcast)
+
+
+_RENDERERS: dict[str, Callable[[Any], None]] = {
+    "gateways": show_gateways,
+    "macs": _show_macs,
+    "routes": _show_routes,
+}
