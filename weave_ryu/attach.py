@@ -241,8 +241,12 @@ class _Switch:
             raise OvsdbError(f"adding port {port} to bridge {self._bridge}", error)
 
     def delete_port(self, port: str) -> None:
-        """Remove a port if it is there."""
-        self._vsctl("--if-exists", "del-port", self._bridge, port)
+        """Remove a port if it is there.
+
+        Without waiting for ``ovs-vswitchd``: what cannot be added must still be taken back when
+        that does not run.
+        """
+        self._vsctl("--no-wait", "--if-exists", "del-port", self._bridge, port)
 
     def ports_of(self, namespace: str, identity: str | None) -> list[_Port]:
         """The ports that serve a namespace; by the name it was given when it has gone."""

@@ -239,12 +239,16 @@ def add_address(name: str, cidr: str, namespace: Path | None = None) -> None:
 
 
 def delete_address(name: str, cidr: str, namespace: Path | None = None) -> None:
-    """Take an address away from a link.
+    """Take an address away from a link, and no other.
 
     Raises:
         NetworkError: it did not have it.
     """
+    others = [other for other in list_addresses(name, namespace) if other != cidr]
     _change_address("del", name, cidr, namespace)
+    # With the first address of a subnet the kernel drops the further ones of it.
+    for other in sorted(set(others) - set(list_addresses(name, namespace))):
+        add_address(name, other, namespace)
 
 
 def disable_tx_checksum_offload(name: str, namespace: Path | None = None) -> None:
