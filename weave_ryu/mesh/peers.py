@@ -263,7 +263,7 @@ class Peers:
             peer = self._by_name.pop(name)
             if peer.short_id is not None:
                 self._short_ids.remove(peer.short_id, name)
-        self._keep_own_short_id()
+        self._keep_own_short_id(retry=True)
         return removed
 
     def _reachable(self) -> set[PeerName]:
@@ -294,10 +294,16 @@ class Peers:
             self._short_ids.remove(known.short_id, peer.name)
         self._insert(peer)
 
-    def _keep_own_short_id(self) -> None:
-        """Draw another short id if a peer with a lower name has ours (mesh/peers.go)."""
+    def _keep_own_short_id(self, retry: bool = False) -> None:
+        """Draw another short id if a peer with a lower name has ours (mesh/peers.go).
+
+        While all are taken we have none; only a collection can free one, so only it tries again.
+        """
         own = self.own
-        if own.short_id is not None and self._short_ids.owner(own.short_id) == own.name:
+        if own.short_id is None:
+            if not retry:
+                return
+        elif self._short_ids.owner(own.short_id) == own.name:
             return
         drawn = self._short_ids.draw(self._rng)
         if drawn is None and own.short_id is None:

@@ -1,0 +1,161 @@
+"""State that the parts of a router share, and what follows from a change of the topology.
+
+Source: mesh/local_peer.go, peers.go, router.go.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from weave_ryu.mesh import events
+from weave_ryu.mesh.commands import Command
+from weave_ryu.mesh.config import Address, ConnectionId, RouterConfig
+from weave_ryu.mesh.connection import ConnectionMachine
+from weave_ryu.mesh.gossip import GOSSIP_INTERVAL_S, TOPOLOGY, TopologyData
+from weave_ryu.mesh.gossiper import Gossiper
+from weave_ryu.mesh.maker import Maker
+from weave_ryu.mesh.overlay import FastdpOverlay
+from weave_ryu.mesh.peers import MergeResult, Peer, Peers
+from weave_ryu.mesh.routing import RoutingTables
+from weave_ryu.mesh.topology import decode_update
+from weave_ryu.names import PeerName, ShortId
+
+UPDATE_DELAY_S = 1.0
+COLLECTION_DELAY_S = 1.0
+
+
+@dataclass(slots=True)
+class Neighbour:
+    """A TCP connection with what belongs to it; peer and overlay are None during the handshake."""
+
+    machine: ConnectionMachine
+    target: Address | None
+    peer: PeerName | None = None
+    overlay: FastdpOverlay | None = None
+
+    @property
+    def connection(self) -> ConnectionId:
+        """Its number."""
+        return self.machine.link.connection
+
+
+class Core:
+    """Tables, queues and timers of one router; no input comes here directly."""
+
+    def __init__(self, config: RouterConfig, rng: random.Random) -> None:
+        own = Peer(config.name, config.nick_name, config.uid, 0, config.short_id)
+        self.config = config
+        self.rng = rng
+        self.peers = Peers(own, rng)
+        self.tables = RoutingTables(self.peers)
+        self.gossiper = Gossiper(config.name, self.tables, rng)
+        self.maker = Maker(config.port, config.peer_discovery, rng)
+        self.neighbours: dict[ConnectionId, Neighbour] = {}
+        self.by_peer: dict[PeerName, ConnectionId] = {}
+        self.commands: list[Command] = []
+        self.events: list[events.Event] = []
+        self.check_targets = False
+        self._update_at: float | None = None
+        self._update_names: set[PeerName] = set()
+        self._collect_at: float | None = None
+        self._round_at: float | None = None
+        self._short_id_told: ShortId | None = config.short_id
+
+    @property
+    def name(self) -> PeerName:
+        """Our identity."""
+        return self.config.name
+
+    @property
+    def short_id(self) -> ShortId | None:
+        """Our number at the moment; None while all are taken."""
+        return self.peers.own.short_id
+
+    def nick_name_of(self, name: PeerName | None) -> str | None:
+        """As far as it is known."""
+        peer = None if name is None else self.peers.get(name)
+        return None if peer is None else peer.nick_name
+
+    # Timers.
+
+    def start_rounds(self, now: float) -> None:
+        """Gossip the complete state from now on."""
+        self._round_at = now + GOSSIP_INTERVAL_S
+
+    def stop_timers(self) -> None:
+        """Nothing more will be told."""
+        self._update_at = self._collect_at = self._round_at = None
+
+    def deadlines(self) -> list[float | None]:
+        """When ``handle_timers`` has something to do."""
+        return [self._update_at, self._collect_at, self._round_at, self.tables.due_at]
+
+    def handle_timers(self, now: float) -> None:
+        """Collect, tell changes, tell everything, recalculate: what is due of these."""
+        if self._collect_at is not None and now >= self._collect_at:
+            self._collect_at = None
+            self.collect(now)
+        if self._update_at is not None and now >= self._update_at:
+            self._update_at = None
+            names = frozenset(self._update_names | {self.name})
+            self._update_names.clear()
+            self.gossiper.tell_some(TOPOLOGY, TopologyData(self.peers, names))
+        if self._round_at is not None and now >= self._round_at:
+            self._round_at = now + GOSSIP_INTERVAL_S
+            self.gossiper.tell_some(TOPOLOGY, self.complete_topology())
+            for channel, state in self.gossiper.complete_states():
+                self.gossiper.tell_some(channel, state)
+        if self.tables.due_at is not None and now >= self.tables.due_at:
+            self.tables.recalculate()
+            self.events.append(events.TopologyChanged())
+
+    # Topology.
+
+    def complete_topology(self) -> TopologyData:
+        """All entries, as they are when they are sent."""
+        return TopologyData(self.peers, frozenset(peer.name for peer in self.peers))
+
+    def merge(self, payload: bytes, now: float) -> MergeResult:
+        """Take in what a neighbour says, and schedule what follows from it.
+
+        Raises:
+            RemoteProtocolError: it cannot be read; nothing is changed.
+        """
+        result = self.peers.merge(decode_update(payload))
+        if result.delta:
+            self.tables.schedule(now)
+            self.check_targets = True
+        if result.old_life:
+            self.schedule_update(now)
+        if self._collect_at is None:
+            self._collect_at = now + COLLECTION_DELAY_S
+        return result
+
+    def collect(self, now: float, keep: PeerName | None = None) -> None:
+        """Forget whom we cannot reach; ``keep`` is about to become a neighbour."""
+        referenced = set(self.by_peer) | ({keep} if keep is not None else set())
+        removed = self.peers.collect(name for name in referenced if name in self.peers)
+        if removed:
+            self.events.append(events.PeersCollected(removed))
+            self.tables.schedule(now)
+            self.check_targets = True
+
+    def topology_changed(self, now: float, about: set[PeerName] | None = None) -> None:
+        """Our own entry has changed: recalculate, and tell it after a second."""
+        self.tables.schedule(now)
+        self.check_targets = True
+        self.schedule_update(now, about)
+
+    def schedule_update(self, now: float, about: set[PeerName] | None = None) -> None:
+        """Tell ourself and these to some neighbours, a second after the first change."""
+        self._update_names |= about or set()
+        if self._update_at is None:
+            self._update_at = now + UPDATE_DELAY_S
+
+    def note_short_id(self, now: float) -> None:
+        """Report a change of our own short id."""
+        if self.short_id != self._short_id_told:
+            self.events.append(events.ShortIdChanged(self._short_id_told, self.short_id))
+            self._short_id_told = self.short_id
+            self.topology_changed(now)

@@ -1,0 +1,127 @@
+"""What the messages of neighbours do (mesh/connection.go, gossip_channel.go, router.go)."""
+
+from __future__ import annotations
+
+from weave_ryu.errors import RemoteProtocolError
+from weave_ryu.mesh import events
+from weave_ryu.mesh.connection import MessageRead
+from weave_ryu.mesh.core import Core, Neighbour
+from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData, TopologyData
+from weave_ryu.mesh.messages import Tag, decode_control, decode_gossip, decode_unicast
+from weave_ryu.names import PeerName
+
+
+class Inbox:
+    """Reads messages of joined connections."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def read(self, one: Neighbour, message: MessageRead, now: float) -> None:
+        """Do what a message asks for.
+
+        Raises:
+            RemoteProtocolError: it breaks the protocol; the connection must end.
+        """
+        match message.tag:
+            case Tag.HEARTBEAT:
+                pass
+            case Tag.GOSSIP:
+                self._read_gossip(one, message.body, now)
+            case Tag.GOSSIP_UNICAST:
+                self._read_unicast(one, message.body)
+            case Tag.GOSSIP_BROADCAST:
+                self._read_broadcast(one, message.body, now)
+            case Tag.OVERLAY_CONTROL:
+                self._read_control(one, message.body, now)
+            case None:
+                self._ignore(one, "a blank message")
+            case tag:
+                self._ignore(one, f"a message with tag {tag}")
+
+    def _ignore(self, one: Neighbour, reason: str) -> None:
+        self._core.events.append(events.MessageIgnored(one.connection, reason))
+
+    def _read_gossip(self, one: Neighbour, body: bytes, now: float) -> None:
+        message = decode_gossip(body)
+        if message.channel == TOPOLOGY:
+            result = self._core.merge(message.payload, now)
+            if result.delta:
+                news = TopologyData(self._core.peers, frozenset(result.delta))
+                self._core.gossiper.tell_some(TOPOLOGY, news, one.peer)
+        elif self._core.gossiper.is_registered(message.channel):
+            self._publish(one, message.channel, None, events.GossipKind.NEIGHBOUR, message.payload)
+        else:
+            memory = self._core.gossiper.surrogate(message.channel)
+            if memory is None:
+                self._ignore(one, f"gossip on channel {message.channel!r}: too many channels")
+            elif memory.is_news(message.payload, now):
+                news_data = PayloadData((message.payload,))
+                self._core.gossiper.tell_some(message.channel, news_data, one.peer)
+
+    def _read_unicast(self, one: Neighbour, body: bytes) -> None:
+        message = decode_unicast(body)
+        if message.destination != self._core.name:
+            if not self._core.gossiper.pass_to(message.destination, body):
+                self._ignore(one, f"gossip to {message.destination}: no way there")
+        elif message.channel == TOPOLOGY:
+            raise RemoteProtocolError("bad-gossip", "topology gossip to one peer")
+        elif self._core.gossiper.is_registered(message.channel):
+            kind = events.GossipKind.UNICAST
+            self._publish(one, message.channel, message.source, kind, message.payload)
+        else:
+            self._ignore(one, f"gossip to us on channel {message.channel!r}, which is not ours")
+
+    def _read_broadcast(self, one: Neighbour, body: bytes, now: float) -> None:
+        message = decode_gossip(body)
+        if message.source == self._core.name:
+            # On equal data nobody sends us our own. Weave would start it over to all neighbours.
+            self._ignore(one, "our own broadcast came back")
+            return
+        if message.channel == TOPOLOGY:
+            result = self._core.merge(message.payload, now)
+            news = TopologyData(self._core.peers, frozenset(result.update))
+            self._core.gossiper.tell_all(TOPOLOGY, message.source, news, one.peer)
+            return
+        if self._core.gossiper.is_registered(message.channel):
+            kind = events.GossipKind.BROADCAST
+            self._publish(one, message.channel, message.source, kind, message.payload)
+        elif self._core.gossiper.surrogate(message.channel) is None:
+            self._ignore(one, f"gossip on channel {message.channel!r}: too many channels")
+            return
+        payload = PayloadData((message.payload,))
+        self._core.gossiper.tell_all(message.channel, message.source, payload, one.peer)
+
+    def _publish(
+        self,
+        one: Neighbour,
+        channel: str,
+        source: PeerName | None,
+        kind: events.GossipKind,
+        payload: bytes,
+    ) -> None:
+        """A neighbour is who shook hands with us, whatever name is in its message."""
+        sender = source if source is not None else one.peer
+        if sender is not None:
+            event = events.GossipReceived(channel, sender, kind, payload, one.connection)
+            self._core.events.append(event)
+
+    def _read_control(self, one: Neighbour, body: bytes, now: float) -> None:
+        message = decode_control(body)
+        if one.overlay is None or one.peer is None:
+            return
+        if not one.overlay.control_received(message, now):
+            return
+        link = one.machine.link
+        one.machine.acknowledge()
+        self._core.peers.establish_own_connection(one.peer)
+        self._core.topology_changed(now)
+        self._core.events.append(
+            events.ConnectionEstablished(
+                link.connection,
+                one.peer,
+                self._core.nick_name_of(one.peer) or "",
+                link.remote,
+                link.outbound,
+            )
+        )

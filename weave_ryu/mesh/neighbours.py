@@ -1,0 +1,225 @@
+"""The life of a connection inside the router: opened, judged, joined, ended.
+
+Source: mesh/connection.go, local_peer.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from weave_ryu.errors import LocalProtocolError, RemoteProtocolError
+from weave_ryu.mesh import events
+from weave_ryu.mesh.commands import CloseConnection, SendBytes, SendHeartbeat
+from weave_ryu.mesh.config import Address, ConnectionId
+from weave_ryu.mesh.connection import HANDSHAKE_STATES, ConnectionMachine, Link
+from weave_ryu.mesh.core import Core, Neighbour
+from weave_ryu.mesh.crypto import KeyPair
+from weave_ryu.mesh.features import OVERLAY, Features
+from weave_ryu.mesh.gossip import TOPOLOGY
+from weave_ryu.mesh.joining import Admission, Candidate, Refusal, judge
+from weave_ryu.mesh.overlay import FastdpOverlay, heartbeat_frame
+from weave_ryu.mesh.peers import Connection, Peer
+from weave_ryu.names import PeerName
+
+MAX_HANDSHAKES = 64
+"""Accepted connections that have not said who they are; above it the oldest one is dropped."""
+
+
+class Neighbours:
+    """Makes and ends the entries of ``Core.neighbours``."""
+
+    def __init__(self, core: Core, new_key_pair: Callable[[], KeyPair]) -> None:
+        self._core = core
+        self._new_key_pair = new_key_pair
+
+    def make_room(self, now: float) -> None:
+        """Drop the oldest unfinished handshake if there are too many."""
+        silent = [
+            one
+            for _, one in sorted(self._core.neighbours.items())
+            if not one.machine.link.outbound and one.machine.state in HANDSHAKE_STATES
+        ]
+        if len(silent) >= MAX_HANDSHAKES:
+            self.end(silent[0], "too-many-handshakes", "too many unfinished handshakes", now)
+
+    def open(self, link: Link, target: Address | None, now: float) -> None:
+        """A TCP connection is there; the target is the address that was dialled."""
+        connection_id = self._core.rng.getrandbits(64)
+        trusted = self._core.config.is_trusted(link.remote[0])
+
+        def describe() -> Features:
+            return Features(
+                name=self._core.name,
+                nick_name=self._core.config.nick_name,
+                uid=self._core.config.uid,
+                connection_id=connection_id,
+                short_id=self._core.short_id,
+                trusted=trusted,
+                overlays=(OVERLAY,),
+            )
+
+        machine = ConnectionMachine(
+            link, describe, self._core.config.password, self._new_key_pair, now
+        )
+        self._core.neighbours[link.connection] = Neighbour(machine, target)
+
+    def judge(self, one: Neighbour, features: Features, now: float) -> None:
+        """Steps 1 to 8 of what follows the features (mesh/connection.go, local_peer.go)."""
+        machine = one.machine
+        uid = machine.connection_uid
+        if uid is None:
+            raise LocalProtocolError("features without a connection UID")
+        rival = self._core.neighbours.get(self._core.by_peer.get(features.name, ConnectionId(-1)))
+        verdict = judge(
+            Candidate(
+                features,
+                uid,
+                machine.link.told,
+                not machine.encrypted or machine.mutually_trusted,
+            ),
+            self._core.peers.own,
+            self._core.peers.get(features.name),
+            None if rival is None else rival.machine.connection_uid,
+            self._core.config.connection_limit,
+        )
+        if rival is not None and (
+            verdict.ends_rival if isinstance(verdict, Refusal) else verdict.replaces_rival
+        ):
+            self.end(rival, "duplicate", "another connection to this peer is kept", now, features)
+        if isinstance(verdict, Refusal):
+            self.end(one, verdict.code, verdict.reason, now, never_again=verdict.never_again)
+        else:
+            self._join(one, features, uid, verdict, now)
+
+    def _join(
+        self, one: Neighbour, features: Features, uid: int, verdict: Admission, now: float
+    ) -> None:
+        """Steps 9 to 12."""
+        link = one.machine.link
+        known = self._core.peers.get(features.name)
+        if verdict.restarted and known is not None and not known.is_placeholder:
+            self._core.events.append(events.PeerRestarted(known.name, known.uid, features.uid))
+        self._core.peers.take_in(
+            Peer(features.name, features.nick_name, features.uid, 0, features.short_id)
+        )
+        one.peer = features.name
+        one.machine.add(now)
+        self._core.by_peer[features.name] = link.connection
+        host, port = link.remote
+        self._core.peers.add_own_connection(
+            Connection(features.name, f"{host}:{port}", link.outbound, established=False)
+        )
+        if one.target is not None:
+            self._core.maker.joined(one.target)
+        self._core.gossiper.add_neighbour(features.name, link.connection)
+        if verdict.restarted or features.name not in self._core.tables.frame_unicast:
+            self._core.gossiper.tell(features.name, TOPOLOGY, self._core.complete_topology())
+            for channel, state in self._core.gossiper.complete_states():
+                self._core.gossiper.tell(features.name, channel, state)
+        udp_port = (port if link.outbound else self._core.config.port) + 1
+        one.overlay = FastdpOverlay(uid, host, link.local[0], udp_port, now)
+        self._core.topology_changed(now, {features.name})
+        self._core.events.append(
+            events.ConnectionAdded(
+                link.connection,
+                features.name,
+                features.nick_name,
+                link.remote,
+                link.outbound,
+                one.machine.encrypted,
+            )
+        )
+        self.handle_timer(one, now)
+
+    def end(
+        self,
+        one: Neighbour,
+        code: str,
+        reason: str,
+        now: float,
+        successor: Features | None = None,
+        never_again: bool = False,
+    ) -> None:
+        """We end a connection.
+
+        Args:
+            one: which.
+            code: short machine-readable reason.
+            reason: a sentence.
+            now: monotonic seconds.
+            successor: who is about to join in its place, and must not be collected.
+            never_again: do not dial this address any more.
+        """
+        output = one.machine.take_output()
+        if output:
+            self._core.commands.append(SendBytes(one.connection, output))
+        self._core.commands.append(CloseConnection(one.connection, f"{code}: {reason}"))
+        if one.peer is None:
+            self._core.events.append(events.HandshakeRefused(one.machine.link.remote, code, reason))
+        keep = None if successor is None else successor.name
+        self.forget(one, f"{code}: {reason}", never_again, now, keep)
+
+    def forget(
+        self,
+        one: Neighbour,
+        reason: str,
+        never_again: bool,
+        now: float,
+        keep: PeerName | None = None,
+    ) -> None:
+        """A connection is over, whoever ended it; ``keep`` takes its place and stays known."""
+        one.machine.close()
+        del self._core.neighbours[one.connection]
+        self._core.events.append(
+            events.ConnectionEnded(one.connection, one.peer, one.machine.link.remote, reason)
+        )
+        if one.target is not None:
+            self._core.maker.ended(one.target, reason, never_again, now)
+        self._core.check_targets = True
+        if one.peer is None:
+            return
+        del self._core.by_peer[one.peer]
+        self._core.gossiper.remove_neighbour(one.peer)
+        self._core.peers.delete_own_connection(one.peer)
+        self._core.collect(now, keep)
+        self._core.topology_changed(now)
+
+    def handle_timer(self, one: Neighbour, now: float) -> None:
+        """Deadlines, heartbeats on TCP and heartbeats on the overlay."""
+        try:
+            one.machine.handle_timer(now)
+        except RemoteProtocolError as error:
+            self.end(one, error.code, error.detail, now)
+            return
+        if one.overlay is None:
+            return
+        was_healthy = one.overlay.healthy
+        if one.overlay.handle_timer(now):
+            self._send_heartbeat(one, one.overlay)
+        self.note_health(one, was_healthy)
+
+    def _send_heartbeat(self, one: Neighbour, overlay: FastdpOverlay) -> None:
+        """Nothing is sent as long as one of the two has no short id: it is tried again soon."""
+        peer = None if one.peer is None else self._core.peers.get(one.peer)
+        if peer is None or peer.short_id is None or self._core.short_id is None:
+            return
+        self._core.commands.append(
+            SendHeartbeat(
+                one.connection,
+                peer.name,
+                self._core.short_id,
+                peer.short_id,
+                overlay.remote_ip,
+                overlay.local_ip,
+                overlay.udp_port,
+                heartbeat_frame(overlay.connection_uid, self._core.config.mtu_bytes),
+            )
+        )
+
+    def note_health(self, one: Neighbour, was_healthy: bool) -> None:
+        """Report that the overlay's health is another one than before."""
+        if one.overlay is None or one.peer is None or one.overlay.healthy == was_healthy:
+            return
+        self._core.events.append(
+            events.OverlayHealthChanged(one.connection, one.peer, one.overlay.healthy)
+        )
