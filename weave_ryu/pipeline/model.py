@@ -156,6 +156,7 @@ class Learn:
         cookie: the owner's cookie: all that one owner taught is forgotten by one delete.
         priority: of the learnt flow.
         hard_timeout_s: seconds after the last frame with that source.
+        with_parent: the learnt flows go when the flow with this action goes.
     """
 
     table: str
@@ -164,6 +165,7 @@ class Learn:
     cookie: int
     priority: int
     hard_timeout_s: int
+    with_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ goes back to the neighbour that it came from; gateway ports are gated and have s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from weave_ryu.names import SHORT_ID_BITS, ShortId
 from weave_ryu.pipeline import tables as t
@@ -29,6 +30,7 @@ from weave_ryu.pipeline.model import (
     OutputMark,
     Resubmit,
     SetTunnel,
+    Table,
     Term,
     ToController,
 )
@@ -40,13 +42,11 @@ LINK_LOCAL_GROUP = "01:80:c2:00:00:00"
 LINK_LOCAL_MASK = "ff:ff:ff:ff:ff:f0"
 
 LEARN_PRIORITY = 20
-"""Of a MAC heard from a peer, a container or a segment: the last one heard wins."""
+"""Of a MAC known at first hand: heard on an own port, or from a peer that is no gateway."""
 
 LEARN_PRIORITY_SECOND_HAND = 10
-"""Of a MAC heard from another gateway of a segment that this peer is a gateway of, too.
-
-While both are active, both hear every host of the segment; what this peer hears on its own port
-must win over what the other one passes on, or the two would send each other the segment's frames.
+"""Of a MAC heard from a gateway: it may be a host of its segment, or a frame of the mesh that the
+segment returned to it. The mesh wins over the segments, everywhere, until its entry has aged.
 """
 
 
@@ -60,6 +60,7 @@ def flows(state: ForwardingState) -> list[FlowSpec]:
         *_reverse_path(state),
         *_gate(state),
         *_segment_source(state),
+        *_gateway_source(state),
         *_lookup(),
         *_forward(),
         *_unicast(state),
@@ -78,26 +79,45 @@ def permits(port: GatewayPort, own: ShortId, hard_timeout_s: int) -> list[FlowSp
         own: this peer's short id, the source peer of the segment's frames.
         hard_timeout_s: seconds, whole, at least 1.
     """
+    cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
+    in_port = Term(Field.IN_PORT, port.number)
+    let_in = (
+        # What was learnt goes with the permit: a closed gateway port attracts no frames.
+        replace(_learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number), with_parent=True),
+        replace(_learn_origin(cookie, port.number), with_parent=True),
+        Goto(t.LOOKUP.name),
+    )
+
+    def permit(table: Table, match: Match, actions: tuple[Action, ...], why: str) -> FlowSpec:
+        why = f"{port.name} is active: {why}"
+        return FlowSpec(
+            table.name, 200, match, actions, Kind.PERMIT, port.number, why, hard_timeout_s
+        )
+
     return [
-        FlowSpec(
-            t.GATE_IN.name,
-            200,
-            (Term(Field.IN_PORT, port.number),),
-            (Load(t.SRC_PEER, own), Resubmit(t.ORIGIN.name), Goto(t.SEGMENT_SOURCE.name)),
-            Kind.PERMIT,
-            port.number,
-            f"{port.name} is active: frames of segment {port.segment} may come in",
-            hard_timeout_s,
+        permit(
+            t.GATE_IN,
+            (in_port,),
+            (Load(t.SRC_PEER, own), Resubmit(t.ORIGINS.name), Goto(t.SEGMENT_SOURCE.name)),
+            f"frames of segment {port.segment} may come in",
         ),
-        FlowSpec(
-            t.GATE_OUT.name,
-            200,
+        permit(
+            t.SEGMENT_SOURCE,
+            (in_port, Term(t.ORIGIN, 0)),
+            let_in,
+            f"new hosts of segment {port.segment}; their MACs are learnt",
+        ),
+        permit(
+            t.SEGMENT_SOURCE,
+            (in_port, Term(t.ORIGIN, port.number)),
+            let_in,
+            f"known hosts of segment {port.segment}; their MACs are refreshed",
+        ),
+        permit(
+            t.GATE_OUT,
             (Term(t.OUT_PORT, port.number),),
             (OutputMark(t.OUT_PORT),),
-            Kind.PERMIT,
-            port.number,
-            f"{port.name} is active: frames may go out to segment {port.segment}",
-            hard_timeout_s,
+            f"frames may go out to segment {port.segment}",
         ),
     ]
 
@@ -128,9 +148,9 @@ def _learn_mac(
     return Learn(t.MAC.name, Field.ETH_DST, loads, cookie, priority, t.MAC_AGE_S)
 
 
-def _learn_origin(cookie: int, peer: ShortId) -> Learn:
-    loads = (LearnLoad(t.ORIGIN_PEER, peer), LearnLoad(t.ORIGIN_KNOWN, 1))
-    return Learn(t.ORIGIN.name, Field.ETH_SRC, loads, cookie, LEARN_PRIORITY, t.MAC_AGE_S)
+def _learn_origin(cookie: int, where: int) -> Learn:
+    loads = (LearnLoad(t.ORIGIN, where),)
+    return Learn(t.ORIGINS.name, Field.ETH_SRC, loads, cookie, LEARN_PRIORITY, t.MAC_AGE_S)
 
 
 def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
@@ -190,7 +210,7 @@ def _local_port(state: ForwardingState, port: LocalPort) -> FlowSpec:
         (
             Load(t.SRC_PEER, state.short_id),
             _learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number),
-            _learn_origin(cookie, state.short_id),
+            _learn_origin(cookie, t.ORIGIN_MESH),
             Goto(t.LOOKUP.name),
         ),
         Kind.LOCAL_PORT,
@@ -256,7 +276,6 @@ def _tunnel_in(state: ForwardingState) -> Iterator[FlowSpec]:
 
 def _tunnel_source(state: ForwardingState) -> Iterator[FlowSpec]:
     name = t.TUNNEL_SOURCE.name
-    own_segments = {gateway.segment for gateway in state.gateway_ports}
     yield _frame(
         name,
         300,
@@ -267,21 +286,28 @@ def _tunnel_source(state: ForwardingState) -> Iterator[FlowSpec]:
     for peer in state.peers:
         source = Term(t.SRC_PEER, peer.short_id)
         cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
-        second_hand = bool(own_segments & peer.segments)
-        priority = LEARN_PRIORITY_SECOND_HAND if second_hand else LEARN_PRIORITY
+        if peer.segments:
+            actions: tuple[Action, ...] = (
+                Resubmit(t.ORIGINS.name),
+                Goto(t.GATEWAY_SOURCE.name),
+            )
+            why = f"frames from gateway {_label(peer)} for this peer"
+        else:
+            actions = (
+                _learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id),
+                _learn_origin(cookie, t.ORIGIN_MESH),
+                Resubmit(t.REVERSE_PATH.name),
+                Goto(t.LOOKUP.name),
+            )
+            why = f"frames from {_label(peer)} for this peer; their source MACs are learnt"
         yield FlowSpec(
             name,
             200,
             (source, Term(t.DST_PEER, state.short_id)),
-            (
-                _learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id, priority),
-                _learn_origin(cookie, peer.short_id),
-                Resubmit(t.REVERSE_PATH.name),
-                Goto(t.LOOKUP.name),
-            ),
+            actions,
             Kind.PEER,
             peer.short_id,
-            f"frames from {_label(peer)} for this peer; their source MACs are learnt",
+            why,
         )
         yield FlowSpec(
             name,
@@ -368,43 +394,37 @@ def _gate(state: ForwardingState) -> Iterator[FlowSpec]:
 def _segment_source(state: ForwardingState) -> Iterator[FlowSpec]:
     name = t.SEGMENT_SOURCE.name
     for gateway in state.gateway_ports:
-        in_port = Term(Field.IN_PORT, gateway.number)
-        cookie = subject_cookie(Kind.LEARNT_PORT, gateway.number)
-        let_in = (
-            _learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, gateway.number),
-            Goto(t.LOOKUP.name),
-        )
-        yield FlowSpec(
-            name,
-            200,
-            (in_port, Term(t.ORIGIN_KNOWN, 0)),
-            let_in,
-            Kind.GATEWAY,
-            gateway.number,
-            f"hosts of segment {gateway.segment}; their MACs are learnt",
-        )
-        for peer in state.peers:
-            if gateway.segment in peer.segments:
-                origin = (Term(t.ORIGIN_KNOWN, 1), Term(t.ORIGIN_PEER, peer.short_id))
-                yield FlowSpec(
-                    name,
-                    200,
-                    (in_port, *origin),
-                    let_in,
-                    Kind.SPLIT_HORIZON,
-                    gateway.number,
-                    f"hosts that {_label(peer)}, a gateway of {gateway.segment}, had forwarded",
-                )
         yield FlowSpec(
             name,
             100,
-            (in_port,),
+            (Term(Field.IN_PORT, gateway.number),),
             (),
             Kind.SPLIT_HORIZON,
             gateway.number,
             f"frames of the mesh that segment {gateway.segment} returned",
         )
     yield _frame(name, 0, (), (), t.SEGMENT_SOURCE.miss)
+
+
+def _gateway_source(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.GATEWAY_SOURCE.name
+    for peer in state.peers:
+        if not peer.segments:
+            continue
+        cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
+        learn = _learn_mac(
+            cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id, LEARN_PRIORITY_SECOND_HAND
+        )
+        yield FlowSpec(
+            name,
+            100,
+            (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, 0)),
+            (learn, Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
+            Kind.PEER,
+            peer.short_id,
+            f"hosts and containers behind {_label(peer)}; their MACs are learnt at second hand",
+        )
+    yield _frame(name, 0, (), (), t.GATEWAY_SOURCE.miss)
 
 
 def _lookup() -> Iterator[FlowSpec]:
@@ -492,7 +512,9 @@ def _deliver(state: ForwardingState) -> Iterator[FlowSpec]:
 def _flood(state: ForwardingState) -> Iterator[FlowSpec]:
     name = t.FLOOD.name
     here = (Resubmit(t.FLOOD_PORTS.name), Resubmit(t.FLOOD_SEGMENTS.name))
-    everywhere = (*here, Resubmit(t.FLOOD_MESH.name))
+    # The mesh first: another gateway that is active, too, should hear of the source from its peer
+    # before it hears the frame on the segment.
+    everywhere = (Resubmit(t.FLOOD_MESH.name), *here)
     off_tree = (Term(t.FROM_TUNNEL, 1), Term(t.ON_TREE, 0))
     yield _frame(
         name,

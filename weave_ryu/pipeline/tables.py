@@ -18,8 +18,16 @@ ON_TREE = Mark(
 )
 KNOWN_PORT = Mark("known_port", 3, 2, 1, "1 if the destination MAC is behind out_port")
 KNOWN_PEER = Mark("known_peer", 3, 3, 1, "1 if the destination MAC is behind dst_peer")
-ORIGIN_KNOWN = Mark("origin_known", 3, 4, 1, "1 if the source MAC lives behind origin_peer")
-ORIGIN_PEER = Mark("origin_peer", 4, 0, 12, "short id of the peer behind which the source MAC is")
+ORIGIN = Mark(
+    "origin",
+    4,
+    0,
+    16,
+    "where the source MAC is known at first hand: a gateway port's number, 0xffff for the mesh, "
+    "0 if it is not",
+)
+ORIGIN_MESH = 0xFFFF
+"""Value of `ORIGIN`: behind a container's port of this peer, or a peer that is no gateway."""
 
 MARKS = (
     SRC_PEER,
@@ -29,8 +37,7 @@ MARKS = (
     ON_TREE,
     KNOWN_PORT,
     KNOWN_PEER,
-    ORIGIN_KNOWN,
-    ORIGIN_PEER,
+    ORIGIN,
 )
 
 CLASSIFY = Table(
@@ -38,7 +45,7 @@ CLASSIFY = Table(
     "classify",
     "Says where a frame came from; drops what no bridge may forward.",
     (Field.IN_PORT, Field.ETH_SRC, Field.ETH_DST),
-    ("tunnel_in", "gate_in", "mac", "origin", "lookup"),
+    ("tunnel_in", "gate_in", "mac", "origins", "lookup"),
     "dropped: a port that is not part of the overlay",
 )
 TUNNEL_IN = Table(
@@ -54,7 +61,7 @@ TUNNEL_SOURCE = Table(
     "tunnel_source",
     "Checks the source peer; learns the source MAC of frames that are for this peer.",
     (SRC_PEER, DST_PEER),
-    ("relay", "reverse_path", "mac", "origin", "lookup"),
+    ("relay", "reverse_path", "gateway_source", "origins", "mac", "lookup"),
     "dropped: the topology knows no such source peer",
 )
 RELAY = Table(
@@ -73,29 +80,37 @@ REVERSE_PATH = Table(
     (),
     "left unmarked: it will not be flooded on into the mesh",
 )
+GATEWAY_SOURCE = Table(
+    13,
+    "gateway_source",
+    "Turns back frames that a gateway passes on although their source is known at first hand.",
+    (SRC_PEER, ORIGIN),
+    ("reverse_path", "mac", "lookup"),
+    "dropped: the source lives in the mesh or on an own segment; the frame came back from another",
+)
 GATE_IN = Table(
     10,
     "gate_in",
     "Lets a segment's frames in while the gateway port is active; counts what a standby drops.",
     (Field.IN_PORT,),
-    ("origin", "segment_source"),
+    ("origins", "segment_source"),
     "dropped: not a gateway port",
 )
-ORIGIN = Table(
+ORIGINS = Table(
     11,
-    "origin",
-    "Learnt: behind which peer of the mesh a source MAC lives.",
+    "origins",
+    "Learnt: where a source MAC is known at first hand, not only from what a gateway passed on.",
     (Field.ETH_SRC,),
     (),
-    "left unmarked: the MAC has not been seen in the mesh",
+    "left unmarked: the MAC is not known at first hand",
     learnt=True,
 )
 SEGMENT_SOURCE = Table(
     12,
     "segment_source",
     "Turns back frames of the mesh that the segment returned; learns the segment's MACs.",
-    (Field.IN_PORT, ORIGIN_KNOWN, ORIGIN_PEER),
-    ("mac", "lookup"),
+    (Field.IN_PORT, ORIGIN),
+    ("mac", "origins", "lookup"),
     "dropped: not a gateway port",
 )
 LOOKUP = Table(
@@ -195,8 +210,9 @@ TABLES = (
     RELAY,
     REVERSE_PATH,
     GATE_IN,
-    ORIGIN,
+    ORIGINS,
     SEGMENT_SOURCE,
+    GATEWAY_SOURCE,
     LOOKUP,
     MAC,
     FORWARD,
@@ -226,8 +242,12 @@ Each neighbour sends two heartbeats per second at most (router/fastdp.go), so 50
 largest connection limit that Weave's own default (200) allows.
 """
 
-MAC_AGE_S = 600
-"""Seconds for which a MAC is remembered after its last frame (router/network_router.go)."""
+MAC_AGE_S = 300
+"""Seconds for which a MAC is remembered after its last frame.
+
+As in Linux bridges and Open vSwitch; Weave's 600 s would double the time that a MAC needs to move
+from the mesh to a segment, which is believed only after ageing.
+"""
 
 MAC_LIMIT = 65536
 """Flows in each of the learnt tables; above, the switch evicts those that expire first."""

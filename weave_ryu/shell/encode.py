@@ -32,6 +32,9 @@ from weave_ryu.pipeline.tables import BY_NAME
 _PARSER = ofproto_v1_3_parser
 _OFP = ofproto_v1_3
 
+_LEARN_DELETE_LEARNED = 2
+"""NX_LEARN_F_DELETE_LEARNED of openvswitch/nicira-ext.h; ryu has no name for it."""
+
 _FIELDS = {
     Field.IN_PORT: "in_port",
     Field.ETH_SRC: "eth_src",
@@ -86,6 +89,7 @@ def _learn(action: Learn) -> Any:  # noqa: ANN401
         hard_timeout=action.hard_timeout_s,
         priority=action.priority,
         cookie=action.cookie,
+        flags=_LEARN_DELETE_LEARNED if action.with_parent else 0,
     )
 
 

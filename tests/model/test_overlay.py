@@ -1,0 +1,148 @@
+"""The invariants of the design on the modelled flows: exactly_once, no_loop, standby_silent."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from overlay_model import OverlayModel
+from table_model import Frame
+
+from weave_ryu.pipeline.cookies import Kind, subject_cookie
+
+FULL = list(itertools.combinations("ABWXYZ", 2))
+LINE = [("W", "X"), ("X", "A"), ("A", "B"), ("B", "Y"), ("Y", "Z")]
+RING = [*LINE, ("Z", "W")]
+STAR = [("A", x) for x in "BWXYZ"]
+SHAPES = {"full": FULL, "line": LINE, "ring": RING, "star": STAR}
+
+CONTAINERS = [f"{x}-c1" for x in "ABWXYZ"]
+HOSTS = ["Host1", "Host2"]
+
+
+def of_gateway(station: str) -> bool:
+    return station in ("A-c1", "B-c1")
+
+
+@pytest.mark.parametrize("links", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("sender", [*CONTAINERS, *HOSTS])
+def test_broadcast_reaches_everybody_once_and_never_its_sender(links, sender):
+    overlay = OverlayModel(links, gateways="AB", active="A")
+    expected = {s: 1 for s in [*CONTAINERS, *HOSTS] if s != sender}
+    if sender == "B-c1":
+        # Containers on a gateway that stands by do not reach the segment by another gateway:
+        # split horizon cannot tell them from hosts of the segment.
+        expected = {s: n for s, n in expected.items() if s not in HOSTS}
+    assert overlay.send(sender) == expected
+
+
+@pytest.mark.parametrize("links", SHAPES.values(), ids=SHAPES)
+def test_known_unicast_reaches_exactly_its_destination(links):
+    overlay = OverlayModel(links, gateways="AB", active="A")
+    stations = ["W-c1", "Z-c1", "Y-c1", "Host1", "Host2"]
+    for station in stations:
+        overlay.send(station)
+    for source, destination in itertools.permutations(stations, 2):
+        assert overlay.send(source, overlay.mac(destination)) == {destination: 1}
+
+
+@pytest.mark.parametrize("links", SHAPES.values(), ids=SHAPES)
+def test_unknown_unicast_reaches_its_destination_once(links):
+    overlay = OverlayModel(links, gateways="AB", active="A")
+    received = overlay.send("W-c1", overlay.mac("Host2"))
+    assert received["Host2"] == 1
+    assert received["W-c1"] == 0
+
+
+def test_standby_lets_nothing_in_and_learns_nothing():
+    overlay = OverlayModel(FULL, gateways="AB", active="")
+    received = overlay.send("Host1")
+    assert received == {"Host2": 1}
+    assert not any(model.learnt for model in overlay.models.values())
+    assert overlay.send("W-c1") == {s: 1 for s in CONTAINERS if s != "W-c1"}
+
+
+@pytest.mark.parametrize("links", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_two_actives_cannot_loop(links, rounds):
+    overlay = OverlayModel(links, gateways="AB", active="AB")
+    for _ in range(rounds):
+        for host in HOSTS:
+            received = overlay.send(host)
+            assert received[host] == 0
+            assert max(received.values()) <= 2
+        for sender in ("W-c1", "Z-c1", "X-c1"):
+            received = overlay.send(sender)
+            assert max(received.values()) <= 2, received
+
+
+@pytest.mark.parametrize("links", SHAPES.values(), ids=SHAPES)
+def test_two_actives_deliver_unicast_at_most_twice(links):
+    overlay = OverlayModel(links, gateways="AB", active="AB")
+    stations = ["W-c1", "Z-c1", "Host1", "Host2"]
+    for _ in range(2):
+        for station in stations:
+            overlay.send(station)
+        for source, destination in itertools.permutations(stations, 2):
+            received = overlay.send(source, overlay.mac(destination))
+            assert 1 <= received[destination] <= 2, (source, destination, received)
+            assert received[source] == 0
+
+
+def test_role_change_needs_the_forgetting():
+    overlay = OverlayModel(FULL, gateways="AB", active="A")
+    for station in ("W-c1", "Host1", "Host2"):
+        overlay.send(station)
+    overlay.active = {"B"}
+    overlay.program("A")
+    overlay.program("B")
+    # Without forgetting W still sends to A: the frame is lost.
+    assert overlay.send("W-c1", overlay.mac("Host1")) == {}
+    for letter, model in overlay.models.items():
+        model.forget(subject_cookie(Kind.LEARNT_PEER, overlay.short_ids["A"]))
+        if letter == "A":
+            model.forget(subject_cookie(Kind.LEARNT_PORT, 3))
+    received = overlay.send("W-c1", overlay.mac("Host1"))
+    assert received["Host1"] == 1
+
+
+def test_frame_of_the_mesh_that_the_segment_returns_is_turned_back():
+    overlay = OverlayModel(FULL, gateways="AB", active="AB")
+    overlay.send("W-c1")
+    returned = Frame(3, overlay.mac("W-c1"), "ff:ff:ff:ff:ff:ff")
+    for gateway in "AB":
+        assert overlay.models[gateway].send(returned) == []
+
+
+def test_frames_from_strange_addresses_and_peers_are_dropped():
+    overlay = OverlayModel(FULL, gateways="AB", active="A")
+    own, known = overlay.short_ids["W"], overlay.short_ids["X"]
+    model = overlay.models["W"]
+    mac = "02:00:00:00:09:09"
+
+    def outcome(tun_src: str, source: int, destination: int) -> bool:
+        frame = Frame(1, mac, "ff:ff:ff:ff:ff:ff", tun_src, destination << 12 | source)
+        return bool(model.send(frame))
+
+    assert outcome(overlay.addresses["X"], known, own)
+    assert not outcome("192.0.2.66", known, own)
+    assert not outcome(overlay.addresses["X"], 4000, own)
+    assert not outcome(overlay.addresses["X"], own, own)
+    assert not outcome(overlay.addresses["X"], known, 4001)
+
+
+def test_relayed_frame_is_never_sent_back_to_where_it_came_from():
+    overlay = OverlayModel(LINE)
+    model = overlay.models["X"]
+    w, z = overlay.short_ids["W"], overlay.short_ids["Z"]
+    onward = Frame(1, "02:00:00:00:09:09", "02:00:00:00:09:0a", overlay.addresses["W"], z << 12 | w)
+    assert [copy.tun_dst for copy in model.send(onward)] == [overlay.addresses["A"]]
+    back = Frame(1, onward.src, onward.dst, overlay.addresses["A"], z << 12 | w)
+    assert model.send(back) == []
+
+
+def test_link_local_groups_are_never_forwarded():
+    overlay = OverlayModel(FULL, gateways="AB", active="A")
+    for last in range(16):
+        assert overlay.send("Host1", f"01:80:c2:00:00:{last:02x}") == {"Host2": 1}
+        assert overlay.send("W-c1", f"01:80:c2:00:00:{last:02x}") == {}
