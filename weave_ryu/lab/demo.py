@@ -56,7 +56,8 @@ class Demo:
         self.force_both_active()
         self.set_role(second, "standby")
         self.set_role(first, "active")
-        time.sleep(0.5)
+        # A unicast to a MAC that nobody knows goes to all, as it must: make all known again.
+        self.warm_up()
         self.stable("at the end")
         missed = self.traffic.missed_by_captures()
         if missed:
@@ -99,6 +100,16 @@ class Demo:
             str(silent),
             "0",
             ok=silent == 0,
+        )
+        learnt = [
+            entry for entry in self._macs(self.second) if entry["Port"] == self.second.gateway_port
+        ]
+        self.report.check(
+            "standby_silent",
+            f"{phase}: MACs learnt from the standby port of {self.second.nick_name}",
+            str(len(learnt)),
+            "0",
+            ok=not learnt,
         )
 
     def change_by_hand(self, event: str, old: LabPeer, new: LabPeer) -> None:
@@ -267,16 +278,18 @@ class Demo:
                 processes.log_tail(peer.daemon.log),
             )
 
+    def _macs(self, peer: LabPeer) -> list[dict[str, Any]]:
+        """The MACs that a peer's switch has learnt; none if its daemon does not answer."""
+        try:
+            entries = peer.http("GET", "/macs").body
+        except DaemonUnreachableError:
+            return []
+        return entries if isinstance(entries, list) else []
+
     def _place_of(self, observer: LabPeer, mac: str) -> str:
         """The nick name of the peer behind which another peer has a MAC."""
-        try:
-            entries = observer.http("GET", "/macs").body
-        except DaemonUnreachableError:
-            return "unknown"
-        for entry in entries if isinstance(entries, list) else []:
-            if entry.get("mac") == mac:
-                return str(entry.get("nickname") or entry.get("peer"))
-        return "nowhere"
+        places = [entry["NickName"] for entry in self._macs(observer) if entry["Mac"] == mac]
+        return places[0] if places else "nowhere"
 
     # --- verdicts ---
 
