@@ -63,12 +63,7 @@ class StructOf:
 
 Expected = Scalar | MapOf | SliceOf | StructOf
 
-_ZERO: Mapping[Scalar, Any] = {
-    Scalar.BOOL: False,
-    Scalar.UINT: 0,
-    Scalar.BYTES: b"",
-    Scalar.STRING: "",
-}
+_ZERO: Mapping[int, Any] = {BOOL_ID: False, UINT_ID: 0, BYTES_ID: b"", STRING_ID: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +146,7 @@ class Decoder:
         self._cursor = _Cursor(stream, 0, len(stream))
         self._types: dict[int, WireType] = {}
         self._checked: set[tuple[int, int]] = set()
+        self._zeros: dict[int, dict[str, Any]] = {}
 
     @property
     def types(self) -> Mapping[int, WireType]:
@@ -247,21 +243,33 @@ class Decoder:
             }
         if isinstance(expected, SliceOf):
             number = item.count(expected.max_count)
+            if isinstance(expected.element, StructOf):
+                parts = self._types[wire.element]
+                return [self._struct(expected.element, parts, item) for _ in range(number)]
             return [self._value(expected.element, wire.element, item) for _ in range(number)]
         return self._struct(expected, wire, item)
 
     def _struct(self, expected: StructOf, wire: WireType, item: _Cursor) -> dict[str, Any]:
-        result = {name: _zero(kind) for name, kind in expected.fields.items()}
+        result = self._zeros.get(id(expected))
+        if result is None:
+            result = {name: _zero(kind) for name, kind in expected.fields.items()}
+            if all(isinstance(kind, Scalar) for kind in expected.fields.values()):
+                self._zeros[id(expected)] = result
+        result = dict(result)
+        kinds, fields = expected.fields, wire.fields
         number = -1
         while delta := item.uint():
             number += delta
-            if number >= len(wire.fields):
-                raise bad(f"field {number} of struct {wire.name!r}, which has {len(wire.fields)}")
-            name, type_id = wire.fields[number]
-            if name in expected.fields:
-                result[name] = self._value(expected.fields[name], type_id, item)
-            else:
+            if number >= len(fields):
+                raise bad(f"field {number} of struct {wire.name!r}, which has {len(fields)}")
+            name, type_id = fields[number]
+            kind = kinds.get(name)
+            if kind is None:
                 self._skip(type_id, item, 0)
+            elif isinstance(kind, Scalar):
+                result[name] = _read_scalar(kind, item)
+            else:
+                result[name] = self._value(kind, type_id, item)
         return result
 
     def _skip(self, type_id: int, item: _Cursor, depth: int) -> None:
@@ -297,7 +305,7 @@ class Decoder:
 
 def _zero(expected: Expected) -> Any:  # noqa: ANN401
     if isinstance(expected, Scalar):
-        return _ZERO[expected]
+        return _ZERO[expected.value]
     if isinstance(expected, StructOf):
         return {name: _zero(kind) for name, kind in expected.fields.items()}
     return [] if isinstance(expected, SliceOf) else {}

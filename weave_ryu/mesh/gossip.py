@@ -51,7 +51,8 @@ class TopologyData:
 
     def encode(self) -> list[bytes]:
         """One payload, or several if one would be over the limit of a message."""
-        return [encode_update(part) for part in _split(self.peers.select(self.names))]
+        parts = _split(self.peers.select(self.names))
+        return [encode_update(part, self.peers.encoded) for part in parts]
 
     @property
     def held_bytes(self) -> int:

@@ -109,6 +109,8 @@ class Peers:
         self._by_name: dict[PeerName, Peer] = {own.name: own}
         self._short_ids = ShortIdIndex()
         self._own_short_id_changes = 0
+        self.encoded: dict[PeerName, tuple[Peer, bytes, bytes]] = {}
+        """For mesh/topology.py: entries as they were written last."""
         if own.short_id is not None:
             self._short_ids.add(own.short_id, own.name)
 
@@ -261,6 +263,7 @@ class Peers:
         removed = tuple(sorted(name for name in self._by_name if name not in keep))
         for name in removed:
             peer = self._by_name.pop(name)
+            self.encoded.pop(name, None)
             if peer.short_id is not None:
                 self._short_ids.remove(peer.short_id, name)
         self._keep_own_short_id(retry=True)
@@ -271,10 +274,10 @@ class Peers:
         waiting = [self._own_name]
         while waiting:
             peer = self._by_name.get(waiting.pop())
-            for name in peer.connections if peer is not None else ():
-                if name not in reached:
-                    reached.add(name)
-                    waiting.append(name)
+            if peer is not None:
+                new = peer.connections.keys() - reached
+                reached |= new
+                waiting.extend(new)
         return reached
 
     def _check_room(self, more: int) -> None:

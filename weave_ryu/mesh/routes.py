@@ -61,21 +61,56 @@ class BroadcastRoute:
     parent: PeerName | None
 
 
+class GraphBuilder:
+    """Builds graphs of one table again and again; only rows of changed entries are made anew."""
+
+    def __init__(self, established_only: bool) -> None:
+        self._established_only = established_only
+        self._names: tuple[PeerName, ...] = ()
+        self._index: dict[PeerName, int] = {}
+        self._rows: dict[PeerName, tuple[Peer, bytearray, int]] = {}
+
+    def build(self, peers: Iterable[Peer]) -> Graph:
+        """The graph of these entries."""
+        entries = sorted(peers, key=lambda peer: peer.name)
+        names = tuple(peer.name for peer in entries)
+        if names != self._names:
+            self._names = names
+            self._index = {name: place for place, name in enumerate(names)}
+            self._rows.clear()
+        made = [self._row_of(peer, place) for place, peer in enumerate(entries)]
+        out = tuple(mask for _, mask in made)
+        into = _transposed([row for row, _ in made])
+        return Graph(names, self._index, out, into)
+
+    def _row_of(self, peer: Peer, place: int) -> tuple[bytearray, int]:
+        known, row, mask = self._rows.get(peer.name, (None, bytearray(), 0))
+        if known is not peer:
+            row = _row(self._far_ends(peer), self._index, place)
+            mask = _mask(row)
+            self._rows[peer.name] = (peer, row, mask)
+        return row, mask
+
+    def _far_ends(self, peer: Peer) -> Iterable[PeerName]:
+        if not self._established_only:
+            return peer.connections
+        return [name for name, line in peer.connections.items() if line.established]
+
+
+def both_ways(graph: Graph) -> Graph:
+    """Only the connections that both ends have."""
+    both = tuple(out & into for out, into in zip(graph.out, graph.into, strict=True))
+    return Graph(graph.names, graph.index, both, both)
+
+
 def established_graph(peers: Iterable[Peer]) -> Graph:
     """Connections that both ends have and call established: for frames."""
-    recorded = Graph.from_adjacency(
-        {
-            peer.name: [line.remote for line in peer.connections.values() if line.established]
-            for peer in peers
-        }
-    )
-    both = tuple(out & into for out, into in zip(recorded.out, recorded.into, strict=True))
-    return Graph(recorded.names, recorded.index, both, both)
+    return both_ways(GraphBuilder(established_only=True).build(peers))
 
 
 def recorded_graph(peers: Iterable[Peer]) -> Graph:
     """All connections, in the direction in which they are recorded: for gossip."""
-    return Graph.from_adjacency({peer.name: peer.connections for peer in peers})
+    return GraphBuilder(established_only=False).build(peers)
 
 
 def unicast_next_hops(graph: Graph, self_name: PeerName) -> dict[PeerName, PeerName]:
@@ -139,7 +174,8 @@ def broadcast_tables(graph: Graph, self_name: PeerName) -> dict[PeerName, Broadc
     hops: list[list[PeerName]] = [[] for _ in graph.names]
     parents: list[PeerName | None] = [None] * len(graph.names)
     hops[here] = list(graph.neighbours(self_name))
-    nearer = [1 << place for place in range(len(graph.names))]
+    places = range(len(graph.names))
+    nearer = [1 << place for place in places]
     within = [mask | nearer[place] for place, mask in enumerate(graph.into)]
     while sources := within[here] & ~nearer[here]:
         for place in _bits(graph.into[here]):
@@ -152,10 +188,7 @@ def broadcast_tables(graph: Graph, self_name: PeerName) -> dict[PeerName, Broadc
         _collect_hops(graph, here, nearer, within, hops)
         if _widened(graph, here, within) == within[here]:
             break
-        nearer, within = (
-            within,
-            [_widened(graph, place, within) for place in range(len(graph.names))],
-        )
+        nearer, within = within, [_widened(graph, place, within) for place in places]
     return {
         name: BroadcastRoute(tuple(hops[place]), parents[place])
         for place, name in enumerate(graph.names)

@@ -19,6 +19,8 @@ class RoutingTables:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._own = peers.own.name
+        self._established = routes.GraphBuilder(established_only=True)
+        self._recorded = routes.GraphBuilder(established_only=False)
         self.due_at: float | None = None
         self.recalculate()
 
@@ -30,9 +32,9 @@ class RoutingTables:
     def recalculate(self) -> None:
         """Compute from the table as it is."""
         self.due_at = None
-        self.frame_graph = routes.established_graph(self._peers)
+        self.frame_graph = routes.both_ways(self._established.build(self._peers))
         self.frame_unicast = routes.unicast_next_hops(self.frame_graph, self._own)
-        self._gossip_graph = routes.recorded_graph(self._peers)
+        self._gossip_graph = self._recorded.build(self._peers)
         self.gossip_unicast = routes.unicast_next_hops(self._gossip_graph, self._own)
         self._gossip_broadcast: dict[PeerName, tuple[PeerName, ...]] = {}
 

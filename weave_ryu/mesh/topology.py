@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.mesh import gob
@@ -46,6 +48,10 @@ _ID_OF = {
 }
 
 
+EntryCache = MutableMapping[PeerName, tuple[Peer, bytes, bytes]]
+"""An entry and its two items as they were written last."""
+
+
 @dataclass(frozen=True, slots=True)
 class RawConnection:
     """A ``connectionSummary`` as it is on the wire."""
@@ -75,37 +81,23 @@ def decode_raw(payload: bytes) -> list[RawPeer]:
     Raises:
         RemoteProtocolError: not gob, of another shape, or over a limit.
     """
-    decoder = gob.Decoder(payload)
-    peers: list[RawPeer] = []
-    connections_left = MAX_CONNECTIONS
-    while not decoder.at_end:
-        if len(peers) >= MAX_PEERS:
-            raise RemoteProtocolError("too-many-peers", f"over {MAX_PEERS} in one update")
-        peer = decoder.read(_PEER)
-        lines = decoder.read(_CONNECTIONS)
-        connections_left -= len(lines)
-        if connections_left < 0:
-            raise RemoteProtocolError("too-many-connections", f"over {MAX_CONNECTIONS}")
-        peers.append(
-            RawPeer(
-                peer["NameByte"],
-                peer["NickName"],
-                peer["UID"],
-                peer["Version"],
-                peer["ShortID"],
-                peer["HasShortID"],
-                tuple(
-                    RawConnection(
-                        line["NameByte"],
-                        line["RemoteTCPAddr"],
-                        line["Outbound"],
-                        line["Established"],
-                    )
-                    for line in lines
-                ),
-            )
+    return [
+        RawPeer(
+            peer["NameByte"],
+            peer["NickName"],
+            peer["UID"],
+            peer["Version"],
+            peer["ShortID"],
+            peer["HasShortID"],
+            tuple(
+                RawConnection(
+                    line["NameByte"], line["RemoteTCPAddr"], line["Outbound"], line["Established"]
+                )
+                for line in lines
+            ),
         )
-    return peers
+        for peer, lines in _read_entries(payload)
+    ]
 
 
 def decode_update(payload: bytes) -> list[Peer]:
@@ -114,27 +106,50 @@ def decode_update(payload: bytes) -> list[Peer]:
     Raises:
         RemoteProtocolError: as ``decode_raw``, or a value that no router sends.
     """
-    return [_checked_peer(raw) for raw in decode_raw(payload)]
+    return [_checked_peer(peer, lines) for peer, lines in _read_entries(payload)]
 
 
-def _checked_peer(raw: RawPeer) -> Peer:
-    if raw.short_id > MAX_SHORT_ID:
-        raise RemoteProtocolError("bad-short-id", f"short id {raw.short_id} is over 12 bits")
+def _read_entries(payload: bytes) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    decoder = gob.Decoder(payload)
+    peers_left, connections_left = MAX_PEERS, MAX_CONNECTIONS
+    while not decoder.at_end:
+        peers_left -= 1
+        if peers_left < 0:
+            raise RemoteProtocolError("too-many-peers", f"over {MAX_PEERS} in one update")
+        peer = decoder.read(_PEER)
+        lines = decoder.read(_CONNECTIONS)
+        connections_left -= len(lines)
+        if connections_left < 0:
+            raise RemoteProtocolError("too-many-connections", f"over {MAX_CONNECTIONS}")
+        yield peer, lines
+
+
+def _checked_peer(peer: dict[str, Any], lines: list[dict[str, Any]]) -> Peer:
+    short_id = peer["ShortID"]
+    if short_id > MAX_SHORT_ID:
+        raise RemoteProtocolError("bad-short-id", f"short id {short_id} is over 12 bits")
     return Peer(
-        name=_checked_name(raw.name_bytes),
-        nick_name=_clean(raw.nick_name, MAX_NICK_NAME_BYTES),
-        uid=PeerUID(raw.uid),
-        version=raw.version,
-        short_id=ShortId(raw.short_id) if raw.has_short_id else None,
+        name=_checked_name(peer["NameByte"]),
+        nick_name=_clean(peer["NickName"], MAX_NICK_NAME_BYTES),
+        uid=PeerUID(peer["UID"]),
+        version=peer["Version"],
+        short_id=ShortId(short_id) if peer["HasShortID"] else None,
         connections=connections_by_name(
-            Connection(
-                _checked_name(line.name_bytes),
-                _clean(line.remote_tcp_addr, MAX_ADDRESS_BYTES),
-                line.outbound,
-                line.established,
+            _checked_connection(
+                line["NameByte"], line["RemoteTCPAddr"], line["Outbound"], line["Established"]
             )
-            for line in raw.connections
+            for line in lines
         ),
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def _checked_connection(
+    name: bytes, remote_tcp_addr: str, outbound: bool, established: bool
+) -> Connection:
+    """The same lines come again every 30 s from many neighbours: made and kept once."""
+    return Connection(
+        _checked_name(name), _clean(remote_tcp_addr, MAX_ADDRESS_BYTES), outbound, established
     )
 
 
@@ -176,16 +191,31 @@ def _scalar_id(kind: gob.Expected) -> int:
 _DEFINE_PEER, _DEFINE_CONNECTIONS = _definitions()
 
 
-def encode_update(peers: Iterable[Peer]) -> bytes:
-    """Write entries; each type is defined before its first use, as Go does it. No peers: empty."""
+def encode_update(peers: Iterable[Peer], cache: EntryCache | None = None) -> bytes:
+    """Write entries; each type is defined before its first use, as Go does it. No peers: empty.
+
+    Args:
+        peers: in the order in which they are written.
+        cache: entries written before; one that is not the same object is written anew.
+    """
     parts: list[bytes] = []
     for peer in peers:
-        parts += [b"" if parts else _DEFINE_PEER, gob.item(_PEER_ID, _peer_body(peer))]
-        parts.append(_DEFINE_CONNECTIONS if len(parts) == 2 else b"")
-        lines = [_connection_body(line) for line in peer.sorted_connections()]
-        body = gob.encode_uint(len(lines)) + b"".join(lines)
-        parts.append(gob.scalar_item(_SLICE_ID, body))
+        body, lines = _encode_entry(peer, {} if cache is None else cache)
+        if not parts:
+            parts = [_DEFINE_PEER, body, _DEFINE_CONNECTIONS, lines]
+        else:
+            parts += (body, lines)
     return b"".join(parts)
+
+
+def _encode_entry(peer: Peer, cache: EntryCache) -> tuple[bytes, bytes]:
+    known, body, lines = cache.get(peer.name, (None, b"", b""))
+    if known is not peer:
+        encoded = [_connection_body(line) for line in peer.sorted_connections()]
+        body = gob.item(_PEER_ID, _peer_body(peer))
+        lines = gob.scalar_item(_SLICE_ID, gob.encode_uint(len(encoded)) + b"".join(encoded))
+        cache[peer.name] = (peer, body, lines)
+    return body, lines
 
 
 def _peer_body(peer: Peer) -> bytes:
