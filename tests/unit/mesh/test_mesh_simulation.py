@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import random
 
 import pytest
 from mesh_world import World, host_of, name_of
@@ -315,3 +316,31 @@ def test_the_same_seed_gives_the_same_bytes():
         return [repr(world.events), [repr(list(r.peers)) for r in world.routers.values()]]
 
     assert run() == run()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_any_churn_all_come_to_the_same_table(seed):
+    world = World(seed)
+    rng = random.Random(seed)
+    size = rng.randint(3, 6)
+    for number in range(1, size + 1):
+        targets = {1, rng.randint(1, size)} - {number}
+        world.add(number, targets if number > 1 else [], short_id=ShortId(rng.randint(0, 3)))
+        world.run(rng.random() * 3)
+    alive = set(range(1, size + 1))
+    for _ in range(rng.randint(2, 6)):
+        number = rng.randint(1, size)
+        if number in alive:
+            world.kill(number)
+            alive.discard(number)
+        else:
+            world.restart(number, short_id=ShortId(rng.randint(0, 5)))
+            alive.add(number)
+        world.run(rng.choice((0.01, 0.5, 15.0)))
+    for number in sorted(set(range(1, size + 1)) - alive):
+        world.restart(number)
+    world.run(120)
+    assert same_tables(world), f"seed {seed}"
+    assert len({router.short_id for router in world.routers.values()}) == size
+    for number in range(1, size + 1):
+        assert world.established(number) == set(range(1, size + 1)) - {number}
