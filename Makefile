@@ -13,6 +13,8 @@ export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# The steps of `test` share one machine: side by side they would disturb one another.
+.NOTPARALLEL:
 .PHONY: help install deps demo test lint unit netns lab-up lab-down clean
 
 help: ## show the targets

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,3 +25,24 @@ def standin_options(prefix, declared=None):
     command = [sys.executable, str(STANDIN), "--everybody", everybody]
     command += ["--gateways-are", ",".join(declared.gateways())]
     return labs.Options(prefix=prefix, topology=declared, daemon_command=command)
+
+
+def cli(*arguments):
+    """The command line in the namespace of the tests."""
+    return subprocess.run(
+        [sys.executable, "-m", "weave_ryu", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def cli_as_nobody(*arguments):
+    """The same without root; modules are loaded before, for nobody may not read them all."""
+    script = (
+        "import os, sys; from weave_ryu.cli.main import build_parser, main; "
+        f"build_parser(); os.setuid(65534); sys.exit(main({list(arguments)!r}))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from labtools import cli_as_nobody, new_prefix
 
 from weave_ryu import attach, links
 from weave_ryu.errors import OvsdbError
 from weave_ryu.lab import processes
-from weave_ryu.lab.netns import delete_namespace
+from weave_ryu.lab.netns import create_namespace, delete_namespace
 from weave_ryu.lab.ovs import Switch
 
 
@@ -46,10 +47,6 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    from labtools import new_prefix
-
-    from weave_ryu.lab.netns import create_namespace
-
     prefix = new_prefix()
     namespace = create_namespace(f"{prefix}-host")
     switch = Switch(prefix, namespace, tmp_path_factory.mktemp("ovs"), is_userspace=True)
@@ -197,14 +194,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(host, container, argument
 
 
 def test_without_root_nothing_is_changed(host, container):
-    script = (
-        "import os, sys; from weave_ryu.cli.main import build_parser, main; "
-        "build_parser(); os.setuid(65534); "
-        f"sys.exit(main(['attach', '{container.name}', '10.32.0.5/24']))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    result = cli_as_nobody("attach", container.name, "10.32.0.5/24")
     assert result.returncode == 1
     assert "root" in result.stderr
     assert host.ports() == []

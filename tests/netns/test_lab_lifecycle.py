@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from labtools import standin_options
+from labtools import cli, cli_as_nobody, standin_options
 
 from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
@@ -29,13 +29,18 @@ def command_line(process):
     return Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
 
 
-def cli(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "weave_ryu", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.fixture
+def builder(prefix, eventually):
+    """A ``lab up`` in another process that has just begun to start processes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weave_ryu", "lab", "up", "--prefix", prefix],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
+    eventually(lambda: processes.find_marked(prefix), what="first process of the lab")
+    yield process
+    process.kill()
+    process.wait()
 
 
 def test_lab_is_up_within_thirty_seconds_and_gone_after_down(prefix):
@@ -116,13 +121,7 @@ def test_mesh_that_does_not_come_together_is_an_error_that_says_what_is_missing(
     assert traces(prefix) == []
 
 
-def test_down_after_up_was_killed_leaves_nothing(prefix, eventually):
-    builder = subprocess.Popen(
-        [sys.executable, "-m", "weave_ryu", "lab", "up", "--prefix", prefix],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    eventually(lambda: processes.find_marked(prefix), what="first process of the lab")
+def test_down_after_up_was_killed_leaves_nothing(prefix, builder):
     builder.kill()
     builder.wait()
     assert traces(prefix)
@@ -131,13 +130,7 @@ def test_down_after_up_was_killed_leaves_nothing(prefix, eventually):
     assert traces(prefix) == []
 
 
-def test_interrupted_up_removes_what_it_made(prefix, eventually):
-    builder = subprocess.Popen(
-        [sys.executable, "-m", "weave_ryu", "lab", "up", "--prefix", prefix],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    eventually(lambda: processes.find_marked(prefix), what="first process of the lab")
+def test_interrupted_up_removes_what_it_made(prefix, builder):
     builder.send_signal(signal.SIGINT)
     builder.wait(20)
     assert traces(prefix) == []
@@ -207,13 +200,7 @@ def test_bad_flags_are_one_sentence_and_status_two(arguments):
 
 
 def test_without_root_up_is_refused(prefix):
-    script = (
-        "import os, sys; from weave_ryu.cli.main import build_parser, main; "
-        f"build_parser(); os.setuid(65534); sys.exit(main(['lab', 'up', '--prefix', '{prefix}']))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    result = cli_as_nobody("lab", "up", "--prefix", prefix)
     assert result.returncode == 1
     assert "needs root" in result.stderr
     assert traces(prefix) == []

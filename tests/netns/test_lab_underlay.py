@@ -78,14 +78,14 @@ def test_stations_have_the_mtu_of_the_overlay_and_no_ipv6(standin_lab):
         assert links.list_addresses(station.ifname, station.netns) == [station.cidr]
 
 
-def test_restarted_vswitchd_is_another_process_that_answers(standin_lab):
+def test_restarted_vswitchd_is_another_process_that_answers(standin_lab, eventually):
     peer = standin_lab.peer("Z")
     before = peer.switch.vswitchd
     peer.restart_vswitchd()
     assert not before.is_alive()
     assert peer.switch.vswitchd.is_alive()
     assert standin_lab.state.processes["Z.ovs-vswitchd"] == peer.switch.vswitchd
-    assert "br-phy" in peer.switch.appctl("dpif/show")
+    eventually(lambda: "br-phy" in peer.switch.appctl("dpif/show"), what="br-phy is back")
 
 
 def test_underlay_setup_twice_changes_nothing(switch, namespace):

@@ -15,7 +15,7 @@ from weave_ryu import attach, links
 from weave_ryu.errors import DaemonUnreachableError, LabError
 from weave_ryu.lab import daemon as daemons
 from weave_ryu.lab import netns, ovs, processes, topology
-from weave_ryu.lab.peer import BRIDGE, LabPeer, LabStation, Plan
+from weave_ryu.lab.peer import BRIDGE, UNDERLAY_SCRIPT, LabPeer, LabStation, Plan
 from weave_ryu.lab.state import DEFAULT_PREFIX, STATE_ROOT, State
 from weave_ryu.lab.topology import Station, Topology
 
@@ -343,6 +343,11 @@ def _require_tools() -> None:
     for tool in ("ip", "ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl"):
         if shutil.which(tool) is None:
             raise LabError(f"`{tool}` is not installed", "run ovs_scripts/install-deps as root")
+    if not UNDERLAY_SCRIPT.exists():
+        raise LabError(
+            f"{UNDERLAY_SCRIPT} is missing",
+            "the lab runs from a checkout: install it with `make install` there",
+        )
 
 
 def _describe_link(station: LabStation) -> dict[str, str]:

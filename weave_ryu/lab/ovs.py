@@ -106,8 +106,7 @@ class Switch:
             environment=self.environment,
             namespace=self.namespace,
         )
-        control = self.rundir / "ovs-vswitchd.ctl"
-        if not processes.poll_until(control.exists, _START_TIMEOUT_S):
+        if not processes.poll_until(self._forwards, _START_TIMEOUT_S):
             tail = processes.log_tail(self.directory / "ovs-vswitchd.log")
             raise LabError(f"ovs-vswitchd in {self.namespace.name} does not come up", tail)
 
@@ -115,7 +114,7 @@ class Switch:
         """End ``ovs-vswitchd`` the hard way; its control socket goes with it."""
         if self.vswitchd is not None:
             processes.kill(self.vswitchd, number)
-        # Left behind by SIGKILL; start_vswitchd takes its coming back as the sign of life.
+        # Left behind by SIGKILL; it must not be taken for the next one's.
         (self.rundir / "ovs-vswitchd.ctl").unlink(missing_ok=True)
 
     def restart_vswitchd(self) -> None:
@@ -177,6 +176,16 @@ class Switch:
             said = (result.stderr or result.stdout).strip() or f"exit status {result.returncode}"
             raise LabError(f"`{' '.join(command)}` in {self.namespace.name} failed", said)
         return result.stdout
+
+    def _forwards(self) -> bool:
+        """Whether ``ovs-vswitchd`` is so far that it knows its datapaths."""
+        if not (self.rundir / "ovs-vswitchd.ctl").exists():
+            return False
+        try:
+            self.appctl("dpif/show")
+        except LabError:
+            return False
+        return True
 
     def _accepts_connections(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
