@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from weave_ryu.gateway.records import MAX_COUNTER, GatewayRecord, PortRecord
 from weave_ryu.names import PeerName
 
+OUTLIVED_BELOW = MAX_COUNTER - (1 << 32)
+"""Numbers of an old life from here on are lies; above them there must be room to count on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -117,7 +120,7 @@ class Registry:
         """Make sure that the own record is newer than one that others tell of us."""
         if record.incarnation == self._incarnation or record.sequence < self._sequence:
             return False
-        if record.sequence >= MAX_COUNTER - 1:
+        if record.sequence >= OUTLIVED_BELOW:
             return False  # a sane peer never gets there: do not let one lie end our counting
         self._sequence = record.sequence
         own = self._records.get(self._own)

@@ -1,0 +1,247 @@
+"""What a peer knows of all gateways: the newest wins, and each change says what to forget."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weave_ryu.gateway.records import MAX_COUNTER, GatewayRecord, PortRecord
+from weave_ryu.gateway.registry import Change, Registry
+from weave_ryu.names import PeerName
+
+A, B, C, OWN = (PeerName(0x7A0000000000 + ord(letter)) for letter in "ABCX")
+INCARNATION = 77
+
+
+def port(state="standby", epoch=0, segment="vlan"):
+    return PortRecord(segment, f"{segment}-port", state, epoch)
+
+
+def record(name, sequence, *ports, incarnation=1):
+    return GatewayRecord(name, incarnation, sequence, ports)
+
+
+def registry(*records, own=OWN):
+    made = Registry(own, INCARNATION, 1000)
+    made.merge(records)
+    return made
+
+
+def merge_one(into, new):
+    changes, _ = into.merge([new])
+    assert [change.record for change in changes] == [new]
+    return changes[0].forget
+
+
+def test_newer_record_replaces_the_older_one():
+    known = registry(record(A, 1, port()))
+    changes, _ = known.merge([record(A, 2, port("active", 1))])
+    assert changes == [Change(record(A, 2, port("active", 1)), frozenset())]
+    assert known.record(A).sequence == 2
+
+
+@pytest.mark.parametrize("sequence", [4, 5])
+def test_record_that_is_not_newer_changes_nothing(sequence):
+    known = registry(record(A, 5, port("active", 3)))
+    assert known.merge([record(A, sequence, port())]) == ([], False)
+    assert known.record(A) == record(A, 5, port("active", 3))
+
+
+@given(st.permutations([record(A, n, port("active", n)) for n in range(1, 5)]))
+def test_newest_wins_in_whatever_order_records_come(told):
+    known = registry(*told)
+    assert known.record(A).sequence == 4
+    assert known.epoch("vlan") == 4
+
+
+def test_records_are_sorted_by_name():
+    known = registry(record(B, 1, port()), record(A, 1, port()))
+    known.set_own([port()])
+    assert [r.name for r in known.records()] == [A, B, OWN]
+
+
+def test_own_record_counts_up_and_sorts_its_ports():
+    known = registry()
+    one = known.set_own([port(segment="vlan"), port(segment="office")])
+    two = known.set_own([])
+    assert [p.segment for p in one.ports] == ["office", "vlan"]
+    assert (one.sequence, two.sequence) == (1001, 1002)
+    assert one.incarnation == INCARNATION
+    assert known.record(OWN) == two
+
+
+def test_what_others_tell_of_us_is_never_believed():
+    known = registry()
+    mine = known.set_own([port("active", 4)])
+    changes, _ = known.merge([record(OWN, 1, port())])
+    assert changes == []
+    assert known.record(OWN) == mine
+
+
+@pytest.mark.parametrize("sequence", [1001, 1002, 1 << 40])
+def test_old_life_is_outlived(sequence):
+    known = registry()
+    known.set_own([port("standby")])
+    _, is_stale = known.merge([record(OWN, sequence, port("active", 9), incarnation=1)])
+    assert is_stale
+    assert known.record(OWN).sequence > sequence
+    assert known.record(OWN).incarnation == INCARNATION
+    assert known.record(OWN).ports == (port("standby"),)
+
+
+def test_old_life_that_is_older_by_number_needs_no_answer():
+    known = registry()
+    known.set_own([port()])
+    assert known.merge([record(OWN, 1000, port(), incarnation=1)]) == ([], False)
+    assert known.record(OWN).sequence == 1001
+
+
+def test_own_echo_needs_no_answer():
+    known = registry()
+    echo = known.set_own([port()])
+    assert known.merge([echo]) == ([], False)
+
+
+@pytest.mark.parametrize("below", [1, 2, 3, 1000])
+def test_lie_near_the_end_of_counting_does_not_end_ours(below):
+    known = registry()
+    known.set_own([port()])
+    known.merge([record(OWN, MAX_COUNTER - below, port(), incarnation=1)])
+    for _ in range(2000):
+        assert known.set_own([port()]).sequence < MAX_COUNTER
+
+
+def test_epochs_only_grow_and_outlast_their_records():
+    known = registry(record(A, 1, port("active", 5)))
+    known.merge([record(A, 2, port("active", 3))])
+    assert known.epoch("vlan") == 5
+    known.remove([A])
+    assert known.epoch("vlan") == 5
+    assert known.epoch("office") == 0
+
+
+@given(
+    st.lists(
+        st.builds(
+            record,
+            st.sampled_from([A, B, C, OWN]),
+            st.integers(0, 5),
+            st.builds(port, st.sampled_from(["active", "standby"]), st.integers(0, 9)),
+        ),
+        max_size=12,
+    )
+)
+def test_epochs_and_sequences_never_fall(told):
+    known = registry()
+    known.set_own([port()])
+    for new in told:
+        epoch = known.epoch("vlan")
+        sequences = {r.name: r.sequence for r in known.records()}
+        known.merge([new])
+        assert known.epoch("vlan") >= epoch
+        for r in known.records():
+            assert r.sequence >= sequences.get(r.name, 0)
+
+
+def test_first_news_of_a_standby_makes_nobody_forget():
+    assert merge_one(registry(record(A, 1, port("active", 1))), record(B, 1, port())) == frozenset()
+
+
+def test_promotion_makes_forget_all_other_gateways_of_the_segment():
+    known = registry(
+        record(A, 1, port("active", 1)), record(B, 1, port()), record(C, 1, port(segment="office"))
+    )
+    assert merge_one(known, record(B, 2, port("active", 2))) == {A}
+
+
+def test_promotion_keeps_what_was_learnt_from_the_new_one():
+    known = registry(record(A, 1, port("active", 1)))
+    assert B not in merge_one(known, record(B, 2, port("active", 2)))
+
+
+def test_demotion_makes_forget_the_one_that_stopped():
+    known = registry(record(A, 1, port("active", 1)), record(B, 1, port()))
+    assert merge_one(known, record(A, 2, port())) == {A}
+
+
+def test_port_that_vanishes_while_it_forwards_is_a_demotion():
+    known = registry(record(A, 1, port("active", 1)))
+    assert merge_one(known, record(A, 2)) == {A}
+
+
+def test_higher_epoch_of_the_same_active_makes_forget_the_others():
+    known = registry(record(A, 1, port("active", 1)), record(B, 1, port()))
+    assert merge_one(known, record(A, 2, port("active", 3))) == {B}
+
+
+def test_unchanged_roles_make_nobody_forget():
+    known = registry(record(A, 1, port("active", 1)), record(B, 1, port()))
+    assert merge_one(known, record(A, 2, port("active", 1))) == frozenset()
+    assert merge_one(known, record(B, 2, port())) == frozenset()
+
+
+def test_gateway_that_leaves_one_segment_and_opens_another_is_forgotten_too():
+    known = registry(
+        record(A, 1, port("active", 1), port(segment="office")),
+        record(B, 1, port("standby", 1, "office")),
+    )
+    moved = record(A, 2, port(), port("active", 2, "office"))
+    assert merge_one(known, moved) == {A, B}
+
+
+def test_this_peer_never_forgets_behind_itself():
+    known = registry(record(A, 1, port()))
+    known.set_own([port("active", 1)])
+    assert merge_one(known, record(A, 2, port("active", 2))) == frozenset()
+
+
+@given(
+    st.lists(
+        st.builds(
+            record,
+            st.sampled_from([A, B]),
+            st.integers(0, 6),
+            st.builds(port, st.sampled_from(["active", "standby"]), st.integers(0, 3)),
+        ),
+        max_size=8,
+    )
+)
+def test_only_gateways_are_ever_forgotten_behind(told):
+    known = registry(record(C, 1, port(segment="office")))
+    for change in known.merge(told)[0]:
+        assert change.forget <= {A, B}
+
+
+def test_queries_tell_segments_gateways_and_actives():
+    known = registry(
+        record(A, 1, port("active", 4)), record(B, 1, port("active", 5), port(segment="office"))
+    )
+    known.set_own([port("active", 6)])
+    assert known.segments_of(B) == {"vlan", "office"}
+    assert known.segments_of(C) == frozenset()
+    assert known.gateways_of("vlan") == [A, B, OWN]
+    assert known.gateways_of("office") == [B]
+    assert known.other_actives("vlan") == {A: 4, B: 5}
+    assert known.other_actives("office") == {}
+    assert known.own == OWN
+
+
+def test_removal_drops_others_but_never_this_peer():
+    known = registry(record(A, 1, port("active", 4)))
+    known.set_own([port()])
+    assert known.remove([A, OWN, C])
+    assert not known.remove([A])
+    assert [r.name for r in known.records()] == [OWN]
+    assert known.gateways_of("vlan") == [OWN]
+
+
+def test_removed_gateway_that_comes_back_is_taken_with_any_sequence():
+    known = registry(record(A, 9, port()))
+    known.remove([A])
+    assert merge_one(known, record(A, 1, port())) == frozenset()
+
+
+def test_two_registries_that_hear_the_same_agree():
+    told = [record(n, s, port("active", s)) for n, s in itertools.product([A, B], [1, 2, 3])]
+    assert registry(*told).records() == registry(*reversed(told)).records()
