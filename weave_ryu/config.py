@@ -17,6 +17,7 @@ from typing import Any, Literal
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.records import SEGMENT_PATTERN
 from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.names import UNKNOWN_PEER, PeerName
 
 DatapathChoice = Literal["auto", "system", "netdev"]
@@ -34,12 +35,16 @@ class GatewaySpec:
         segment: its name; gateways of one segment are those with the same name.
         role: what it is asked to be at the start.
         priority: for the election, 0 to 255, the highest wins.
+        preempt: take the role from a gateway of lower priority.
+        preempt_delay: seconds of readiness before that.
     """
 
     port: str
     segment: str
     role: Role = Role.STANDBY
     priority: int = 100
+    preempt: bool = False
+    preempt_delay: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class DaemonConfig:
     ovs_db: str = ""
     gateway: tuple[GatewaySpec, ...] = ()
     restart_hold: float = 10.0
+    failover: str = "default"
     log_level: str = "info"
     log_json: bool = False
 
@@ -97,7 +103,7 @@ def load(
 
 
 def parse_gateway(key: str, text: str) -> GatewaySpec:
-    """``PORT[,segment=NAME][,role=active|standby|auto][,priority=N]``.
+    """``PORT[,segment=NAME][,role=active|standby|auto][,priority=N][,preempt=true]…``.
 
     Raises:
         ConfigError: not of that form.
@@ -115,7 +121,7 @@ def parse_gateway(key: str, text: str) -> GatewaySpec:
 
 
 def _gateway(key: str, shown: object, entry: Mapping[str, Any]) -> GatewaySpec:
-    known = ("port", "segment", "role", "priority")
+    known = ("port", "segment", "role", "priority", "preempt", "preempt_delay")
     for name in entry:
         if name not in known:
             raise ConfigError(key, shown, f"{name} is unknown{_nearest(name, known)}")
@@ -133,7 +139,11 @@ def _gateway(key: str, shown: object, entry: Mapping[str, Any]) -> GatewaySpec:
     priority = str(entry.get("priority", 100))
     if not priority.isdecimal() or int(priority) > 255:
         raise ConfigError(key, shown, f"priority {priority!r} must be a number from 0 to 255")
-    return GatewaySpec(port, segment, Role(role), int(priority))
+    preempt = str(entry.get("preempt", "false")).lower()
+    if preempt not in ("true", "false"):
+        raise ConfigError(key, shown, f"preempt {preempt!r} must be true or false")
+    delay = _check_seconds(key, entry.get("preempt_delay", 10.0))
+    return GatewaySpec(port, segment, Role(role), int(priority), preempt == "true", delay)
 
 
 def parse_http_address(key: str, text: str) -> tuple[str, int]:
@@ -301,6 +311,11 @@ def _check_gateways(key: str, value: object) -> tuple[GatewaySpec, ...]:
     for port in ports:
         if ports.count(port) > 1:
             raise ConfigError(key, port, "this port is given twice")
+    segments = [spec.segment for spec in specs]
+    for segment in segments:
+        if segments.count(segment) > 1:
+            # Both would be active together, and the segment would loop through this very bridge.
+            raise ConfigError(key, segment, "two ports of one peer meet the same segment")
     return tuple(specs)
 
 
@@ -328,6 +343,7 @@ _CHECKS: Mapping[str, Any] = {
     "ovs_db": _check_text,
     "gateway": _check_gateways,
     "restart_hold": _check_seconds,
+    "failover": _choice(*PROFILES),
     "log_level": _choice("debug", "info", "warning", "error"),
     "log_json": _check_bool,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from table_model import CONTROLLER, Frame, TableModel
 
+from weave_ryu.gate import Gate
 from weave_ryu.mesh.routes import Graph
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import rules
@@ -52,6 +53,7 @@ class OverlayModel:
         self.letters = sorted({letter for link in links for letter in link})
         self.gateways = gateways
         self.active = set(active)
+        self.gates: dict[str, Gate] = {}
         self.hosts = hosts
         self.segment_fdb: dict[str, str] = {}
         self.short_ids = {x: ShortId(100 + i) for i, x in enumerate(self.letters)}
@@ -67,7 +69,9 @@ class OverlayModel:
         """Install the flows that this peer should have now."""
         flows = rules.flows(self.state(letter))
         if letter in self.active:
-            flows += rules.permits(GatewayPort(GATEWAY, "gw0", "vlan"), self.short_ids[letter], 1)
+            port = GatewayPort(GATEWAY, "gw0", "vlan")
+            gate = self.gates.get(letter, Gate.OPEN)
+            flows += rules.permits(port, self.short_ids[letter], gate, 1)
         self.models[letter].replace(flows)
 
     def state(self, letter: str):

@@ -17,7 +17,12 @@ _EXAMPLE = """example:
 The command returns when the switch has confirmed the change.
 exit status: 0 ok, 1 failed, 2 usage, 3 daemon not reachable"""
 
-_ROLES = {"activate": "active", "standby": "standby", "auto": "auto"}
+_REQUESTS: dict[str, dict[str, object]] = {
+    "activate": {"role": "active"},
+    "standby": {"role": "standby"},
+    "auto": {"role": "auto"},
+    "drain": {"drain": True},
+}
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,6 +43,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ("activate", "forward between the segment and the mesh"),
         ("standby", "stop forwarding, stay in the mesh"),
         ("auto", "leave the decision to the election"),
+        ("drain", "hand over and stay out of elections until a role is set"),
     ):
         change = actions.add_parser(action, help=text)
         change.add_argument("port", metavar="PORT")
@@ -57,7 +63,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _change(arguments: argparse.Namespace) -> int:
     path = f"/gateways/{urllib.parse.quote(arguments.port, safe='')}"
-    state = client.put_json(arguments.http_addr, path, {"role": _ROLES[arguments.action]})
+    state = client.put_json(arguments.http_addr, path, _REQUESTS[arguments.action])
     if arguments.json:
         print(json.dumps(state, indent=1))
     else:

@@ -45,10 +45,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add(
         "--gateway",
         action="append",
-        metavar="PORT[,segment=NAME][,role=active|standby|auto][,priority=N]",
+        metavar="PORT[,segment=NAME][,role=active|standby|auto][,priority=N][,preempt=true]",
         help="link that meets a segment, and the role at the start (repeatable)",
     )
     add("--restart-hold", metavar="SECONDS", help="how long a restarting peer's flows stay")
+    add("--failover", metavar="default|fast", help="timers of the gateway election")
     add("--log-level", metavar="debug|info|warning|error", help="default info")
     add("--log-json", action="store_true", default=None, help="log lines as JSON")
     parser.set_defaults(handler=_run)

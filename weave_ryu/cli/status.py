@@ -95,6 +95,19 @@ def _change_targets(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_GATEWAY_HEADERS = (
+    "SEGMENT",
+    "PORT",
+    "ROLE",
+    "STATE",
+    "EPOCH",
+    "READY",
+    "SINCE",
+    "MACS HERE/MESH",
+    "WHY",
+)
+
+
 def show_gateways(gateways: list[dict[str, Any]]) -> None:
     """The gateway ports at a glance, the other gateways of their segments below."""
     rows: list[list[object]] = []
@@ -106,26 +119,27 @@ def show_gateways(gateways: list[dict[str, Any]]) -> None:
                 gateway["role"],
                 gateway["state"],
                 gateway["epoch"],
+                "yes" if gateway["ready"] else "no",
                 gateway["since"],
                 f"{gateway['macs_local']}/{gateway['macs_remote']}",
-                gateway["reason"],
+                f"{gateway['reason']}; next: {gateway['next']}",
             ]
         )
         for name, other in sorted(gateway["peer_states"].items()):
             rows.append(
                 [
                     gateway["segment"],
-                    f"{name} {other['port']}",
-                    "",
+                    f"{other['nick_name'] or name} {other['port']}",
+                    other["role"],
                     other["state"],
                     other["epoch"],
+                    "yes" if other["ready"] else "no",
                     "",
                     "",
-                    "as it says itself",
+                    f"BFD {other['bfd']}, lease {other['lease_age_s']} s old: {other['verdict']}",
                 ]
             )
-    headers = ["SEGMENT", "PORT", "ROLE", "STATE", "EPOCH", "SINCE", "MACS HERE/MESH", "REASON"]
-    tables.show("", headers, rows)
+    tables.show("", _GATEWAY_HEADERS, rows)
 
 
 def _show_macs(macs: list[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ writes only its own record; the newest sequence number wins.
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 from collections.abc import Iterable
@@ -40,12 +41,20 @@ class PortRecord:
         port: name of the port, for humans.
         state: state of the port, see `role.State`.
         epoch: of the segment when the port last became active; 0 if it never was.
+        role: what was asked for, see `role.Role`.
+        priority: for the election.
+        ready: it could take over now.
+        damped: it has lost the role by faults too often lately.
     """
 
     segment: str
     port: str
     state: str
     epoch: int
+    role: str = "standby"
+    priority: int = 100
+    ready: bool = False
+    damped: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -95,15 +104,44 @@ class MacTable:
     hosts: frozenset[str] = field(default=frozenset())
 
 
+class Step(enum.StrEnum):
+    """Messages of a planned hand-over between the gateway that forwards and its successor."""
+
+    REQUEST = "request"
+    """Successor: let me take over."""
+    PREPARE = "prepare"
+    """Old one: open for known unicast."""
+    READY = "ready"
+    """Successor: it is open, and has announced the segment's MACs in the mesh."""
+    YOURS = "yours"
+    """Old one: it sends nothing to the segment any more; open fully."""
+    ABORT = "abort"
+    """Either: forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """One step of a hand-over; `epoch` is the one that the successor will have."""
+
+    segment: str
+    step: Step
+    epoch: int
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """The content of one payload."""
 
     records: tuple[GatewayRecord, ...] = ()
     tables: tuple[MacTable, ...] = ()
+    hand_overs: tuple[HandOver, ...] = ()
 
 
-def encode(records: Iterable[GatewayRecord], tables: Iterable[MacTable] = ()) -> bytes:
+def encode(
+    records: Iterable[GatewayRecord] = (),
+    tables: Iterable[MacTable] = (),
+    hand_overs: Iterable[HandOver] = (),
+) -> bytes:
     """The payload; empty bytes if there is nothing to say."""
     gateways = [
         {
@@ -111,7 +149,16 @@ def encode(records: Iterable[GatewayRecord], tables: Iterable[MacTable] = ()) ->
             "incarnation": record.incarnation,
             "sequence": record.sequence,
             "ports": [
-                {"segment": p.segment, "port": p.port, "state": p.state, "epoch": p.epoch}
+                {
+                    "segment": p.segment,
+                    "port": p.port,
+                    "state": p.state,
+                    "epoch": p.epoch,
+                    "role": p.role,
+                    "priority": p.priority,
+                    "ready": p.ready,
+                    "damped": p.damped,
+                }
                 for p in record.ports
             ],
         }
@@ -126,9 +173,10 @@ def encode(records: Iterable[GatewayRecord], tables: Iterable[MacTable] = ()) ->
         }
         for table in tables
     ]
-    if not gateways and not macs:
+    steps = [{"segment": h.segment, "step": str(h.step), "epoch": h.epoch} for h in hand_overs]
+    if not gateways and not macs and not steps:
         return b""
-    document = {"version": VERSION, "gateways": gateways, "macs": macs}
+    document = {"version": VERSION, "gateways": gateways, "macs": macs, "hand_overs": steps}
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -154,6 +202,7 @@ def decode(payload: bytes) -> Message:
     return Message(
         tuple(_record(entry) for entry in _list(document, "gateways", MAX_RECORDS)),
         tuple(_table(entry) for entry in _list(document, "macs", MAX_PORTS)),
+        tuple(_hand_over(entry) for entry in _list(document, "hand_overs", MAX_PORTS)),
     )
 
 
@@ -164,12 +213,30 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
             _text(port, "port", 64),
             _text(port, "state", 16),
             _number(port, "epoch"),
+            _text(port, "role", 16),
+            _number(port, "priority", 256),
+            _flag(port, "ready"),
+            _flag(port, "damped"),
         )
         for port in _list(entry, "ports", MAX_PORTS)
     )
     return GatewayRecord(
         _name(entry), _number(entry, "incarnation", 1 << 64), _number(entry, "sequence"), ports
     )
+
+
+def _hand_over(entry: Any) -> HandOver:  # noqa: ANN401
+    step = _text(entry, "step", 16)
+    if step not in list(Step):
+        raise RemoteProtocolError("gateway-gossip", f"step {step!r} is unknown")
+    return HandOver(_segment(entry), Step(step), _number(entry, "epoch"))
+
+
+def _flag(entry: Any, key: str) -> bool:  # noqa: ANN401
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if not isinstance(value, bool):
+        raise RemoteProtocolError("gateway-gossip", f"{key} is missing or not a truth value")
+    return value
 
 
 def _table(entry: Any) -> MacTable:  # noqa: ANN401

@@ -123,11 +123,14 @@ class SetTunnel:
         remote_ip: outer destination.
         local_ip: outer source.
         tun_id: ``destination short id << 12 | source short id``; None keeps the frame's own.
+        destination: short id to put into the upper half of the frame's own tunnel id; None leaves
+            it. Only without `tun_id`.
     """
 
     remote_ip: str
     local_ip: str
     tun_id: int | None
+    destination: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from weave_ryu.errors import ConfigError
+from weave_ryu.gate import Gate
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import cookies, rules
 from weave_ryu.pipeline.model import (
@@ -125,9 +126,10 @@ def _action_parts(action: Action, names: bool) -> list[str]:
                 f"move:NXM_NX_TUN_ID[0..11]->{source.nxm}",
                 f"move:NXM_NX_TUN_ID[12..23]->{destination.nxm}",
             ]
-        case SetTunnel(remote_ip, local_ip, tun_id):
-            number = [] if tun_id is None else [f"set_field:{tun_id:#x}->tun_id"]
-            return [*number, f"set_field:{local_ip}->tun_src", f"set_field:{remote_ip}->tun_dst"]
+        case SetTunnel(remote_ip, local_ip, tun_id, destination):
+            ids = [] if tun_id is None else [f"set_field:{tun_id:#x}->tun_id"]
+            ids += [] if destination is None else [f"load:{destination:#x}->NXM_NX_TUN_ID[12..23]"]
+            return [*ids, f"set_field:{local_ip}->tun_src", f"set_field:{remote_ip}->tun_dst"]
         case Resubmit(table):
             return [f"resubmit(,{_table(table, names)})"]
         case Learn():
@@ -186,7 +188,7 @@ EXAMPLE_MAC = "02:00:00:00:00:01"
 def example_flows() -> list[FlowSpec]:
     """All flows of the example, its gateway port being active."""
     flows = rules.flows(EXAMPLE)
-    flows += rules.permits(EXAMPLE.gateway_ports[0], EXAMPLE.short_id, 1)
+    flows += rules.permits(EXAMPLE.gateway_ports[0], EXAMPLE.short_id, Gate.OPEN, 1)
     return sorted(flows, key=lambda f: (BY_NAME[f.table].number, -f.priority, repr(f.match)))
 
 
@@ -349,7 +351,7 @@ def update(document: str) -> str:
             heading = name.removeprefix("table:")
             result += f"\n## {heading}\n\n<!-- generated: {name} -->\n{content}\n"
             result += "<!-- /generated -->\n"
-            if name.startswith("table:"):
+            if name.startswith("table:") and heading not in prose(document):
                 result += f"\n<!-- prose: {heading} -->\n<!-- /prose -->\n"
     return result
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from weave_ryu.gate import Gate
 from weave_ryu.names import SHORT_ID_BITS, ShortId
 from weave_ryu.pipeline import tables as t
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
@@ -62,7 +63,8 @@ def flows(state: ForwardingState) -> list[FlowSpec]:
         *_segment_source(state),
         *_gateway_source(state),
         *_lookup(),
-        *_forward(),
+        *_forward(state),
+        *_redirect(state),
         *_unicast(state),
         *_deliver(state),
         *_flood(state),
@@ -71,30 +73,35 @@ def flows(state: ForwardingState) -> list[FlowSpec]:
     return sorted(found, key=lambda f: (t.BY_NAME[f.table].number, -f.priority, repr(f.match)))
 
 
-def permits(port: GatewayPort, own: ShortId, hard_timeout_s: int) -> list[FlowSpec]:
+def permits(port: GatewayPort, own: ShortId, gate: Gate, hard_timeout_s: int) -> list[FlowSpec]:
     """The flows that open a gateway port; the switch removes them by itself (dead-man switch).
 
     Args:
         port: the gateway port.
         own: this peer's short id, the source peer of the segment's frames.
+        gate: how far it is open.
         hard_timeout_s: seconds, whole, at least 1.
     """
+    if gate is Gate.CLOSED:
+        return []
+    in_port, out_port = Term(Field.IN_PORT, port.number), Term(t.OUT_PORT, port.number)
     cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
-    in_port = Term(Field.IN_PORT, port.number)
-    let_in = (
-        # What was learnt goes with the permit: a closed gateway port attracts no frames.
-        replace(_learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number), with_parent=True),
-        replace(_learn_origin(cookie, port.number), with_parent=True),
-        Goto(t.LOOKUP.name),
-    )
+    let_in: tuple[Action, ...] = (Goto(t.LOOKUP.name),)
+    if gate is not Gate.DRAINING:
+        let_in = (
+            # What was learnt goes with the permit: a closed gateway port attracts no frames.
+            replace(_learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number), with_parent=True),
+            replace(_learn_origin(cookie, port.number), with_parent=True),
+            *let_in,
+        )
 
     def permit(table: Table, match: Match, actions: tuple[Action, ...], why: str) -> FlowSpec:
-        why = f"{port.name} is active: {why}"
+        why = f"{port.name} is {gate}: {why}"
         return FlowSpec(
             table.name, 200, match, actions, Kind.PERMIT, port.number, why, hard_timeout_s
         )
 
-    return [
+    found = [
         permit(
             t.GATE_IN,
             (in_port,),
@@ -105,21 +112,57 @@ def permits(port: GatewayPort, own: ShortId, hard_timeout_s: int) -> list[FlowSp
             t.SEGMENT_SOURCE,
             (in_port, Term(t.ORIGIN, 0)),
             let_in,
-            f"new hosts of segment {port.segment}; their MACs are learnt",
+            f"new hosts of segment {port.segment}",
         ),
         permit(
             t.SEGMENT_SOURCE,
             (in_port, Term(t.ORIGIN, port.number)),
             let_in,
-            f"known hosts of segment {port.segment}; their MACs are refreshed",
-        ),
-        permit(
-            t.GATE_OUT,
-            (Term(t.OUT_PORT, port.number),),
-            (OutputMark(t.OUT_PORT),),
-            f"frames may go out to segment {port.segment}",
+            f"known hosts of segment {port.segment}",
         ),
     ]
+    if gate in (Gate.KNOWN, Gate.OPEN):
+        found.append(
+            permit(
+                t.GATE_OUT,
+                (out_port, Term(t.FLOODED, 0)),
+                (OutputMark(t.OUT_PORT),),
+                f"frames for known hosts may go out to segment {port.segment}",
+            )
+        )
+    if gate is Gate.OPEN:
+        found.append(
+            permit(
+                t.GATE_OUT,
+                (out_port, Term(t.FLOODED, 1)),
+                (OutputMark(t.OUT_PORT),),
+                f"broadcasts and unknown unicasts may go out to segment {port.segment}",
+            )
+        )
+        found.append(
+            permit(
+                t.GATE_FLOOD,
+                (in_port,),
+                (Goto(t.FLOOD.name),),
+                f"broadcasts and unknown unicasts of segment {port.segment} may come in",
+            )
+        )
+    return found
+
+
+def announcement(port: int, own: ShortId) -> tuple[Action, ...]:
+    """What to do with a frame that tells the mesh of a host of the segment (a packet-out).
+
+    The host is learnt behind the gateway port, and the frame goes to all peers; not through the
+    gate, which may be open for known unicast only.
+    """
+    cookie = subject_cookie(Kind.LEARNT_PORT, port)
+    return (
+        Load(t.SRC_PEER, own),
+        _learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port),
+        _learn_origin(cookie, port),
+        Resubmit(t.FLOOD_MESH.name),
+    )
 
 
 def tunnel_id(destination: ShortId, source: ShortId) -> int:
@@ -387,8 +430,18 @@ def _gate(state: ForwardingState) -> Iterator[FlowSpec]:
             gateway.number,
             f"{gateway.name} is not active: nothing goes out to segment {gateway.segment}",
         )
+        yield FlowSpec(
+            t.GATE_FLOOD.name,
+            100,
+            (Term(Field.IN_PORT, gateway.number),),
+            (),
+            Kind.GATEWAY,
+            gateway.number,
+            f"another gateway lets in the broadcasts of segment {gateway.segment}",
+        )
     for table in (t.GATE_IN, t.GATE_OUT):
         yield _frame(table.name, 0, (), (), table.miss)
+    yield _frame(t.GATE_FLOOD.name, 0, (), (Goto(t.FLOOD.name),), t.GATE_FLOOD.miss)
 
 
 def _segment_source(state: ForwardingState) -> Iterator[FlowSpec]:
@@ -424,6 +477,18 @@ def _gateway_source(state: ForwardingState) -> Iterator[FlowSpec]:
             peer.short_id,
             f"hosts and containers behind {_label(peer)}; their MACs are learnt at second hand",
         )
+        for gateway in state.gateway_ports:
+            if gateway.segment in peer.segments:
+                yield FlowSpec(
+                    name,
+                    90,
+                    (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, gateway.number)),
+                    (learn,),
+                    Kind.SPLIT_HORIZON,
+                    gateway.number,
+                    f"hosts of {gateway.segment} that {_label(peer)} has forwarded, too: noted for "
+                    "the time after a hand-over, not forwarded again",
+                )
     yield _frame(name, 0, (), (), t.GATEWAY_SOURCE.miss)
 
 
@@ -432,7 +497,7 @@ def _lookup() -> Iterator[FlowSpec]:
         t.LOOKUP.name,
         200,
         (Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT),),
-        (Goto(t.FLOOD.name),),
+        (Goto(t.GATE_FLOOD.name),),
         "broadcast and multicast",
     )
     yield _frame(
@@ -444,8 +509,24 @@ def _lookup() -> Iterator[FlowSpec]:
     )
 
 
-def _forward() -> Iterator[FlowSpec]:
+def _successors(state: ForwardingState) -> list[RemotePeer]:
+    """Other gateways of this peer's segments."""
+    own = {gateway.segment for gateway in state.gateway_ports}
+    return [peer for peer in state.peers if own & peer.segments]
+
+
+def _forward(state: ForwardingState) -> Iterator[FlowSpec]:
     name = t.FORWARD.name
+    for peer in _successors(state):
+        yield FlowSpec(
+            name,
+            180,
+            (Term(t.KNOWN_PEER, 1), Term(t.FROM_TUNNEL, 1), Term(t.DST_PEER, peer.short_id)),
+            (Goto(t.REDIRECT.name),),
+            Kind.PEER,
+            peer.short_id,
+            f"the sender does not know yet that {_label(peer)} has taken over",
+        )
     yield _frame(
         name,
         200,
@@ -464,7 +545,7 @@ def _forward() -> Iterator[FlowSpec]:
         name,
         0,
         (),
-        (Goto(t.FLOOD.name),),
+        (Goto(t.GATE_FLOOD.name),),
         "the MAC is unknown, or the sender was wrong about where it is",
     )
 
@@ -482,6 +563,39 @@ def _unicast(state: ForwardingState) -> Iterator[FlowSpec]:
                 f"to {_label(peer)} by {peer.next_hop.remote_ip}",
             )
     yield _frame(t.UNICAST.name, 0, (), (), t.UNICAST.miss)
+
+
+def _redirect(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.REDIRECT.name
+    successors = [peer for peer in _successors(state) if peer.next_hop is not None]
+    addresses = {
+        hop.remote_ip
+        for hop in state.neighbours
+        if hop.short_id in {peer.short_id for peer in state.peers if peer.segments}
+    }
+    for address in sorted(addresses):
+        yield FlowSpec(
+            name,
+            200,
+            (Term(Field.TUN_SRC, address),),
+            (),
+            Kind.SPLIT_HORIZON,
+            0,
+            f"came from gateway address {address}: redirected once already, never twice",
+        )
+    for peer in successors:
+        if peer.next_hop is not None:
+            hop = peer.next_hop
+            yield FlowSpec(
+                name,
+                100,
+                (Term(t.DST_PEER, peer.short_id),),
+                (SetTunnel(hop.remote_ip, hop.local_ip, None, peer.short_id), Output(hop.port)),
+                Kind.PEER,
+                peer.short_id,
+                f"redirect to {_label(peer)}; the source peer stays as it is",
+            )
+    yield _frame(name, 0, (), (), t.REDIRECT.miss)
 
 
 def _deliver(state: ForwardingState) -> Iterator[FlowSpec]:
@@ -540,6 +654,8 @@ def _flood(state: ForwardingState) -> Iterator[FlowSpec]:
         for gateway in state.gateway_ports
         for action in (Load(t.OUT_PORT, gateway.number), Resubmit(t.SPLIT_OUT.name))
     )
+    if offers:
+        offers = (Load(t.FLOODED, 1), *offers)
     yield _frame(t.FLOOD_SEGMENTS.name, 0, (), offers, "every gateway port")
     yield from _flood_mesh(state)
 

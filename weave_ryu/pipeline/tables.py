@@ -18,6 +18,7 @@ ON_TREE = Mark(
 )
 KNOWN_PORT = Mark("known_port", 3, 2, 1, "1 if the destination MAC is behind out_port")
 KNOWN_PEER = Mark("known_peer", 3, 3, 1, "1 if the destination MAC is behind dst_peer")
+FLOODED = Mark("flooded", 3, 5, 1, "1 if the copy is not for one known port")
 ORIGIN = Mark(
     "origin",
     4,
@@ -37,6 +38,7 @@ MARKS = (
     ON_TREE,
     KNOWN_PORT,
     KNOWN_PEER,
+    FLOODED,
     ORIGIN,
 )
 
@@ -118,7 +120,7 @@ LOOKUP = Table(
     "lookup",
     "Separates frames for one MAC from frames for many.",
     (Field.ETH_DST,),
-    ("mac", "forward", "flood"),
+    ("mac", "forward", "gate_flood"),
     "looked up in mac, then forward",
 )
 MAC = Table(
@@ -134,8 +136,8 @@ FORWARD = Table(
     22,
     "forward",
     "Decides between one port, one peer, and flooding.",
-    (KNOWN_PORT, KNOWN_PEER, FROM_TUNNEL),
-    ("unicast", "deliver", "flood"),
+    (KNOWN_PORT, KNOWN_PEER, FROM_TUNNEL, DST_PEER),
+    ("unicast", "deliver", "redirect", "gate_flood"),
     "flooded: the destination MAC is unknown",
 )
 UNICAST = Table(
@@ -153,6 +155,22 @@ DELIVER = Table(
     (OUT_PORT,),
     ("split_out",),
     "dropped: the port behind which the MAC was learnt has gone",
+)
+REDIRECT = Table(
+    25,
+    "redirect",
+    "Sends a frame on to the gateway that has taken over the host that it is for.",
+    (DST_PEER, Field.TUN_SRC),
+    (),
+    "dropped: no route to that gateway",
+)
+GATE_FLOOD = Table(
+    29,
+    "gate_flood",
+    "Lets a segment's broadcasts and unknown unicasts in only while this peer is the one for them.",
+    (Field.IN_PORT,),
+    ("flood",),
+    "goes on to flood: it did not come from a segment",
 )
 FLOOD = Table(
     30,
@@ -198,7 +216,7 @@ GATE_OUT = Table(
     41,
     "gate_out",
     "Lets frames out to a segment while the gateway port is active; counts what a standby drops.",
-    (OUT_PORT,),
+    (OUT_PORT, FLOODED),
     (),
     "dropped: not a gateway port",
 )
@@ -218,6 +236,8 @@ TABLES = (
     FORWARD,
     UNICAST,
     DELIVER,
+    REDIRECT,
+    GATE_FLOOD,
     FLOOD,
     FLOOD_PORTS,
     FLOOD_SEGMENTS,

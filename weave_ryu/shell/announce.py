@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from typing import Any
 
-from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
+from ryu.ofproto import ofproto_v1_3_parser
 
-from weave_ryu.shell import hub
+from weave_ryu.names import ShortId
+from weave_ryu.pipeline import rules
+from weave_ryu.shell import encode, hub
 from weave_ryu.shell.openflow import Switch
 
 REPEAT_AT_S = (0.0, 1.0, 3.0)
@@ -46,32 +49,35 @@ class Announcer:
         self._switch = switch
 
     def announce(
-        self, port: int, mesh: Iterable[str], hosts: Iterable[str], go_on: Callable[[], bool]
+        self,
+        port: int,
+        own: ShortId,
+        mesh: Iterable[str],
+        hosts: Iterable[str],
+        go_on: Callable[[], bool],
     ) -> None:
         """Announce in the background.
 
         Args:
             port: OpenFlow number of the gateway port.
+            own: this peer's short id.
             mesh: MACs behind the mesh, 12 hex digits, told to the segment.
             hosts: MACs behind the segment, told to the mesh.
             go_on: asked before each frame; False ends it (the port is no longer active).
         """
-        hub.spawn(self._run, port, sorted(mesh), sorted(hosts), go_on)
+        frames = [(mac, [ofproto_v1_3_parser.OFPActionOutput(port)]) for mac in sorted(mesh)]
+        into_mesh = encode.actions_of(rules.announcement(port, own))
+        frames += [(mac, into_mesh) for mac in sorted(hosts)]
+        hub.spawn(self._run, frames, go_on)
 
-    def _run(self, port: int, mesh: list[str], hosts: list[str], go_on: Callable[[], bool]) -> None:
-        parser, ofp = ofproto_v1_3_parser, ofproto_v1_3
-        to_segment = [parser.OFPActionOutput(port)]
-        # Through the pipeline as if it had come in by the port: it is learnt and flooded.
-        through_pipeline = [parser.OFPActionOutput(ofp.OFPP_TABLE)]
+    def _run(self, frames: list[tuple[str, list[Any]]], go_on: Callable[[], bool]) -> None:
         waited = 0.0
         for at in REPEAT_AT_S:
             hub.sleep(at - waited)
             waited = at
-            frames = [(mac, to_segment, ofp.OFPP_CONTROLLER) for mac in mesh]
-            frames += [(mac, through_pipeline, port) for mac in hosts]
-            for count, (mac, actions, in_port) in enumerate(frames, 1):
+            for count, (mac, actions) in enumerate(frames, 1):
                 if not go_on():
                     return
-                self._switch.send_frame(reverse_arp(mac), actions, in_port)
+                self._switch.send_frame(reverse_arp(mac), actions)
                 if count % BURST == 0:
                     hub.sleep(PAUSE_S)

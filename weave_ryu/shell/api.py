@@ -22,6 +22,7 @@ from weave_ryu.errors import (
     OvsdbError,
     WeaveRyuError,
 )
+from weave_ryu.gateway.port import NotReadyError
 from weave_ryu.gateway.role import Role
 from weave_ryu.shell import hub, meshd, views
 from weave_ryu.shell.daemon import Daemon
@@ -117,7 +118,7 @@ class Api:
             response = _error(error)
         except ConfigError as error:
             response = _error(ApiError(422, "bad-value", str(error), error.key))
-        except (OpenFlowError, OvsdbError) as error:
+        except (OpenFlowError, OvsdbError, NotReadyError) as error:
             response = _error(ApiError(503, "switch", str(error)))
         except WeaveRyuError as error:
             response = _error(ApiError(400, "failed", str(error)))
@@ -206,9 +207,15 @@ class Api:
         if port not in self._daemon.gateways.names():
             raise self._no_gateway(port)
         body = _json_body(request)
-        unknown = sorted(set(body) - {"role"})
+        unknown = sorted(set(body) - {"role", "drain"})
         if unknown:
-            raise ApiError(422, "unknown-field", "only `role` can be set", unknown[0])
+            raise ApiError(422, "unknown-field", "only `role` and `drain` can be set", unknown[0])
+        if "drain" in body:
+            if body["drain"] is not True or "role" in body:
+                raise ApiError(422, "bad-value", "send either drain: true or a role", "drain")
+            self._daemon.gateways.drain(port)
+            _log.info("drained_by_api", port=port, client=request.remote_addr)
+            return self._gateway(request, port)
         role = body.get("role")
         if not isinstance(role, str) or role not in list(Role):
             choices = ", ".join(Role)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Iterable
 
 import structlog
 
-from weave_ryu.config import DaemonConfig
+from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
+from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.port import PortSpec
 from weave_ryu.gateway.records import CHANNEL, encode
-from weave_ryu.gateway.registry import Registry
 from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.mesh import events as mesh_events
 from weave_ryu.mesh import routes
 from weave_ryu.mesh.commands import SendHeartbeat
@@ -83,7 +84,6 @@ class Daemon:
         self.switch = Switch(self._ports_changed, self._tunnel_frame)
         self.macs = MacReader(self.switch)
         self.view = ForwardingView(identity.name, config.restart_hold)
-        self.registry = Registry(identity.name, self.router.uid, int(time.time() * 1000))
         self.forwarder = Forwarder(
             self.switch,
             self._wanted,
@@ -91,10 +91,16 @@ class Daemon:
             self._switch_ready,
             config.restart_hold,
         )
-        specs = setup.remembered_roles(config, self._ovsdb)
-        self.gateways = Gateways(
-            specs, self.registry, self.switch, self, self._remember_role, self._own_short_id
+        core = GatewayCore(
+            identity.name,
+            self.router.uid,
+            int(time.time() * 1000),
+            [_port_spec(spec) for spec in setup.remembered_roles(config, self._ovsdb)],
+            PROFILES[config.failover],
+            time.monotonic(),
         )
+        self.registry = core.registry
+        self.gateways = Gateways(core, self.switch, self, self._remember_role, self._own_short_id)
         self._spec = setup.bridge_spec(config, self.datapath, controller, identity.name)
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
@@ -120,7 +126,8 @@ class Daemon:
         )
 
     def stop(self) -> None:
-        """Leave the mesh; flows stay, permits run out."""
+        """Hand gateway ports over, leave the mesh; all other flows stay."""
+        self.gateways.stop()
         self.mesh.stop()
 
     # What gateways need (`gatewayd.Mesh`).
@@ -139,10 +146,6 @@ class Daemon:
         """Make unmodified Weave peers recalculate their routes, so that they drop their flows."""
         self.router.raise_own_version(time.monotonic())
         self.mesh.pump()
-
-    def peer_count(self) -> int:
-        """Neighbours with an established connection."""
-        return sum(1 for connection in self.router.connections() if connection.established)
 
     def short_id_of(self, peer: PeerName) -> ShortId | None:
         """A peer's short id, also while it is only held."""
@@ -188,7 +191,8 @@ class Daemon:
 
     def _gossip(self, event: mesh_events.GossipReceived) -> None:
         try:
-            self.gateways.received(event.source, event.payload)
+            is_direct = event.kind is not mesh_events.GossipKind.NEIGHBOUR
+            self.gateways.received(event.source, event.payload, is_direct)
         except RemoteProtocolError as error:
             _log.warning("gateway_gossip_ignored", source=str(event.source), reason=str(error))
             return
@@ -233,6 +237,7 @@ class Daemon:
 
     def _ports_changed(self) -> None:
         self.forwarder.changed()
+        self.gateways.ports_changed()
 
     def _database_changed(self) -> None:
         hub.spawn(underlay.restore, self._ovsdb.underlays(underlay.KEY))
@@ -250,6 +255,7 @@ class Daemon:
 
     def _switch_ready(self) -> None:
         _log.info("switch_ready", flows=len(self.forwarder.desired))
+        self.gateways.switch_ready()
 
     def _remember_role(self, port: str, role: Role) -> None:
         setup.remember_role(self.config, self._ovsdb, port, role)
@@ -281,6 +287,7 @@ class Daemon:
         adjacency = {name: graph.neighbours(name) for name in graph.names}
         self.view.observe(adjacency, infos, established, time.monotonic())
         self._drop_left(frozenset(self.view.infos))
+        self.gateways.mesh_changed(len(established))
         return forwarding_state(
             self.view,
             self.router.name,
@@ -327,7 +334,7 @@ class Daemon:
         }
 
 
-def nick_names(daemon: Daemon, names: Iterable[PeerName]) -> dict[PeerName, str]:
-    """Nick names of peers, empty where unknown."""
-    infos = daemon.view.infos
-    return {name: infos[name].nick_name if name in infos else "" for name in names}
+def _port_spec(spec: GatewaySpec) -> PortSpec:
+    return PortSpec(
+        spec.port, spec.segment, spec.role, spec.priority, spec.preempt, spec.preempt_delay
+    )

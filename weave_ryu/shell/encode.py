@@ -123,9 +123,16 @@ def actions_of(actions: Iterable[Action]) -> list[Any]:
                             dst_ofs=mark.first_bit,
                         )
                     )
-            case SetTunnel(remote_ip, local_ip, tun_id):
+            case SetTunnel(remote_ip, local_ip, tun_id, destination):
                 if tun_id is not None:
                     result.append(_PARSER.OFPActionSetField(tunnel_id=tun_id))
+                if destination is not None:
+                    bits = nicira_ext.ofs_nbits(12, 23)
+                    result.append(
+                        _PARSER.NXActionRegLoad(
+                            ofs_nbits=bits, dst="tunnel_id_nxm", value=destination
+                        )
+                    )
                 result.append(_PARSER.OFPActionSetField(tun_ipv4_src=local_ip))
                 result.append(_PARSER.OFPActionSetField(tun_ipv4_dst=remote_ip))
             case Resubmit(table):

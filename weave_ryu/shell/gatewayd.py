@@ -1,25 +1,33 @@
-"""Carries out what gateway ports decide: opens and closes them, renews permits, tells the mesh.
-
-The order of a promotion: forget what was learnt behind the other gateways; open the port, confirmed
-by the switch; tell the mesh, so that everybody forgets; announce the MACs of both sides.
-"""
+"""Performs what the gateway core decides: gates, leases, forgetting, announcements."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import structlog
 
-from weave_ryu.config import GatewaySpec
-from weave_ryu.errors import ConfigError, OpenFlowError, WeaveRyuError
-from weave_ryu.gateway import records
-from weave_ryu.gateway.registry import Change, Registry
-from weave_ryu.gateway.role import Input, PortRole, Role, State
+from weave_ryu.errors import ConfigError, OpenFlowError
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.commands import (
+    Announce,
+    Broadcast,
+    Command,
+    ForgetBehind,
+    RaiseVersion,
+    ReadMacs,
+    RememberRole,
+    RenewGate,
+    Report,
+    SetGate,
+    Tell,
+)
+from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.port import NotReadyError, PortMachine
+from weave_ryu.gateway.role import Role, State
 from weave_ryu.names import PeerName, ShortId
-from weave_ryu.pipeline import rules
+from weave_ryu.pipeline import diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.state import GatewayPort
 from weave_ryu.shell import hub
@@ -29,18 +37,6 @@ from weave_ryu.shell.openflow import Switch
 
 _log = structlog.get_logger()
 
-PERMIT_S = 1
-"""Life of a permit in the switch: whole seconds is all that OpenFlow offers."""
-
-RENEW_S = 0.25
-"""Three renewals may be lost or late before the switch closes the port by itself."""
-
-ARM_S = 1.0
-"""How long a gateway that is in the mesh listens for other gateways before it opens."""
-
-ARM_ALONE_S = 4.0
-"""The same for a gateway that found no peer at all: its connections may still come up."""
-
 FORGET_AT_S = (0.0, 0.6, 2.0)
 """When to forget after news of a role change.
 
@@ -48,12 +44,17 @@ Once is not enough: the switch credits frames of before to cached flows up to ha
 (ovs-vswitchd.conf.db(5), max-revalidator), and in doing so learns from them once more.
 """
 
-SYNC_S = 2.0
-"""How often an active gateway looks whether the MACs that it must tell the standbys changed."""
+STALE_S = 0.4
+"""A command to open that has waited this long is not carried out: this process was paused."""
+
+CHANGE_TIMEOUT_S = 6.0
+"""How long a change of role may take, a hand-over included, before the API gives up waiting."""
+
+POLL_S = 0.005
 
 
 class Mesh(Protocol):
-    """What a gateway needs of the mesh."""
+    """What gateways need of the mesh."""
 
     def broadcast(self, payload: bytes) -> None:
         """Tell all peers."""
@@ -64,30 +65,15 @@ class Mesh(Protocol):
     def raise_version(self) -> None:
         """Make unmodified Weave peers recalculate their routes, so that they drop their flows."""
 
-    def peer_count(self) -> int:
-        """Neighbours with an established connection."""
-
     def short_id_of(self, peer: PeerName) -> ShortId | None:
         """A peer's short id."""
 
 
-@dataclass(slots=True)
-class _Port:
-    """A gateway port with what the shell keeps beside its role."""
-
-    spec: GatewaySpec
-    role: PortRole
-    renewed_at: float = 0.0
-    listening_since: float | None = None
-    synced: tuple[frozenset[str], frozenset[str]] | None = None
-
-
 class Gateways:
-    """All gateway ports of this peer, and the knowledge of all gateways.
+    """Runs a `GatewayCore` on the local switch and the mesh.
 
     Args:
-        specs: the ports, as configured.
-        registry: what is known of all gateways.
+        core: decides.
         switch: the local bridge.
         mesh: the way to the other peers.
         remember: keeps the role that the operator set last, over restarts.
@@ -96,291 +82,223 @@ class Gateways:
 
     def __init__(
         self,
-        specs: Sequence[GatewaySpec],
-        registry: Registry,
+        core: GatewayCore,
         switch: Switch,
         mesh: Mesh,
         remember: Callable[[str, Role], None],
         own_short_id: Callable[[], ShortId],
     ) -> None:
-        self.registry = registry
+        self.core = core
         self._switch = switch
         self._mesh = mesh
         self._remember = remember
         self._own_short_id = own_short_id
-        self._ports = {
-            spec.port: _Port(spec, PortRole(spec.port, spec.segment, spec.role, time.time()))
-            for spec in specs
-        }
-        self._lock = hub.Semaphore()
-        self._started_at = time.monotonic()
         self._macs = MacReader(switch)
         self._announcer = Announcer(switch)
-        self._told: dict[tuple[PeerName, str], records.MacTable] = {}
+        self._permits: dict[str, set[diff.InstalledFlow]] = {}
+        self._gate_queue: hub.Queue = hub.Queue()
+        self._timer_changed = hub.Signal()
+        self._is_pumping = False
+        self._is_ready = False
 
     def start(self) -> None:
         """Begin to watch the ports."""
-        if self._ports:
-            self._publish()
-            hub.spawn(self._keep_loop)
-            hub.spawn(self._sync_loop)
+        self.core.start(time.monotonic())
+        hub.spawn(self._gate_loop)
+        hub.spawn(self._timer_loop)
+        self.pump()
+
+    def stop(self) -> None:
+        """Hand over or close all ports; returns when that is done, or took too long."""
+        self.core.shut_down(time.monotonic())
+        self.pump()
+        self._wait(lambda: self.core.is_quiet)
 
     # What the API asks for.
 
     def names(self) -> list[str]:
         """The gateway ports, sorted."""
-        return sorted(self._ports)
+        return sorted(self.core.ports)
 
-    def roles(self) -> list[PortRole]:
-        """Their roles, sorted by port name."""
-        return [self._ports[name].role for name in self.names()]
+    def port(self, name: str) -> PortMachine:
+        """One gateway port.
 
-    def set_role(self, port: str, role: Role) -> PortRole:
+        Raises:
+            ConfigError: there is no such port.
+        """
+        if name not in self.core.ports:
+            known = ", ".join(self.names()) or "none"
+            raise ConfigError("port", name, f"is no gateway port of this peer (it has: {known})")
+        return self.core.ports[name]
+
+    def set_role(self, name: str, role: Role) -> None:
         """Change a role by hand; returns when the switch has confirmed it.
 
         Raises:
-            ConfigError: no such port, or this role cannot be taken.
-            OpenFlowError: the switch did not confirm; the port is closed or unchanged.
+            ConfigError: no such port.
+            NotReadyError: it cannot be done now, or was not completed in time.
         """
-        entry = self._ports.get(port)
-        if entry is None:
-            known = ", ".join(self.names()) or "none"
-            raise ConfigError("port", port, f"is no gateway port of this peer (it has: {known})")
-        if role is Role.AUTO:
-            raise ConfigError("role", str(role), "there is no election yet: use active or standby")
-        with self._lock:
-            if role is Role.ACTIVE:
-                self._activate(entry)
-            else:
-                self._deactivate(entry)
-            entry.role.role = role
-        self._remember(port, role)
-        return entry.role
+        port = self.port(name)
+        self.core.set_role(name, role, time.monotonic())
+        self.pump()
 
-    def peer_states(self, segment: str) -> dict[str, dict[str, object]]:
-        """What the other gateways of a segment say of themselves, by peer name."""
-        return {
-            str(record.name): {"port": port.port, "state": port.state, "epoch": port.epoch}
-            for record in self.registry.records()
-            for port in record.ports
-            if port.segment == segment and record.name != self._own_name()
-        }
+        def is_done() -> bool:
+            if role is Role.ACTIVE:
+                return port.is_settled and port.state is State.ACTIVE
+            if role is Role.STANDBY:
+                return port.is_settled and port.gate is Gate.CLOSED
+            return True
+
+        if not self._wait(is_done):
+            raise NotReadyError(
+                f"{name}: it is {port.state} ({port.history[-1].reason}), not {role}, after "
+                f"{CHANGE_TIMEOUT_S:.0f} s; look at `weave-ryu gateway status`"
+            )
+
+    def drain(self, name: str) -> None:
+        """Hand over, and stay out of elections; returns when the port is closed.
+
+        Raises:
+            ConfigError: no such port.
+            NotReadyError: it was not completed in time.
+        """
+        port = self.port(name)
+        self.core.drain(name, time.monotonic())
+        self.pump()
+        if not self._wait(lambda: port.gate is Gate.CLOSED and port.is_settled):
+            raise NotReadyError(f"{name}: it is still {port.state}: {port.history[-1].reason}")
 
     # What the daemon tells.
 
-    def received(self, source: PeerName, payload: bytes) -> None:
+    def received(self, source: PeerName, payload: bytes, is_direct: bool) -> None:
         """A message on the gateway channel came in.
 
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
-        message = records.decode(payload)
-        changes, own_is_stale = self.registry.merge(message.records)
-        for change in changes:
-            self._log_change(change)
-            self.forget_behind(change.forget)
-        for table in message.tables:
-            if table.name == source:
-                self._told[table.name, table.segment] = table
-        if own_is_stale:
-            self._publish()
+        self.core.received(source, payload, is_direct, time.monotonic())
+        self.pump()
+
+    def mesh_changed(self, peer_count: int) -> None:
+        """Connections came up or went away."""
+        self.core.mesh_state(peer_count, time.monotonic())
 
     def peers_left(self, names: Iterable[PeerName]) -> None:
         """Peers are no longer part of the mesh."""
-        gone = set(names)
-        self.registry.remove(gone)
-        self._told = {key: table for key, table in self._told.items() if key[0] not in gone}
+        self.core.peers_left(names)
+
+    def switch_ready(self) -> None:
+        """The switch is connected, and its flows are in place."""
+        self._is_ready = True
+        self.ports_changed()
 
     def switch_lost(self) -> None:
         """The switch is not connected: nothing is known of the ports."""
-        for entry in self._ports.values():
-            if entry.role.apply(Input.SWITCH_LOST, time.time()):
-                self._changed(entry)
+        self._is_ready = False
+        self._permits.clear()
+        self.ports_changed()
 
-    def forget_behind(self, peers: Iterable[PeerName]) -> None:
-        """Forget, now and again, all MACs learnt behind some peers: one message for each."""
-        short_ids = [self._mesh.short_id_of(peer) for peer in sorted(peers)]
-        selectors = [
-            (subject_cookie(Kind.LEARNT_PEER, short_id), SUBJECT_MASK)
-            for short_id in short_ids
-            if short_id is not None
-        ]
-        if selectors:
-            hub.spawn(self._forget_repeatedly, selectors)
-
-    # Roles.
-
-    def _activate(self, entry: _Port) -> None:
-        if entry.role.state is State.ACTIVE:
-            return
-        if not entry.role.can(Input.ACTIVATED):
-            raise OpenFlowError(
-                f"activation of {entry.spec.port}", f"the port is in state {entry.role.state}"
-            )
-        self._open(entry)
-        entry.role.epoch = self.registry.epoch(entry.spec.segment) + 1
-        self._apply(entry, Input.ACTIVATED, "the operator asked for active")
-        self._promoted(entry)
-
-    def _deactivate(self, entry: _Port) -> None:
-        self._close(entry)
-        self._apply(entry, Input.DEACTIVATED, "the operator asked for standby")
-
-    def _open(self, entry: _Port) -> None:
-        """Install the permits, after forgetting what would turn the segment's frames back."""
-        port = self._bridge_port(entry)
-        others = [
-            short_id
-            for name in self.registry.gateways_of(entry.spec.segment)
-            if name != self._own_name() and (short_id := self._mesh.short_id_of(name)) is not None
-        ]
-        self._told.update(self._known_before(entry))
-        self._switch.delete(
-            [(subject_cookie(Kind.LEARNT_PEER, short_id), SUBJECT_MASK) for short_id in others]
+    def ports_changed(self) -> None:
+        """A port appeared, vanished, or changed its link."""
+        carrier = {port.name: port.up for port in self._switch.ports.values()}
+        self.core.switch_state(
+            self._is_ready and self._switch.is_connected, carrier, time.monotonic()
         )
-        entry.renewed_at = time.monotonic()
-        self._switch.install(rules.permits(port, self._own_short_id(), PERMIT_S))
+        self.pump()
 
-    def _close(self, entry: _Port) -> None:
-        """Remove the permits and what was learnt behind the port."""
-        port = self._bridge_port(entry)
-        self._switch.delete(
-            [
+    def pump(self) -> None:
+        """Carry out what the core wants. Call after every input."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while commands := self.core.poll_commands():
+                for command in commands:
+                    self._perform(command)
+        finally:
+            self._is_pumping = False
+            self._timer_changed.set()
+
+    # Commands.
+
+    def _perform(self, command: Command) -> None:
+        match command:
+            case SetGate() | RenewGate():
+                self._gate_queue.put((time.monotonic(), command))
+            case Broadcast(payload):
+                self._mesh.broadcast(payload)
+            case Tell(peer, payload):
+                self._mesh.tell(peer, payload)
+            case ForgetBehind(peers):
+                self._forget(peers)
+            case Announce(port, to_segment, to_mesh):
+                self._announce(port, to_segment, to_mesh)
+            case RaiseVersion():
+                self._mesh.raise_version()
+            case ReadMacs(port):
+                hub.spawn(self._read_macs, port)
+            case RememberRole(port, role):
+                hub.spawn(self._remember, port, role)
+            case Report(port, segment, entry):
+                _log.info(
+                    "gateway_state",
+                    port=port,
+                    segment=segment,
+                    state=str(entry.state),
+                    epoch=self.core.ports[port].epoch,
+                    reason=entry.reason,
+                )
+            case _:
+                assert_never(command)
+
+    def _gate_loop(self) -> None:
+        while True:
+            queued_at, command = self._gate_queue.get()
+            token = command.token if isinstance(command, SetGate) else None
+            opens = command.gate is not Gate.CLOSED
+            sent_at = time.monotonic()
+            try:
+                if opens and sent_at - queued_at > STALE_S:
+                    raise OpenFlowError(
+                        "opening", f"it waited {sent_at - queued_at:.1f} s: paused?"
+                    )
+                self._set_gate(command)
+            except OpenFlowError as error:
+                _log.warning("gate_not_set", port=command.port, error=str(error))
+                self.core.gate_failed(command.port, token, str(error), time.monotonic())
+            else:
+                now = time.monotonic()
+                if token is None:
+                    self.core.renewed(command.port, sent_at, now)
+                else:
+                    self.core.gate_set(command.port, token, sent_at, now)
+            self.pump()
+
+    def _set_gate(self, command: SetGate | RenewGate) -> None:
+        port = self._find(command.port)
+        if port is None:
+            if command.gate is Gate.CLOSED:
+                return  # a port that is not there lets nothing pass
+            raise OpenFlowError(f"change of {command.port}", "the bridge has no such port")
+        flows = rules.permits(port, self._own_short_id(), command.gate, self.core.timers.permit_s)
+        if isinstance(command, RenewGate):
+            self._switch.install(flows)
+            return
+        forget = self._selectors(command.forget)
+        if command.gate is Gate.CLOSED:
+            forget += [
                 (subject_cookie(Kind.PERMIT, port.number), SUBJECT_MASK),
                 (subject_cookie(Kind.LEARNT_PORT, port.number), SUBJECT_MASK),
             ]
-        )
+        wanted = {diff.installed(flow) for flow in flows}
+        obsolete = self._permits.get(command.port, set()) - wanted
+        self._switch.commit(diff.BundlePlan(tuple(flows), tuple(sorted(obsolete))), forget)
+        self._permits[command.port] = wanted
 
-    def _promoted(self, entry: _Port) -> None:
-        """Tell everybody, and move the MACs of both sides to this gateway."""
-        segment = entry.spec.segment
-        mesh: set[str] = set()
-        hosts: set[str] = set()
-        for (_, told_segment), table in self._told.items():
-            if told_segment == segment:
-                mesh |= table.mesh
-                hosts |= table.hosts
-        self._mesh.raise_version()
-        number = self._bridge_port(entry).number
-        others = self._short_ids_of_gateways(segment)
-        snapshot = self._macs.read(number, others)
-        mesh |= snapshot.mesh
-        hosts |= snapshot.hosts
-        self._announcer.announce(number, mesh - hosts, hosts - mesh, lambda: self._is_open(entry))
-
-    def _known_before(self, entry: _Port) -> dict[tuple[PeerName, str], records.MacTable]:
-        """What this gateway itself had learnt behind the others, before it forgets it."""
-        segment = entry.spec.segment
-        try:
-            snapshot = self._macs.read(
-                self._bridge_port(entry).number, self._short_ids_of_gateways(segment)
-            )
-        except OpenFlowError:
-            return {}
-        own = records.MacTable(self._own_name(), segment, snapshot.mesh, snapshot.hosts)
-        return {(self._own_name(), segment): own}
-
-    # Green threads.
-
-    def _keep_loop(self) -> None:
-        while True:
-            for name in self.names():
-                entry = self._ports[name]
-                try:
-                    with self._lock:
-                        self._keep(entry)
-                except WeaveRyuError as error:
-                    _log.warning("gateway_port_not_kept", port=name, error=str(error))
-            hub.sleep(RENEW_S)
-
-    def _keep(self, entry: _Port) -> None:
-        """One look at one port: renew its permit, or bring it on its way up."""
-        role = entry.role
-        link = self._find_bridge_port(entry)
-        if not self._switch.is_connected:
-            return
-        if link is None or not self._switch.ports[link.number].up:
-            if role.state is not State.FAULT:
-                if link is not None:
-                    self._close(entry)
-                self._apply(entry, Input.LINK_LOST)
-            return
-        if role.state is State.ACTIVE:
-            self._renew(entry, link)
-        elif role.state in (State.BLOCKED, State.FAULT):
-            # Permits of an earlier life must be gone before anything else is decided.
-            self._close(entry)
-            entry.listening_since = None
-            wants_active = role.role is Role.ACTIVE
-            self._apply(entry, Input.READY_TO_ARM if wants_active else Input.READY_TO_STAND_BY)
-        elif role.state is State.ARMING:
-            self._arm(entry)
-
-    def _renew(self, entry: _Port, link: GatewayPort) -> None:
-        late_s = time.monotonic() - entry.renewed_at
-        if late_s >= PERMIT_S:
-            self._close(entry)
-            entry.listening_since = None
-            self._apply(entry, Input.LATE, f"the permit was renewed {late_s:.1f} s late: paused?")
-            return
-        sent_at = time.monotonic()
-        self._switch.install(rules.permits(link, self._own_short_id(), PERMIT_S))
-        entry.renewed_at = sent_at
-
-    def _arm(self, entry: _Port) -> None:
-        now = time.monotonic()
-        if entry.listening_since is None:
-            entry.listening_since = now
-        listened_s = now - entry.listening_since
-        enough_s = ARM_S if self._mesh.peer_count() else ARM_ALONE_S
-        newer = {
-            name: epoch
-            for name, epoch in self.registry.other_actives(entry.spec.segment).items()
-            if epoch > entry.role.epoch
-        }
-        if newer:
-            holder = max(newer, key=lambda name: newer[name])
-            self._apply(
-                entry,
-                Input.SUPERSEDED,
-                f"{holder} forwards since epoch {newer[holder]}; activate this port to take over",
-            )
-        elif listened_s >= enough_s:
-            self._open(entry)
-            entry.role.epoch = self.registry.epoch(entry.spec.segment) + 1
-            self._apply(entry, Input.ARMED, f"no other gateway of {entry.spec.segment} forwards")
-            self._promoted(entry)
-
-    def _sync_loop(self) -> None:
-        """Tell the other gateways which MACs this one knows, whenever that changed."""
-        while True:
-            hub.sleep(SYNC_S)
-            for entry in self._ports.values():
-                others = [
-                    name
-                    for name in self.registry.gateways_of(entry.spec.segment)
-                    if name != self._own_name()
-                ]
-                if entry.role.state is not State.ACTIVE or not others:
-                    entry.synced = None
-                    continue
-                try:
-                    self._sync(entry, others)
-                except OpenFlowError as error:
-                    _log.debug("mac_sync_skipped", port=entry.spec.port, error=str(error))
-
-    def _sync(self, entry: _Port, others: Iterable[PeerName]) -> None:
-        segment = entry.spec.segment
-        snapshot = self._macs.read(
-            self._bridge_port(entry).number, self._short_ids_of_gateways(segment)
-        )
-        if entry.synced == (snapshot.mesh, snapshot.hosts):
-            return
-        table = records.MacTable(self._own_name(), segment, snapshot.mesh, snapshot.hosts)
-        payload = records.encode((), (table,))
-        for name in others:
-            self._mesh.tell(name, payload)
-        entry.synced = (snapshot.mesh, snapshot.hosts)
+    def _forget(self, peers: Sequence[PeerName]) -> None:
+        selectors = self._selectors(peers)
+        if selectors:
+            hub.spawn(self._forget_repeatedly, selectors)
 
     def _forget_repeatedly(self, selectors: Sequence[tuple[int, int]]) -> None:
         started = time.monotonic()
@@ -391,65 +309,64 @@ class Gateways:
             except OpenFlowError as error:
                 _log.warning("forgetting_failed", error=str(error))
 
+    def _selectors(self, peers: Iterable[PeerName]) -> list[tuple[int, int]]:
+        """One cookie and mask for all that was learnt behind each peer."""
+        short_ids = (self._mesh.short_id_of(peer) for peer in sorted(peers))
+        return [
+            (subject_cookie(Kind.LEARNT_PEER, short_id), SUBJECT_MASK)
+            for short_id in short_ids
+            if short_id is not None
+        ]
+
+    def _announce(self, name: str, to_segment: frozenset[str], to_mesh: frozenset[str]) -> None:
+        port = self._find(name)
+        if port is not None:
+            machine = self.core.ports[name]
+            self._announcer.announce(
+                port.number,
+                self._own_short_id(),
+                to_segment,
+                to_mesh,
+                lambda: machine.gate in (Gate.KNOWN, Gate.OPEN),
+            )
+
+    def _read_macs(self, name: str) -> None:
+        port = self._find(name)
+        if port is None or not self._switch.is_connected:
+            return
+        segment = self.core.ports[name].spec.segment
+        gateways = {self._mesh.short_id_of(peer) for peer in self.core.gateways(segment)}
+        try:
+            sides = self._macs.read(port.number, {s for s in gateways if s is not None})
+        except OpenFlowError as error:
+            _log.debug("macs_not_read", port=name, error=str(error))
+            return
+        self.core.macs_read(name, sides.mesh, sides.hosts, time.monotonic())
+        self.pump()
+
     # Small things.
 
-    def _apply(self, entry: _Port, happened: Input, cause: str = "") -> None:
-        if entry.role.apply(happened, time.time(), cause):
-            self._changed(entry)
+    def _timer_loop(self) -> None:
+        while True:
+            deadline = self.core.deadline()
+            wait_s = None if deadline is None else max(0.001, deadline - time.monotonic())
+            self._timer_changed.wait(wait_s)
+            deadline = self.core.deadline()
+            if deadline is not None and deadline <= time.monotonic():
+                self.core.handle_timer(time.monotonic())
+                self.pump()
 
-    def _changed(self, entry: _Port) -> None:
-        role = entry.role
-        _log.info(
-            "gateway_state",
-            port=role.port,
-            segment=role.segment,
-            state=str(role.state),
-            epoch=role.epoch,
-            reason=role.reason,
-        )
-        self._publish()
+    def _wait(self, is_done: Callable[[], bool]) -> bool:
+        until = time.monotonic() + CHANGE_TIMEOUT_S
+        while not is_done():
+            if time.monotonic() > until:
+                return False
+            hub.sleep(POLL_S)
+        return True
 
-    def _publish(self) -> None:
-        own = self.registry.set_own(
-            records.PortRecord(role.segment, role.port, str(role.state), role.epoch)
-            for role in self.roles()
-        )
-        self._mesh.broadcast(records.encode([own]))
-
-    def _log_change(self, change: Change) -> None:
-        for port in change.record.ports:
-            _log.info(
-                "other_gateway",
-                peer=str(change.record.name),
-                segment=port.segment,
-                state=port.state,
-                epoch=port.epoch,
-            )
-
-    def _is_open(self, entry: _Port) -> bool:
-        return entry.role.state is State.ACTIVE
-
-    def _own_name(self) -> PeerName:
-        return self.registry.own
-
-    def _short_ids_of_gateways(self, segment: str) -> frozenset[ShortId]:
-        found = (
-            self._mesh.short_id_of(name)
-            for name in self.registry.gateways_of(segment)
-            if name != self._own_name()
-        )
-        return frozenset(short_id for short_id in found if short_id is not None)
-
-    def _find_bridge_port(self, entry: _Port) -> GatewayPort | None:
+    def _find(self, name: str) -> GatewayPort | None:
+        segment = self.core.ports[name].spec.segment
         for port in self._switch.ports.values():
-            if port.name == entry.spec.port:
-                return GatewayPort(port.number, port.name, entry.spec.segment)
+            if port.name == name:
+                return GatewayPort(port.number, port.name, segment)
         return None
-
-    def _bridge_port(self, entry: _Port) -> GatewayPort:
-        port = self._find_bridge_port(entry)
-        if port is None:
-            raise OpenFlowError(
-                f"change of {entry.spec.port}", "the bridge has no such port, or is not connected"
-            )
-        return port

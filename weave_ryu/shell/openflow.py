@@ -187,17 +187,24 @@ class Switch:
         )
         return [entry for reply in self._ask([request], "flow dump") for entry in reply.body]
 
-    def commit(self, plan: diff.BundlePlan) -> None:
+    def commit(self, plan: diff.BundlePlan, forget: Iterable[tuple[int, int]] = ()) -> None:
         """Apply a change atomically; returns when the switch has confirmed it.
+
+        Args:
+            plan: flows to add and to delete.
+            forget: before all else, delete flows whose cookie agrees with one of these
+                (cookie, mask) pairs.
 
         Raises:
             OpenFlowError: nothing of the change was applied, or it is unknown what was.
         """
-        if not plan:
+        selectors = list(forget)
+        if not plan and not selectors:
             return
         datapath = self._require()
         bundle, flags = next(self._bundle_ids), _OFP.ONF_BF_ATOMIC | _OFP.ONF_BF_ORDERED
-        mods = [encode.flow_add(datapath, flow) for flow in plan.add]
+        mods = [encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors]
+        mods += [encode.flow_add(datapath, flow) for flow in plan.add]
         mods += [encode.flow_delete(datapath, flow) for flow in plan.delete]
 
         def control(kind: int) -> Any:  # noqa: ANN401

@@ -5,17 +5,17 @@ The shape of `report` is that of Weave's ``/report`` (router/status.go), plus ``
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from weave_ryu import __version__
-from weave_ryu.gateway.role import PortRole
+from weave_ryu.gateway.port import PortMachine
 from weave_ryu.mesh import routes
 from weave_ryu.mesh.views import ConnectionView
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline.cookies import OWNER, OWNER_MASK, Kind, flow_cookie, parse
 from weave_ryu.pipeline.tables import BY_NUMBER
-from weave_ryu.shell.gatewayd import PERMIT_S, RENEW_S
 from weave_ryu.shell.macs import LearntMac
 
 if TYPE_CHECKING:
@@ -189,37 +189,78 @@ def _mac(
 def gateways(daemon: Daemon) -> list[dict[str, Any]]:
     """All gateway ports of this peer."""
     found = daemon.macs.learnt() if daemon.switch.is_connected else []
-    return [gateway(daemon, role, found) for role in daemon.gateways.roles()]
+    return [gateway(daemon, port, found) for port in daemon.gateways.core.ports.values()]
 
 
-def gateway(daemon: Daemon, role: PortRole, found: list[LearntMac]) -> dict[str, Any]:
+def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[str, Any]:
     """One gateway port."""
+    now, core = time.monotonic(), daemon.gateways.core
     numbers = {p.name: p.number for p in daemon.switch.ports.values()}
-    number = numbers.get(role.port)
+    number = numbers.get(port.spec.port)
     here = [m for m in found if m.kind is Kind.LEARNT_PORT and m.subject == number]
+    entry, outlook, timers = port.history[-1], port.outlook(now), core.timers
     return {
-        "port": role.port,
-        "segment": role.segment,
-        "role": str(role.role),
-        "state": str(role.state),
-        "since": _timestamp(role.since),
-        "reason": role.reason,
-        "epoch": role.epoch,
-        "peer_states": daemon.gateways.peer_states(role.segment),
+        "port": port.spec.port,
+        "segment": port.spec.segment,
+        "role": str(port.role),
+        "priority": port.spec.priority,
+        "state": str(port.state),
+        "gate": str(port.gate),
+        "since": _wall(entry.at, now),
+        "reason": entry.reason,
+        "epoch": port.epoch,
+        "ready": not port.obstacles(),
+        "obstacles": port.obstacles(),
+        "next": outlook.why if outlook.at is None else f"{outlook.why}: opens",
+        "drained": port.is_drained,
+        "damped": port.is_damped(now),
+        "peer_states": _peer_states(daemon, port.spec.segment, now),
         "macs_local": len(here),
         "macs_remote": len(found) - len(here),
-        "run_out_s": PERMIT_S,
-        "renewal_s": RENEW_S,
+        "fencing": {
+            "give_up_s": round(timers.give_up_s, 3),
+            "take_over_s": timers.take_over_s,
+            "permit_s": timers.permit_s,
+            "renewal_s": timers.renew_s,
+            "lateness_s": round(port.lateness_s, 3),
+        },
         "history": [
             {
-                "at": _timestamp(entry.at),
-                "state": str(entry.state),
-                "epoch": entry.epoch,
-                "reason": entry.reason,
+                "at": _wall(past.at, now),
+                "state": str(past.state),
+                "epoch": past.epoch,
+                "reason": past.reason,
+                "seen": dict(past.seen),
             }
-            for entry in role.history
+            for past in port.history
         ],
     }
+
+
+def _peer_states(daemon: Daemon, segment: str, now: float) -> dict[str, Any]:
+    """What the other gateways of a segment say of themselves, and their signs of life."""
+    core, found = daemon.gateways.core, {}
+    for other in core.others(segment, now):
+        signs = core.peer_view(other.name, now)
+        info = daemon.view.infos.get(other.name)
+        found[str(other.name)] = {
+            "nick_name": info.nick_name if info else "",
+            "port": other.record.port,
+            "role": other.record.role,
+            "priority": other.record.priority,
+            "state": other.record.state,
+            "epoch": other.record.epoch,
+            "ready": other.record.ready,
+            "bfd": str(signs.bfd),
+            "lease_age_s": round(min(signs.lease_age_s, 1e6), 3),
+            "verdict": str(signs.judgement.verdict),
+        }
+    return found
+
+
+def _wall(at: float, now: float) -> str:
+    """Monotonic seconds as a time of day."""
+    return _timestamp(time.time() - (now - at))
 
 
 def status_text(daemon: Daemon) -> str:
@@ -245,8 +286,11 @@ def status_text(daemon: Daemon) -> str:
         ("Bridge", f"{config.bridge} ({daemon.datapath}), {_switch_state(daemon)}"),
     ]
     rows += [
-        (f"Gateway {role.port}", f"{role.segment}: {role.state} ({role.reason})")
-        for role in daemon.gateways.roles()
+        (
+            f"Gateway {port.spec.port}",
+            f"{port.spec.segment}: {port.state} ({port.history[-1].reason})",
+        )
+        for port in daemon.gateways.core.ports.values()
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:>{width}}: {value}" if name else "" for name, value in rows]

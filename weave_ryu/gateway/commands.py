@@ -1,0 +1,114 @@
+"""What the gateway core wants done; the shell performs it in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.role import Entry, Role
+from weave_ryu.names import PeerName
+
+
+@dataclass(frozen=True, slots=True)
+class SetGate:
+    """Open or close a port, atomically; answer with `core.gate_set` or `core.gate_failed`.
+
+    Args:
+        port: its name.
+        gate: how far.
+        token: to be handed back.
+        forget: peers behind which nothing learnt may stay when the port opens.
+    """
+
+    port: str
+    gate: Gate
+    token: int
+    forget: tuple[PeerName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RenewGate:
+    """Renew the permits of a port; answer with `core.renewed` or `core.gate_failed`."""
+
+    port: str
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Gossip to all peers on the gateway channel."""
+
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Gossip to one peer on the gateway channel."""
+
+    peer: PeerName
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetBehind:
+    """Forget, now and again, the MACs learnt behind these peers."""
+
+    peers: tuple[PeerName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Announce MACs (12 hex digits); repeated and rate limited by the shell.
+
+    Args:
+        port: the gateway port.
+        to_segment: MACs of the mesh.
+        to_mesh: MACs of the segment.
+    """
+
+    port: str
+    to_segment: frozenset[str]
+    to_mesh: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseVersion:
+    """Raise the own topology version, so that unmodified Weave peers drop their flows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMacs:
+    """Read the switch's MAC table; answer with `core.macs_read`."""
+
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
+class RememberRole:
+    """Keep the operator's choice over restarts."""
+
+    port: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A port has entered a state: log it, count it."""
+
+    port: str
+    segment: str
+    entry: Entry
+
+
+Command = (
+    SetGate
+    | RenewGate
+    | Broadcast
+    | Tell
+    | ForgetBehind
+    | Announce
+    | RaiseVersion
+    | ReadMacs
+    | RememberRole
+    | Report
+)

@@ -1,0 +1,358 @@
+"""All gateway ports of one peer, and what it knows of all gateways. Sans-IO.
+
+Inputs return None and queue commands; `poll_commands` drains them; `deadline` says when
+`handle_timer` is due. `now` is monotonic seconds. Every peer runs one, gateway or not: those
+without a port only merge records and forget what has moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from weave_ryu.errors import LocalProtocolError
+from weave_ryu.gateway.commands import (
+    Broadcast,
+    Command,
+    ForgetBehind,
+    ReadMacs,
+    RememberRole,
+    Tell,
+)
+from weave_ryu.gateway.detection import Bfd, Evidence, Judgement, judge
+from weave_ryu.gateway.port import Other, PortMachine, PortSpec
+from weave_ryu.gateway.records import GatewayRecord, MacTable, decode, encode
+from weave_ryu.gateway.registry import Registry
+from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.timers import Timers
+from weave_ryu.names import PeerName
+
+FRESH_LEASES = 2
+"""A claim counts in a conflict while its lease is not older than this many times `silent_s`."""
+
+
+@dataclass(slots=True)
+class _Signs:
+    """Signs of life of one other gateway; times are monotonic seconds."""
+
+    heard_at: float
+    bfd: Bfd = Bfd.NONE
+    bfd_at: float = 0.0
+    hello_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """What is known of another gateway, for status pages."""
+
+    name: PeerName
+    lease_age_s: float
+    bfd: Bfd
+    judgement: Judgement
+
+
+class GatewayCore:
+    """See the module's docstring. Implements `port.Surroundings`.
+
+    Args:
+        own: this peer.
+        incarnation: its UID.
+        sequence: where its record starts to count, see `Registry`.
+        specs: its gateway ports.
+        timers: all times; checked.
+        now: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        own: PeerName,
+        incarnation: int,
+        sequence: int,
+        specs: Sequence[PortSpec],
+        timers: Timers,
+        now: float,
+    ) -> None:
+        self._own = own
+        self._timers = timers.check()
+        self.registry = Registry(own, incarnation, sequence)
+        self._commands: list[Command] = []
+        self._signs: dict[PeerName, _Signs] = {}
+        self._carrier: dict[str, bool] = {}
+        self._is_switch_up = False
+        self._peer_count = 0
+        self._told: dict[tuple[PeerName, str], MacTable] = {}
+        self._own_macs: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._synced: dict[str, object] = {}
+        self._now = now
+        self._next_lease = now
+        self._next_sync = now + timers.sync_s
+        self.ports = {
+            spec.port: PortMachine(spec, self, self._commands.append, now)
+            for spec in sorted(specs, key=lambda spec: spec.port)
+        }
+
+    # `port.Surroundings`.
+
+    @property
+    def timers(self) -> Timers:
+        """All times."""
+        return self._timers
+
+    @property
+    def own(self) -> PeerName:
+        """This peer."""
+        return self._own
+
+    @property
+    def is_switch_up(self) -> bool:
+        """The switch is connected and holds its flows."""
+        return self._is_switch_up
+
+    @property
+    def peer_count(self) -> int:
+        """Neighbours with an established connection."""
+        return self._peer_count
+
+    def has_carrier(self, port: str) -> bool:
+        """The link is a port of the bridge, and is up."""
+        return self._carrier.get(port, False)
+
+    def epoch(self, segment: str) -> int:
+        """The highest epoch heard of."""
+        return self.registry.epoch(segment)
+
+    def gateways(self, segment: str) -> tuple[PeerName, ...]:
+        """The other gateways of a segment, sorted."""
+        return tuple(n for n in self.registry.gateways_of(segment) if n != self._own)
+
+    def others(self, segment: str, now: float) -> list[Other]:
+        """The other gateways of a segment, sorted by name."""
+        found = []
+        for name in self.gateways(segment):
+            record = self.registry.record(name)
+            view = self.peer_view(name, now)
+            for port in record.ports if record else ():
+                if port.segment == segment:
+                    fresh = view.lease_age_s < FRESH_LEASES * self._timers.silent_s
+                    found.append(Other(name, port, view.judgement, fresh))
+        return found
+
+    def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
+        """MACs of the mesh and of the segment, as far as any gateway knows them."""
+        mesh, hosts = self._own_macs.get(port, (frozenset(), frozenset()))
+        segment = self.ports[port].spec.segment
+        for (_, told_segment), table in sorted(self._told.items()):
+            if told_segment == segment:
+                mesh |= table.mesh
+                hosts |= table.hosts
+        return mesh, hosts
+
+    def publish(self) -> None:
+        """Tell everybody this peer's record: all by broadcast, gateways of its segments at once."""
+        own = self._refresh_record()
+        self._commands.append(Broadcast(encode([own])))
+        self._send_leases()
+
+    # Looking.
+
+    def peer_view(self, name: PeerName, now: float) -> PeerView:
+        """Signs of life of another gateway."""
+        signs = self._signs.get(name) or _Signs(heard_at=float("-inf"))
+        hello_age = None if signs.hello_at is None else now - signs.hello_at
+        evidence = Evidence(now - signs.heard_at, signs.bfd, now - signs.bfd_at, hello_age)
+        return PeerView(name, evidence.lease_age_s, signs.bfd, judge(evidence, self._timers))
+
+    @property
+    def is_quiet(self) -> bool:
+        """No port forwards or is about to change."""
+        busy = (State.ACTIVE, State.DRAINING)
+        return all(port.state not in busy and port.is_settled for port in self.ports.values())
+
+    def companions(self) -> tuple[PeerName, ...]:
+        """All other gateways of this peer's segments, sorted."""
+        found = {name for port in self.ports.values() for name in self.gateways(port.spec.segment)}
+        return tuple(sorted(found))
+
+    # Inputs.
+
+    def start(self, now: float) -> None:
+        """Begin."""
+        self._now = now
+        if self.ports:
+            self.publish()
+        self._tick(now)
+
+    def handle_timer(self, now: float) -> None:
+        """Time has passed."""
+        if self.ports and now >= self._next_sync:
+            self._next_sync = now + self._timers.sync_s
+            self._commands.extend(ReadMacs(port) for port in self.ports)
+        self._tick(now)
+        if self.ports and now >= self._next_lease:
+            self._next_lease = now + self._timers.lease_s
+            self._refresh_record_if_stale()
+            self._send_leases()
+
+    def deadline(self) -> float | None:
+        """When `handle_timer` is due; None for a peer without gateway ports."""
+        if not self.ports:
+            return None
+        ports = (port.deadline(self._now) for port in self.ports.values())
+        return min(self._next_lease, self._next_sync, *ports)
+
+    def poll_commands(self) -> list[Command]:
+        """What is to be done, in this order."""
+        commands = list(self._commands)
+        self._commands.clear()
+        return commands
+
+    def switch_state(self, is_up: bool, carrier: Mapping[str, bool], now: float) -> None:
+        """The switch connected or went away, or a link changed.
+
+        Args:
+            is_up: it is connected, and its flows are in place.
+            carrier: gateway port → its link is up; missing ports are down.
+            now: monotonic seconds.
+        """
+        self._is_switch_up = is_up
+        self._carrier = dict(carrier)
+        self._tick(now)
+
+    def mesh_state(self, peer_count: int, now: float) -> None:
+        """The number of established connections changed."""
+        self._peer_count = peer_count
+        self._now = now
+
+    def peers_left(self, names: Iterable[PeerName]) -> None:
+        """Peers are no longer part of the mesh."""
+        gone = set(names)
+        self.registry.remove(gone)
+        self._signs = {name: signs for name, signs in self._signs.items() if name not in gone}
+        self._told = {key: table for key, table in self._told.items() if key[0] not in gone}
+
+    def received(self, source: PeerName, payload: bytes, is_direct: bool, now: float) -> None:
+        """A message on the gateway channel.
+
+        Args:
+            source: who made it (or passed it on, if not direct).
+            payload: at most 2 MiB.
+            is_direct: it was made by `source` now: a sign of life.
+            now: monotonic seconds.
+
+        Raises:
+            RemoteProtocolError: it is malformed; nothing of it was used.
+        """
+        message = decode(payload)
+        changes, own_is_stale = self.registry.merge(message.records)
+        stale: set[PeerName] = set()
+        for change in changes:
+            self._signs.setdefault(change.record.name, _Signs(heard_at=now))
+            stale |= change.forget
+        if is_direct and source in self._signs:
+            self._signs[source].heard_at = now
+        if stale:
+            self._commands.append(ForgetBehind(tuple(sorted(stale))))
+        for table in message.tables:
+            if table.name == source:
+                self._told[table.name, table.segment] = table
+        for step in message.hand_overs:
+            for port in self.ports.values():
+                if port.spec.segment == step.segment and source in self.gateways(step.segment):
+                    port.hand_over(source, step, now)
+        if own_is_stale:
+            self.publish()
+        if changes or message.hand_overs:
+            self._tick(now)
+
+    def bfd(self, peer: PeerName, state: Bfd, now: float) -> None:
+        """A BFD session changed. One that never was up says nothing when it is down."""
+        signs = self._signs.setdefault(peer, _Signs(heard_at=now))
+        if state is Bfd.DOWN and signs.bfd is Bfd.NONE:
+            return
+        if state is not signs.bfd:
+            signs.bfd, signs.bfd_at = state, now
+            self._tick(now)
+
+    def hello(self, peer: PeerName, now: float) -> None:
+        """A hello was heard on the segment."""
+        self._signs.setdefault(peer, _Signs(heard_at=float("-inf"))).hello_at = now
+
+    def macs_read(self, port: str, mesh: frozenset[str], hosts: frozenset[str], now: float) -> None:
+        """The answer to `ReadMacs`: MACs as 12 hex digits."""
+        machine = self.ports[port]
+        self._now = now
+        self._own_macs[port] = (mesh, hosts)
+        others = self.gateways(machine.spec.segment)
+        key = (mesh, hosts, others)
+        if machine.state is State.ACTIVE and others and self._synced.get(port) != key:
+            self._synced[port] = key
+            table = MacTable(self._own, machine.spec.segment, mesh, hosts)
+            payload = encode(tables=[table])
+            self._commands.extend(Tell(name, payload) for name in others)
+
+    def set_role(self, port: str, role: Role, now: float) -> None:
+        """The operator's wish.
+
+        Raises:
+            NotReadyError: it cannot be fulfilled now; nothing was changed.
+        """
+        self._port(port).set_role(role, now)
+        self._commands.append(RememberRole(port, role))
+        self._tick(now)
+
+    def drain(self, port: str, now: float) -> None:
+        """Hand over, and stay out of elections until a role is set."""
+        self._port(port).drain(now)
+        self._tick(now)
+
+    def shut_down(self, now: float) -> None:
+        """The daemon is about to end: hand over or close every port; see `is_quiet`."""
+        for port in self.ports.values():
+            port.shut_down(now)
+        self._tick(now)
+
+    def gate_set(self, port: str, token: int, sent_at: float, now: float) -> None:
+        """The switch has confirmed `SetGate`; the permits were sent at `sent_at`."""
+        self._port(port).gate_set(token, sent_at, now)
+        self._tick(now)
+
+    def gate_failed(self, port: str, token: int | None, error: str, now: float) -> None:
+        """The switch has not confirmed `SetGate` (or `RenewGate`: token None)."""
+        self._port(port).gate_failed(token, error, now)
+        self._tick(now)
+
+    def renewed(self, port: str, sent_at: float, now: float) -> None:
+        """The switch has confirmed `RenewGate`; the permits were sent at `sent_at`."""
+        self._port(port).renewed(sent_at)
+        self._now = now
+
+    # Small things.
+
+    def _port(self, name: str) -> PortMachine:
+        if name not in self.ports:
+            raise LocalProtocolError(f"no gateway port {name}")
+        return self.ports[name]
+
+    def _tick(self, now: float) -> None:
+        self._now = now
+        for port in self.ports.values():
+            port.now = now
+            port.tick(now)
+
+    def _wanted_ports(self) -> tuple[object, ...]:
+        return tuple(port.record(self._now) for port in self.ports.values())
+
+    def _refresh_record(self) -> GatewayRecord:
+        return self.registry.set_own(port.record(self._now) for port in self.ports.values())
+
+    def _refresh_record_if_stale(self) -> None:
+        """Readiness and damping change without a change of state."""
+        own = self.registry.record(self._own)
+        if own is None or own.ports != self._wanted_ports():
+            self.publish()
+
+    def _send_leases(self) -> None:
+        own = self.registry.record(self._own)
+        if own is not None:
+            payload = encode([own])
+            self._commands.extend(Tell(name, payload) for name in self.companions())

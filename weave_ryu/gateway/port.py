@@ -1,0 +1,638 @@
+"""One gateway port: state, gate, permits and hand-overs. Sans-IO.
+
+`PortMachine` decides; what it decides on comes from a `Surroundings`, what it wants done goes out
+as commands. Every decision to open waits for the switch's confirmation before it is told to anyone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from weave_ryu.errors import WeaveRyuError
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.commands import (
+    Announce,
+    Command,
+    RaiseVersion,
+    RenewGate,
+    Report,
+    SetGate,
+    Tell,
+)
+from weave_ryu.gateway.detection import Judgement, Verdict
+from weave_ryu.gateway.election import Candidate, Claim, rank, yields
+from weave_ryu.gateway.records import HandOver, PortRecord, Step, encode
+from weave_ryu.gateway.role import Entry, Input, Role, State, follow
+from weave_ryu.gateway.timers import Timers
+from weave_ryu.names import PeerName
+
+FAULT_WINDOW_S = 60.0
+FAULT_LIMIT = 3
+"""That many faults within the window, and the port comes last in every election."""
+
+ANNOUNCEMENTS_PER_S = 5000
+"""What the shell sends at most; a hand-over of many hosts waits accordingly."""
+
+PREEMPT_RETRY_S = 10.0
+
+
+class NotReadyError(WeaveRyuError):
+    """A role cannot be taken now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortSpec:
+    """What is configured; see `config.GatewaySpec`."""
+
+    port: str
+    segment: str
+    role: Role
+    priority: int = 100
+    preempt: bool = False
+    preempt_delay_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another gateway of the segment, as judged now."""
+
+    name: PeerName
+    record: PortRecord
+    judgement: Judgement
+    is_fresh: bool
+
+
+class Surroundings(Protocol):
+    """What a port sees of its peer and of the other gateways."""
+
+    @property
+    def timers(self) -> Timers:
+        """All times."""
+
+    @property
+    def own(self) -> PeerName:
+        """This peer."""
+
+    @property
+    def is_switch_up(self) -> bool:
+        """The switch is connected and holds its flows."""
+
+    @property
+    def peer_count(self) -> int:
+        """Neighbours with an established connection."""
+
+    def has_carrier(self, port: str) -> bool:
+        """The link is a port of the bridge, and is up."""
+
+    def epoch(self, segment: str) -> int:
+        """The highest epoch heard of."""
+
+    def gateways(self, segment: str) -> tuple[PeerName, ...]:
+        """The other gateways of a segment, sorted."""
+
+    def others(self, segment: str, now: float) -> list[Other]:
+        """The other gateways of a segment, sorted by name."""
+
+    def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
+        """MACs of the mesh and of the segment, as far as any gateway knows them."""
+
+    def publish(self) -> None:
+        """Tell everybody this peer's record."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A gate that the switch has not confirmed yet, and what follows when it has."""
+
+    token: int
+    gate: Gate
+    then: Callable[[float], None]
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """The old side of a hand-over."""
+
+    to: PeerName
+    epoch: int
+    why: str
+    must_close: bool
+    until: float
+    settled_at: float | None = None
+
+
+@dataclass(slots=True)
+class _Entering:
+    """The new side of a hand-over."""
+
+    from_: PeerName
+    epoch: int
+    until: float
+
+
+@dataclass(slots=True)
+class Outlook:
+    """What would happen next.
+
+    Args:
+        at: when this port would open, monotonic seconds; None = not as things are.
+        why: in a clause.
+    """
+
+    at: float | None
+    why: str
+
+
+@dataclass
+class PortMachine:
+    """See the module's docstring."""
+
+    spec: PortSpec
+    around: Surroundings
+    emit: Callable[[Command], None]
+    now: float
+    role: Role = field(init=False)
+    epoch: int = 0
+    gate: Gate = Gate.CLOSED
+    is_drained: bool = False
+    history: deque[Entry] = field(default_factory=lambda: deque(maxlen=100))
+    renewed_at: float = 0.0
+    lateness_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Start closed."""
+        self.role = self.spec.role
+        self._tokens = 0
+        self._pending: _Pending | None = None
+        self._leaving: _Leaving | None = None
+        self._entering: _Entering | None = None
+        self._request_until: float | None = None
+        self._next_renewal = 0.0
+        self._listening_since: float | None = None
+        self._vacant_since: float | None = None
+        self._drained_at = 0.0
+        self._run_out_at: float | None = None
+        self._preempt_since: float | None = None
+        self._faults: deque[float] = deque(maxlen=FAULT_LIMIT)
+        self.history.append(Entry(self.now, State.BLOCKED, 0, "starts closed"))
+
+    # Looking.
+
+    @property
+    def state(self) -> State:
+        """What the port does now."""
+        return self.history[-1].state
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is under way."""
+        return self._pending is None and self._leaving is None and self._entering is None
+
+    def is_damped(self, now: float) -> bool:
+        """It has lost the role by faults too often lately."""
+        full = len(self._faults) == FAULT_LIMIT
+        return full and now - self._faults[0] < FAULT_WINDOW_S
+
+    def obstacles(self) -> list[str]:
+        """Why it could not take over now; empty if it could."""
+        found = []
+        if not self.around.is_switch_up:
+            found.append("the switch is not connected")
+        elif not self.around.has_carrier(self.spec.port):
+            found.append("the segment's link is down")
+        if self.is_drained:
+            found.append("it is drained")
+        if self.role is Role.STANDBY:
+            found.append("role standby: only the operator may activate it")
+        if self.state is State.ARMING and self._entering is None:
+            found.append("it still listens for other gateways")
+        return found
+
+    def record(self, now: float) -> PortRecord:
+        """What the others are told.
+
+        A port whose switch was lost while open counts as active until its permits have run out.
+        """
+        return PortRecord(
+            self.spec.segment,
+            self.spec.port,
+            str(self.state if self._run_out_at is None else State.ACTIVE),
+            self.epoch,
+            str(self.role),
+            self.spec.priority,
+            self.state is State.STANDBY and not self.obstacles(),
+            self.is_damped(now),
+        )
+
+    def outlook(self, now: float) -> Outlook:
+        """When this port would open if nothing changed, and why."""
+        if self.role is Role.STANDBY:
+            return Outlook(None, "stays closed: role standby")
+        if self.is_drained:
+            return Outlook(None, "stays closed: drained")
+        others = self.around.others(self.spec.segment, now)
+        vacant_at, why = self._vacancy(others, now)
+        if vacant_at is None:
+            return Outlook(None, why)
+        candidates = [
+            Candidate(other.name, other.record.priority, other.record.damped)
+            for other in others
+            if other.is_fresh and other.record.ready
+        ]
+        own = Candidate(self.around.own, self.spec.priority, self.is_damped(now))
+        place = rank(own, candidates)
+        if place:
+            why = f"{why}; {place} other candidate(s) first"
+        return Outlook(vacant_at + place * self.around.timers.stagger_s, why)
+
+    def deadline(self, now: float) -> float:
+        """When to call `tick` again at the latest."""
+        times = [now + self.around.timers.lease_s]
+        if self.gate is not Gate.CLOSED:
+            times.append(self._next_renewal)
+        if self._leaving is not None and self._leaving.settled_at is not None:
+            times.append(self._leaving.settled_at)
+        return max(now, min(times))
+
+    # The operator.
+
+    def set_role(self, role: Role, now: float) -> None:
+        """Take over what was asked for; `is_settled` and `state` tell when it is done.
+
+        Raises:
+            NotReadyError: the switch could not confirm it now.
+        """
+        if not self.around.is_switch_up:
+            raise NotReadyError(f"{self.spec.port}: the switch is not connected; try again later")
+        if role is Role.ACTIVE and not self.around.has_carrier(self.spec.port):
+            raise NotReadyError(f"{self.spec.port}: the segment's link is down; look at the cable")
+        self.role = role
+        self.is_drained = False
+        self._preempt_since = None
+        if role is Role.ACTIVE:
+            self._activate(now)
+        elif role is Role.STANDBY and self.state is not State.STANDBY:
+            self._resign("the operator asked for standby", now)
+        self.around.publish()
+
+    def drain(self, now: float) -> None:
+        """Hand over and stay out of elections until a role is set."""
+        self.is_drained = True
+        if self.state is not State.STANDBY:
+            self._resign("drained by the operator", now)
+        self.around.publish()
+
+    def shut_down(self, now: float) -> None:
+        """Hand over if there is a successor, else close."""
+        self.is_drained = True
+        self._resign("the daemon shuts down", now)
+
+    def _activate(self, now: float) -> None:
+        if self.state is State.ACTIVE or self._entering is not None:
+            return
+        holder = self._polite_holder(now)
+        if holder is None:
+            self._promote("the operator asked for active", now)
+            return
+        self._request_until = now + self.around.timers.handover_s
+        self._tell(holder, Step.REQUEST, self.around.epoch(self.spec.segment))
+
+    def _polite_holder(self, now: float) -> PeerName | None:
+        """The gateway that forwards, if it would hand over on request."""
+        for other in self.around.others(self.spec.segment, now):
+            if other.record.is_active and other.is_fresh and other.record.role == Role.AUTO:
+                return other.name
+        return None
+
+    def _resign(self, why: str, now: float) -> None:
+        if self.state is not State.ACTIVE:
+            if self.state is State.ARMING:
+                self._entering = None
+                self._request_until = None
+            self._close(Input.CLOSED, why)
+            return
+        successor = self._successor(now)
+        if successor is None:
+            self._close(Input.CLOSED, why)
+        else:
+            self._begin_leaving(successor, why, True, now)
+
+    def _successor(self, now: float) -> PeerName | None:
+        candidates = [
+            Candidate(other.name, other.record.priority, other.record.damped)
+            for other in self.around.others(self.spec.segment, now)
+            if other.is_fresh and other.record.ready
+        ]
+        return next((c.name for c in candidates if rank(c, candidates) == 0), None)
+
+    # The switch.
+
+    def gate_set(self, token: int, sent_at: float, now: float) -> None:
+        """The switch has confirmed a gate.
+
+        Args:
+            token: of the command.
+            sent_at: before the permits were sent: from then on they run out.
+            now: monotonic seconds.
+        """
+        pending = self._pending
+        if pending is None or pending.token != token:
+            return  # another decision was made meanwhile, and is on its way
+        self._pending = None
+        self._run_out_at = None
+        self.gate = pending.gate
+        self.renewed_at = sent_at
+        self._next_renewal = sent_at + self.around.timers.renew_s
+        pending.then(now)
+
+    def gate_failed(self, token: int | None, error: str, now: float) -> None:
+        """The switch has not confirmed; what it holds now runs out by itself."""
+        if token is None:
+            return  # a renewal: the next one, or lateness, follows
+        pending = self._pending
+        if pending is None or pending.token != token:
+            return
+        self._lose(Input.SWITCH_LOST, now, f"the switch did not confirm: {error}")
+
+    def renewed(self, sent_at: float) -> None:
+        """The switch has confirmed a renewal that was sent then."""
+        if self.gate is not Gate.CLOSED:
+            self.renewed_at = max(self.renewed_at, sent_at)
+
+    # Time.
+
+    def tick(self, now: float) -> None:
+        """Look at everything, and act."""
+        if self._run_out_at is not None and now >= self._run_out_at:
+            self._run_out_at = None
+            self.around.publish()
+        if not self.around.is_switch_up:
+            if self.state is not State.BLOCKED:
+                self._lose(Input.SWITCH_LOST, now)
+            return
+        if not self.around.has_carrier(self.spec.port):
+            if self.state is not State.FAULT:
+                # At once, before the switch has confirmed: nothing passes a dead link.
+                self._lose(Input.LINK_LOST, now)
+                self._set_gate(Gate.CLOSED, lambda _now: None)
+            return
+        if self._is_late(now):
+            return
+        if self.gate is not Gate.CLOSED and now >= self._next_renewal and self._pending is None:
+            self._next_renewal = now + self.around.timers.renew_s
+            self.emit(RenewGate(self.spec.port, self.gate))
+        if self._pending is not None:
+            return
+        match self.state:
+            case State.BLOCKED | State.FAULT:
+                # Permits of an earlier life must be gone before anything else is decided.
+                self._set_gate(Gate.CLOSED, self._ready)
+            case State.ARMING:
+                self._tick_arming(now)
+            case State.STANDBY:
+                self._tick_standby(now)
+            case State.ACTIVE:
+                self._tick_active(now)
+            case State.DRAINING:
+                if now >= self._drained_at:
+                    self._close(Input.CLOSED, self.history[-1].reason)
+
+    def _is_late(self, now: float) -> bool:
+        """The lateness rule: who finds his permit run out blocks first, and asks later."""
+        if self.gate is Gate.CLOSED or self._pending is not None:
+            return False
+        late_s = now - self.renewed_at
+        self.lateness_s = max(0.0, late_s - self.around.timers.renew_s)
+        if late_s < self.around.timers.permit_s:
+            return False
+        self._lose(Input.LATE, now, f"the permit was renewed {late_s:.1f} s late: paused?")
+        self._set_gate(Gate.CLOSED, lambda _now: None)
+        return True
+
+    def _ready(self, now: float) -> None:
+        self._listening_since = now
+        stands_by = self.role is Role.STANDBY or self.is_drained
+        self._enter(Input.READY_TO_STAND_BY if stands_by else Input.READY_TO_ARM, "", now)
+
+    def _tick_arming(self, now: float) -> None:
+        if self._entering is not None:
+            if now >= self._entering.until:
+                self._tell(self._entering.from_, Step.ABORT, self._entering.epoch)
+                self._entering = None
+                self._close(Input.GIVEN_UP, "the hand-over was not completed in time")
+            return
+        if self._request_until is not None:
+            self._tick_requested(now)
+            return
+        if self._listening_since is None:
+            self._listening_since = now
+        timers = self.around.timers
+        enough_s = timers.arm_s if self.around.peer_count else timers.arm_alone_s
+        outlook = self.outlook(now)
+        listened = now - self._listening_since >= enough_s
+        if outlook.at is None:
+            self._enter(Input.PASSED_OVER, outlook.why, now)
+        elif listened and now >= outlook.at:
+            self._promote(outlook.why, now)
+        elif listened:
+            self._enter(Input.PASSED_OVER, outlook.why, now)
+
+    def _tick_standby(self, now: float) -> None:
+        if self._request_until is not None:
+            self._tick_requested(now)
+            return
+        if self.role is Role.STANDBY or self.is_drained:
+            return
+        outlook = self.outlook(now)
+        if outlook.at is not None:
+            if now >= outlook.at:
+                self._promote(outlook.why, now)
+        elif self.spec.preempt and self.role is Role.AUTO:
+            self._preempt(now)
+
+    def _tick_requested(self, now: float) -> None:
+        """Asked for the role; without an answer an operator's word is carried out all the same."""
+        if self._request_until is not None and now >= self._request_until:
+            self._request_until = None
+            if self.role is Role.ACTIVE:
+                self._promote("the operator asked for active; no answer to the request", now)
+
+    def _preempt(self, now: float) -> None:
+        holder = self._polite_holder(now)
+        lower = any(
+            other.name == holder and other.record.priority < self.spec.priority
+            for other in self.around.others(self.spec.segment, now)
+        )
+        if holder is None or not lower or self.obstacles() or self.is_damped(now):
+            self._preempt_since = None
+            return
+        if self._preempt_since is None:
+            self._preempt_since = now
+        if now - self._preempt_since >= self.spec.preempt_delay_s:
+            self._preempt_since = now + PREEMPT_RETRY_S - self.spec.preempt_delay_s
+            self._request_until = now + self.around.timers.handover_s
+            self._tell(holder, Step.REQUEST, self.around.epoch(self.spec.segment))
+
+    def _tick_active(self, now: float) -> None:
+        leaving = self._leaving
+        if leaving is not None:
+            if leaving.settled_at is not None and now >= leaving.settled_at:
+                self._set_gate(Gate.DRAINING, self._left)
+            elif leaving.settled_at is None and now >= leaving.until:
+                self._leaving = None
+                self._tell(leaving.to, Step.ABORT, leaving.epoch)
+                if leaving.must_close:
+                    self._close(Input.CLOSED, f"{leaving.why}; {leaving.to} did not answer")
+            return
+        if self.role is not Role.AUTO:
+            return
+        own = Claim(self.around.own, self.epoch, self.spec.priority)
+        for other in self.around.others(self.spec.segment, now):
+            record = other.record
+            claim = Claim(other.name, record.epoch, record.priority)
+            if record.is_active and other.is_fresh and yields(own, claim):
+                why = f"yields to {other.name}, which forwards with epoch {record.epoch}"
+                self._close(Input.CLOSED, why)
+                return
+
+    # Hand-overs.
+
+    def hand_over(self, source: PeerName, message: HandOver, now: float) -> None:
+        """A step of a hand-over came in; what does not fit the moment is ignored."""
+        match message.step:
+            case Step.REQUEST:
+                if self.role is Role.AUTO and self.state is State.ACTIVE and self.is_settled:
+                    self._begin_leaving(source, f"{source} asked for the role", False, now)
+            case Step.PREPARE:
+                self._prepare(source, message.epoch, now)
+            case Step.READY:
+                leaving = self._leaving
+                if leaving is not None and (leaving.to, leaving.epoch) == (source, message.epoch):
+                    hosts = len(self.around.macs(self.spec.port)[1])
+                    busy_s = hosts / ANNOUNCEMENTS_PER_S
+                    leaving.settled_at = now + self.around.timers.settle_s + busy_s
+            case Step.YOURS:
+                entering = self._entering
+                if entering is not None and entering.from_ == source:
+                    self._set_gate(Gate.OPEN, self._opened(f"{source} handed over"))
+            case Step.ABORT:
+                if self._entering is not None and self._entering.from_ == source:
+                    self._entering = None
+                    self._close(Input.GIVEN_UP, f"{source} gave the hand-over up")
+
+    def _begin_leaving(self, to: PeerName, why: str, must_close: bool, now: float) -> None:
+        epoch = self.around.epoch(self.spec.segment) + 1
+        until = now + self.around.timers.handover_s
+        self._leaving = _Leaving(to, epoch, why, must_close, until)
+        self._tell(to, Step.PREPARE, epoch)
+
+    def _prepare(self, source: PeerName, epoch: int, now: float) -> None:
+        willing = self.role is Role.AUTO or self._request_until is not None
+        fits = self.state in (State.STANDBY, State.ARMING) and self.is_settled
+        if not (willing and fits) or self.is_drained or epoch <= self.epoch:
+            self._tell(source, Step.ABORT, epoch)
+            return
+        self._request_until = None
+        until = now + 2 * self.around.timers.handover_s
+
+        def open_for_known(now: float) -> None:
+            self._entering = _Entering(source, epoch, until)
+            if self.state is State.STANDBY:
+                self._enter(Input.TAKING_OVER, f"{source} hands over", now)
+            self._tell(source, Step.READY, epoch)
+            hosts = self.around.macs(self.spec.port)[1]
+            self.emit(Announce(self.spec.port, frozenset(), hosts))
+
+        self._set_gate(Gate.KNOWN, open_for_known)
+
+    def _left(self, now: float) -> None:
+        leaving = self._leaving
+        self._leaving = None
+        if leaving is None:
+            return
+        self._drained_at = now + self.around.timers.drain_s
+        # First of all: the segment has nobody for its broadcasts until the successor hears this.
+        self._tell(leaving.to, Step.YOURS, leaving.epoch)
+        self._enter(Input.HANDED_OVER, f"handed over to {leaving.to}: {leaving.why}", now)
+
+    # Small things.
+
+    def _promote(self, why: str, now: float) -> None:
+        self._request_until = None
+        self._set_gate(Gate.OPEN, self._opened(why))
+
+    def _opened(self, why: str) -> Callable[[float], None]:
+        def then(now: float) -> None:
+            planned = self._entering.epoch if self._entering is not None else 0
+            self._entering = None
+            self.epoch = max(planned, self.around.epoch(self.spec.segment) + 1)
+            self._enter(Input.OPENED, why, now)
+            mesh, hosts = self.around.macs(self.spec.port)
+            self.emit(Announce(self.spec.port, mesh - hosts, hosts - mesh))
+            self.emit(RaiseVersion())
+
+        return then
+
+    def _close(self, happened: Input, why: str) -> None:
+        self._leaving = None
+        self._set_gate(Gate.CLOSED, lambda now: self._enter(happened, why, now))
+
+    def _lose(self, happened: Input, now: float, why: str = "") -> None:
+        if self.state is State.ACTIVE:
+            self._faults.append(now)
+        if happened is Input.SWITCH_LOST and self.gate is not Gate.CLOSED:
+            timers = self.around.timers
+            self._run_out_at = self.renewed_at + timers.permit_s + timers.switch_lag_s
+        self._pending = None
+        self._leaving = None
+        self._entering = None
+        self._request_until = None
+        self._listening_since = now
+        self.gate = Gate.CLOSED
+        self._enter(happened, why, now)
+
+    def _set_gate(self, gate: Gate, then: Callable[[float], None]) -> None:
+        self._tokens += 1
+        self._pending = _Pending(self._tokens, gate, then)
+        forget = self.around.gateways(self.spec.segment) if gate is Gate.OPEN else ()
+        self.emit(SetGate(self.spec.port, gate, self._tokens, forget))
+
+    def _enter(self, happened: Input, why: str, now: float) -> None:
+        state = follow(self.state, happened)
+        if state is self.state:
+            return
+        seen = tuple(
+            (str(other.name), other.record.state)
+            for other in self.around.others(self.spec.segment, now)
+        )
+        entry = Entry(now, state, self.epoch, why or happened.value, seen)
+        self.history.append(entry)
+        self.emit(Report(self.spec.port, self.spec.segment, entry))
+        self.around.publish()
+
+    def _vacancy(self, others: list[Other], now: float) -> tuple[float | None, str]:
+        """Since when nobody forwards, or will; None and who does otherwise."""
+        claims = [other for other in others if other.record.is_active]
+        # An operator's word stands above older claims: `activate` has seen to them already.
+        alive = [other for other in claims if other.judgement.vacant_in_s is None]
+        if alive:
+            self._vacant_since = None
+            first = max(alive, key=lambda other: other.record.epoch)
+            verdict = first.judgement.verdict
+            how = "" if verdict is Verdict.ALIVE else f" ({verdict})"
+            return None, f"{first.name} forwards with epoch {first.record.epoch}{how}"
+        if claims:
+            self._vacant_since = None
+            last = max(claims, key=lambda other: other.judgement.vacant_in_s or 0.0)
+            return now + (last.judgement.vacant_in_s or 0.0), f"{last.name}: " + (
+                f"{last.judgement.verdict}"
+            )
+        if self._vacant_since is None:
+            self._vacant_since = now
+        return self._vacant_since, f"no gateway of {self.spec.segment} forwards"
+
+    def _tell(self, peer: PeerName, step: Step, epoch: int) -> None:
+        self.emit(Tell(peer, encode(hand_overs=[HandOver(self.spec.segment, step, epoch)])))

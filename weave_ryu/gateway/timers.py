@@ -1,0 +1,89 @@
+"""All times of the gateway role, and the inequality that they must satisfy.
+
+Fencing: an active gateway whose daemon died goes on forwarding until its permit runs out in its
+switch. Nobody may take over before that, unless the switch is known to be dead, too.
+
+    own give-up  =  renewal + permit + switch lag
+    take-over    =  silence of the lease after which another gateway opens
+
+    own give-up  <  take-over
+
+The give-up is counted from the last lease that the dead daemon sent: one more renewal may have
+followed it. A lease that arrives late only makes the others wait longer. (keepalived.conf(5) states
+the same rule for its interface delays.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from weave_ryu.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Seconds, except where the name says otherwise."""
+
+    permit_s: int = 1
+    """Life of a permit in the switch; OpenFlow knows whole seconds only."""
+    renew_s: float = 0.2
+    """How often the permit is renewed."""
+    switch_lag_s: float = 0.1
+    """How long after its time a permit may still pass frames (measured: 0.016 s)."""
+    lease_s: float = 0.1
+    """How often gateways of a segment tell each other that they live."""
+    silent_s: float = 0.35
+    """Age of a lease from which a gateway counts as silent."""
+    take_over_s: float = 1.6
+    """Silence after which a standby opens although the other's switch may still forward."""
+    bfd_interval_ms: int = 100
+    """Transmission interval of BFD between gateways; three lost ones mean down."""
+    arm_s: float = 1.0
+    """How long a port that comes up listens for other gateways before it opens."""
+    arm_alone_s: float = 4.0
+    """The same while the peer has no connection at all: it may still find the mesh."""
+    stagger_s: float = 0.3
+    """Head start of each candidate before the next one in the ranking."""
+    settle_s: float = 0.1
+    """In a hand-over: how long both pass known unicast, so that everybody's tables move."""
+    drain_s: float = 0.3
+    """In a hand-over: how long the old one still lets in what switches send to it."""
+    handover_s: float = 1.0
+    """After this long without an answer a hand-over is given up."""
+    sync_s: float = 2.0
+    """How often MAC tables are looked at, and told to the others if they changed."""
+
+    @property
+    def give_up_s(self) -> float:
+        """Own give-up time: from the last lease sent to the last frame passed."""
+        return self.renew_s + self.permit_s + self.switch_lag_s
+
+    def check(self) -> Timers:
+        """Refuse what could let two gateways forward.
+
+        Raises:
+            ConfigError: the inequality does not hold, or a time is no use.
+        """
+        if self.give_up_s >= self.take_over_s:
+            raise ConfigError(
+                "take_over",
+                self.take_over_s,
+                f"must be more than {self.give_up_s:.2f} s, after which a dead gateway has "
+                "stopped by itself (renewal + permit + switch lag)",
+            )
+        if self.renew_s * 3 > self.permit_s:
+            raise ConfigError(
+                "renew", self.renew_s, f"must be at most a third of the permit ({self.permit_s} s)"
+            )
+        if self.silent_s < 2 * self.lease_s:
+            raise ConfigError(
+                "silent", self.silent_s, f"must be at least two leases ({2 * self.lease_s:.2f} s)"
+            )
+        return self
+
+
+PROFILES = {
+    "default": Timers(),
+    "fast": replace(Timers(), bfd_interval_ms=20, lease_s=0.025, silent_s=0.06, settle_s=0.1),
+}
+"""``fast`` suits gateways with cores to spare: a host that stalls for 60 ms loses its role."""
