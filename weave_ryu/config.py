@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -137,13 +138,14 @@ def _gateway(key: str, shown: object, entry: Mapping[str, Any]) -> GatewaySpec:
     if role not in list(Role):
         raise ConfigError(key, shown, f"role {role!r} must be one of {', '.join(Role)}")
     priority = str(entry.get("priority", 100))
-    if not priority.isdecimal() or int(priority) > 255:
+    rank = parse_decimal(priority)
+    if rank is None or rank > 255:
         raise ConfigError(key, shown, f"priority {priority!r} must be a number from 0 to 255")
     preempt = str(entry.get("preempt", "false")).lower()
     if preempt not in ("true", "false"):
         raise ConfigError(key, shown, f"preempt {preempt!r} must be true or false")
     delay = _check_seconds(key, entry.get("preempt_delay", 10.0))
-    return GatewaySpec(port, segment, Role(role), int(priority), preempt == "true", delay)
+    return GatewaySpec(port, segment, Role(role), rank, preempt == "true", delay)
 
 
 def parse_http_address(key: str, text: str) -> tuple[str, int]:
@@ -153,13 +155,19 @@ def parse_http_address(key: str, text: str) -> tuple[str, int]:
         ConfigError: not of that form.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    number = parse_decimal(port)
+    if not colon or not host or number is None or not 0 < number < 65536:
         raise ConfigError(key, text, "write it as ADDRESS:PORT, such as 127.0.0.1:6784")
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError as error:
         raise ConfigError(key, text, f"{host!r} is not an IP address") from error
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
+
+
+def parse_decimal(text: str) -> int | None:
+    """A number of a few digits; None for anything else (`int` itself refuses 5000 digits)."""
+    return int(text) if text.isdecimal() and len(text) <= 9 else None
 
 
 def _read_file(path: str) -> dict[str, Any]:
@@ -196,7 +204,8 @@ def _password(path: str, environment: Mapping[str, str]) -> bytes | None:
             raise ConfigError("--password-file", path, "is empty: write the password into it")
         return password
     text = environment.get("WEAVE_PASSWORD", "")
-    return text.encode() if text else None
+    # Bytes that are no UTF-8 come as surrogates (PEP 383); a password may be any bytes.
+    return text.encode(errors="surrogateescape") if text else None
 
 
 def _check_text(key: str, value: object) -> str:
@@ -234,8 +243,9 @@ def _check_name(key: str, value: object) -> PeerName:
 
 def _number(low: int, high: int) -> Any:  # noqa: ANN401
     def check(key: str, value: object) -> int:
-        if isinstance(value, str) and value.isdecimal():
-            value = int(value)
+        if isinstance(value, str):
+            number = parse_decimal(value)
+            value = value if number is None else number
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise ConfigError(key, value, f"must be a number from {low} to {high}")
         return value
@@ -245,8 +255,8 @@ def _number(low: int, high: int) -> Any:  # noqa: ANN401
 
 def _check_seconds(key: str, value: object) -> float:
     try:
-        seconds = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+        seconds = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(key, value, "must be a number of seconds") from error
     if not 0 <= seconds <= 300:
         raise ConfigError(key, value, "must be from 0 to 300 seconds")
@@ -267,7 +277,8 @@ def _check_peers(key: str, value: object) -> tuple[str, ...]:
     for entry in value:
         text = _check_text(key, entry)
         host, colon, port = text.partition(":")
-        if not host or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
+        number = parse_decimal(port)
+        if not host or (colon and (number is None or not 0 < number < 65536)):
             raise ConfigError(key, entry, "write it as HOST or HOST:PORT")
     return tuple(value)
 

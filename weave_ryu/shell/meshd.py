@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from weave_ryu.config import parse_decimal
 from weave_ryu.errors import ConfigError
 from weave_ryu.mesh.commands import CloseConnection, Command, Dial, SendBytes, SendHeartbeat
 from weave_ryu.mesh.config import Address, ConnectionId
@@ -259,9 +260,9 @@ def resolve(text: str, key: str = "--peer") -> list[Address]:
     host, colon, port_text = text.partition(":")
     port = None
     if colon:
-        if not port_text.isdecimal() or not 0 < int(port_text) < 65536:
+        port = parse_decimal(port_text)
+        if port is None or not 0 < port < 65536:
             raise ConfigError(key, text, "the port must be a number from 1 to 65535")
-        port = int(port_text)
     try:
         found: Iterable[tuple[object, ...]] = socket.getaddrinfo(
             host, None, socket.AF_INET, socket.SOCK_STREAM
