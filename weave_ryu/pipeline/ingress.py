@@ -1,0 +1,344 @@
+"""Flows of the stages that say where a frame came from, and whether it may come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weave_ryu.names import SHORT_ID_BITS, ShortId
+from weave_ryu.pipeline import tables as t
+from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.model import (
+    Action,
+    ClearInPort,
+    Field,
+    FlowSpec,
+    Goto,
+    Load,
+    MoveTunnelIds,
+    Resubmit,
+    Term,
+    ToController,
+)
+from weave_ryu.pipeline.parts import (
+    GROUP_BIT,
+    LEARN_PRIORITY_SECOND_HAND,
+    ZERO_MAC,
+    frame,
+    label,
+    learn_mac,
+    learn_origin,
+    send,
+    tunnel_id,
+)
+from weave_ryu.pipeline.state import ForwardingState, LocalPort
+
+LINK_LOCAL_GROUP = "01:80:c2:00:00:00"
+LINK_LOCAL_MASK = "ff:ff:ff:ff:ff:f0"
+
+
+def flows(state: ForwardingState) -> Iterator[FlowSpec]:
+    """Flows of the tables before `lookup`."""
+    yield from _classify(state)
+    yield from _tunnel_in(state)
+    yield from _tunnel_source(state)
+    yield from _relay(state)
+    yield from _reverse_path(state)
+    yield from _gate(state)
+    yield from _segment_source(state)
+    yield from _gateway_source(state)
+
+
+def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.CLASSIFY.name
+    yield frame(
+        name,
+        300,
+        (Term(Field.ETH_DST, LINK_LOCAL_GROUP, LINK_LOCAL_MASK),),
+        (),
+        "link-local protocols (spanning tree, LACP, LLDP) end at each bridge (IEEE 802.1D 7.12.6)",
+    )
+    yield frame(
+        name,
+        290,
+        (Term(Field.ETH_SRC, GROUP_BIT, GROUP_BIT),),
+        (),
+        "a group address cannot be a source",
+    )
+    for tunnel in state.tunnel_ports:
+        yield FlowSpec(
+            name,
+            250,
+            (Term(Field.IN_PORT, tunnel),),
+            (Load(t.FROM_TUNNEL, 1), Goto(t.TUNNEL_IN.name)),
+            Kind.TUNNEL,
+            tunnel,
+            "frames from the mesh",
+        )
+    yield frame(
+        name,
+        240,
+        (Term(Field.ETH_SRC, ZERO_MAC),),
+        (),
+        "the zero MAC marks heartbeats of the mesh and cannot come from a host",
+    )
+    for gateway in state.gateway_ports:
+        yield FlowSpec(
+            name,
+            200,
+            (Term(Field.IN_PORT, gateway.number),),
+            (Goto(t.GATE_IN.name),),
+            Kind.GATEWAY,
+            gateway.number,
+            f"frames from segment {gateway.segment} on {gateway.name}",
+        )
+    for port in state.local_ports:
+        yield _local_port(state, port)
+    yield frame(name, 0, (), (), t.CLASSIFY.miss)
+
+
+def _local_port(state: ForwardingState, port: LocalPort) -> FlowSpec:
+    cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
+    return FlowSpec(
+        t.CLASSIFY.name,
+        200,
+        (Term(Field.IN_PORT, port.number),),
+        (
+            Load(t.SRC_PEER, state.short_id),
+            learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number),
+            learn_origin(cookie, t.ORIGIN_MESH),
+            Goto(t.LOOKUP.name),
+        ),
+        Kind.LOCAL_PORT,
+        port.number,
+        f"frames from containers on {port.name}; their MACs are learnt",
+    )
+
+
+def _tunnel_in(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.TUNNEL_IN.name
+    heartbeat = (Term(Field.ETH_SRC, ZERO_MAC), Term(Field.ETH_DST, ZERO_MAC))
+    # The low 12 bits, the source, stay open: the daemon finds the peer by them.
+    for_us = Term(Field.TUN_ID, tunnel_id(state.short_id, ShortId(0)), 0xFFF << SHORT_ID_BITS)
+    for address in state.pending:
+        yield FlowSpec(
+            name,
+            200,
+            (*heartbeat, for_us, Term(Field.TUN_SRC, address)),
+            (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
+            Kind.FRAME,
+            0,
+            f"heartbeats from {address}, a connection that is not established yet",
+        )
+    seen = set(state.pending)
+    for hop in state.neighbours:
+        if hop.remote_ip in seen:
+            continue  # a second peer on one host: its frames are told apart by their ids
+        seen.add(hop.remote_ip)
+        sender = Term(Field.TUN_SRC, hop.remote_ip)
+        yield FlowSpec(
+            name,
+            200,
+            (*heartbeat, for_us, sender),
+            (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
+            Kind.NEIGHBOUR,
+            hop.short_id,
+            f"heartbeats from neighbour address {hop.remote_ip}",
+        )
+        yield FlowSpec(
+            name,
+            100,
+            (sender,),
+            (
+                MoveTunnelIds(t.SRC_PEER, t.DST_PEER),
+                # Without this a frame could not be relayed: it came by the port that it leaves by.
+                ClearInPort(),
+                Goto(t.TUNNEL_SOURCE.name),
+            ),
+            Kind.NEIGHBOUR,
+            hop.short_id,
+            f"frames from neighbour address {hop.remote_ip}",
+        )
+    yield frame(
+        name,
+        190,
+        (*heartbeat, for_us),
+        (ToController(t.METER_STRANGE_HEARTBEATS),),
+        "heartbeats from elsewhere: a new connection, or a neighbour behind address translation",
+    )
+    yield frame(name, 180, heartbeat, (), "heartbeats for another peer")
+    yield frame(name, 0, (), (), t.TUNNEL_IN.miss)
+
+
+def _tunnel_source(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.TUNNEL_SOURCE.name
+    yield frame(
+        name,
+        300,
+        (Term(t.SRC_PEER, state.short_id),),
+        (),
+        "frames of this peer that the mesh returned",
+    )
+    for peer in state.peers:
+        source = Term(t.SRC_PEER, peer.short_id)
+        cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
+        if peer.segments:
+            actions: tuple[Action, ...] = (
+                Resubmit(t.ORIGINS.name),
+                Goto(t.GATEWAY_SOURCE.name),
+            )
+            why = f"frames from gateway {label(peer)} for this peer"
+        else:
+            actions = (
+                learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id),
+                learn_origin(cookie, t.ORIGIN_MESH),
+                Resubmit(t.REVERSE_PATH.name),
+                Goto(t.LOOKUP.name),
+            )
+            why = f"frames from {label(peer)} for this peer; their source MACs are learnt"
+        yield FlowSpec(
+            name,
+            200,
+            (source, Term(t.DST_PEER, state.short_id)),
+            actions,
+            Kind.PEER,
+            peer.short_id,
+            why,
+        )
+        yield FlowSpec(
+            name,
+            100,
+            (source,),
+            (Goto(t.RELAY.name),),
+            Kind.PEER,
+            peer.short_id,
+            f"frames from {label(peer)} for another peer",
+        )
+    yield frame(name, 0, (), (), t.TUNNEL_SOURCE.miss)
+
+
+def _relay(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.RELAY.name
+    for peer in state.peers:
+        if peer.next_hop is None:
+            continue
+        destination = Term(t.DST_PEER, peer.short_id)
+        yield FlowSpec(
+            name,
+            200,
+            (destination, Term(Field.TUN_SRC, peer.next_hop.remote_ip)),
+            (),
+            Kind.PEER,
+            peer.short_id,
+            f"for {label(peer)}, but from its own next hop: routes are changing, never send back",
+        )
+        yield FlowSpec(
+            name,
+            100,
+            (destination,),
+            send(peer.next_hop, None),
+            Kind.PEER,
+            peer.short_id,
+            f"relay to {label(peer)} by {peer.next_hop.remote_ip}",
+        )
+    yield frame(name, 0, (), (), t.RELAY.miss)
+
+
+def _reverse_path(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.REVERSE_PATH.name
+    for peer in state.peers:
+        if peer.parent is not None:
+            yield FlowSpec(
+                name,
+                100,
+                (
+                    Term(t.SRC_PEER, peer.short_id),
+                    Term(Field.TUN_SRC, peer.parent.remote_ip),
+                ),
+                (Load(t.ON_TREE, 1),),
+                Kind.PEER,
+                peer.short_id,
+                f"broadcasts of {label(peer)} come by {peer.parent.remote_ip}",
+            )
+    yield frame(name, 0, (), (), t.REVERSE_PATH.miss)
+
+
+def _gate(state: ForwardingState) -> Iterator[FlowSpec]:
+    for gateway in state.gateway_ports:
+        yield FlowSpec(
+            t.GATE_IN.name,
+            100,
+            (Term(Field.IN_PORT, gateway.number),),
+            (),
+            Kind.GATEWAY,
+            gateway.number,
+            f"{gateway.name} is not active: nothing comes in from segment {gateway.segment}",
+        )
+        yield FlowSpec(
+            t.GATE_OUT.name,
+            100,
+            (Term(t.OUT_PORT, gateway.number),),
+            (),
+            Kind.GATEWAY,
+            gateway.number,
+            f"{gateway.name} is not active: nothing goes out to segment {gateway.segment}",
+        )
+        yield FlowSpec(
+            t.GATE_FLOOD.name,
+            100,
+            (Term(Field.IN_PORT, gateway.number),),
+            (),
+            Kind.GATEWAY,
+            gateway.number,
+            f"another gateway lets in the broadcasts of segment {gateway.segment}",
+        )
+    for table in (t.GATE_IN, t.GATE_OUT):
+        yield frame(table.name, 0, (), (), table.miss)
+    yield frame(t.GATE_FLOOD.name, 0, (), (Goto(t.FLOOD.name),), t.GATE_FLOOD.miss)
+
+
+def _segment_source(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.SEGMENT_SOURCE.name
+    for gateway in state.gateway_ports:
+        yield FlowSpec(
+            name,
+            100,
+            (Term(Field.IN_PORT, gateway.number),),
+            (),
+            Kind.SPLIT_HORIZON,
+            gateway.number,
+            f"frames of the mesh that segment {gateway.segment} returned",
+        )
+    yield frame(name, 0, (), (), t.SEGMENT_SOURCE.miss)
+
+
+def _gateway_source(state: ForwardingState) -> Iterator[FlowSpec]:
+    name = t.GATEWAY_SOURCE.name
+    for peer in state.peers:
+        if not peer.segments:
+            continue
+        cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
+        learn = learn_mac(
+            cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id, LEARN_PRIORITY_SECOND_HAND
+        )
+        yield FlowSpec(
+            name,
+            100,
+            (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, 0)),
+            (learn, Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
+            Kind.PEER,
+            peer.short_id,
+            f"hosts and containers behind {label(peer)}; their MACs are learnt at second hand",
+        )
+        for gateway in state.gateway_ports:
+            if gateway.segment in peer.segments:
+                yield FlowSpec(
+                    name,
+                    90,
+                    (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, gateway.number)),
+                    (learn,),
+                    Kind.SPLIT_HORIZON,
+                    gateway.number,
+                    f"hosts of {gateway.segment} that {label(peer)} has forwarded, too: noted for "
+                    "the time after a hand-over, not forwarded again",
+                )
+    yield frame(name, 0, (), (), t.GATEWAY_SOURCE.miss)

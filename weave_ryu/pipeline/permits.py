@@ -1,0 +1,116 @@
+"""Flows that live by their own rules: permits of gateway ports, and announcements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from weave_ryu.gate import Gate
+from weave_ryu.names import ShortId
+from weave_ryu.pipeline import tables as t
+from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.model import (
+    Action,
+    Field,
+    FlowSpec,
+    Goto,
+    Load,
+    Match,
+    OutputMark,
+    Resubmit,
+    Table,
+    Term,
+)
+from weave_ryu.pipeline.parts import learn_mac, learn_origin
+from weave_ryu.pipeline.state import GatewayPort
+
+
+def permits(port: GatewayPort, own: ShortId, gate: Gate, hard_timeout_s: int) -> list[FlowSpec]:
+    """The flows that open a gateway port; the switch removes them by itself (dead-man switch).
+
+    Args:
+        port: the gateway port.
+        own: this peer's short id, the source peer of the segment's frames.
+        gate: how far it is open.
+        hard_timeout_s: seconds, whole, at least 1.
+    """
+    if gate is Gate.CLOSED:
+        return []
+    in_port, out_port = Term(Field.IN_PORT, port.number), Term(t.OUT_PORT, port.number)
+    cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
+    let_in: tuple[Action, ...] = (Goto(t.LOOKUP.name),)
+    if gate is not Gate.DRAINING:
+        let_in = (
+            # What was learnt goes with the permit: a closed gateway port attracts no frames.
+            replace(learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number), with_parent=True),
+            replace(learn_origin(cookie, port.number), with_parent=True),
+            *let_in,
+        )
+
+    def permit(table: Table, match: Match, actions: tuple[Action, ...], why: str) -> FlowSpec:
+        why = f"{port.name} is {gate}: {why}"
+        return FlowSpec(
+            table.name, 200, match, actions, Kind.PERMIT, port.number, why, hard_timeout_s
+        )
+
+    found = [
+        permit(
+            t.GATE_IN,
+            (in_port,),
+            (Load(t.SRC_PEER, own), Resubmit(t.ORIGINS.name), Goto(t.SEGMENT_SOURCE.name)),
+            f"frames of segment {port.segment} may come in",
+        ),
+        permit(
+            t.SEGMENT_SOURCE,
+            (in_port, Term(t.ORIGIN, 0)),
+            let_in,
+            f"new hosts of segment {port.segment}",
+        ),
+        permit(
+            t.SEGMENT_SOURCE,
+            (in_port, Term(t.ORIGIN, port.number)),
+            let_in,
+            f"known hosts of segment {port.segment}",
+        ),
+    ]
+    if gate in (Gate.KNOWN, Gate.OPEN):
+        found.append(
+            permit(
+                t.GATE_OUT,
+                (out_port, Term(t.FLOODED, 0)),
+                (OutputMark(t.OUT_PORT),),
+                f"frames for known hosts may go out to segment {port.segment}",
+            )
+        )
+    if gate is Gate.OPEN:
+        found.append(
+            permit(
+                t.GATE_OUT,
+                (out_port, Term(t.FLOODED, 1)),
+                (OutputMark(t.OUT_PORT),),
+                f"broadcasts and unknown unicasts may go out to segment {port.segment}",
+            )
+        )
+        found.append(
+            permit(
+                t.GATE_FLOOD,
+                (in_port,),
+                (Goto(t.FLOOD.name),),
+                f"broadcasts and unknown unicasts of segment {port.segment} may come in",
+            )
+        )
+    return found
+
+
+def announcement(port: int, own: ShortId) -> tuple[Action, ...]:
+    """What to do with a frame that tells the mesh of a host of the segment (a packet-out).
+
+    The host is learnt behind the gateway port, and the frame goes to all peers; not through the
+    gate, which may be open for known unicast only.
+    """
+    cookie = subject_cookie(Kind.LEARNT_PORT, port)
+    return (
+        Load(t.SRC_PEER, own),
+        learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port),
+        learn_origin(cookie, port),
+        Resubmit(t.FLOOD_MESH.name),
+    )
