@@ -61,6 +61,52 @@ def tunnel_options(udp_port: int) -> dict[str, str]:
     }
 
 
+BFD_KEY = 0xFFFFFF
+"""Tunnel key of BFD between gateways: as a Weave tunnel id it would go from 4095 to 4095, which no
+peer sends. So the session shares the UDP port, and nobody else takes it for a frame."""
+
+BFD_PREFIX = "bf-"
+
+
+@dataclass(frozen=True, slots=True)
+class BfdSpec:
+    """A BFD session with another gateway, on a tunnel of its own (ovs-vswitchd.conf.db(5), bfd).
+
+    Args:
+        peer: the other gateway.
+        remote_ip: its underlay address.
+        local_ip: this host's.
+        udp_port: that it listens on.
+        interval_ms: between two packets.
+    """
+
+    peer: PeerName
+    remote_ip: str
+    local_ip: str
+    udp_port: int
+    interval_ms: int
+
+    @property
+    def port(self) -> str:
+        """Name of the tunnel port: 15 characters, the most that a link name may have."""
+        return BFD_PREFIX + self.peer.to_bytes6().hex()
+
+    def options(self) -> dict[str, str]:
+        """The tunnel's."""
+        return {
+            "remote_ip": self.remote_ip,
+            "local_ip": self.local_ip,
+            "key": str(BFD_KEY),
+            "dst_port": str(self.udp_port),
+            "df_default": "true",
+        }
+
+    def bfd(self) -> dict[str, str]:
+        """The session's."""
+        interval = str(self.interval_ms)
+        return {"enable": "true", "min_tx": interval, "min_rx": interval}
+
+
 @dataclass(frozen=True, slots=True)
 class InterfaceState:
     """What Open vSwitch says of an interface.
@@ -72,6 +118,7 @@ class InterfaceState:
         error: why it could not be added, or empty.
         up: carrier; None if unknown.
         external_ids: free text kept with the interface.
+        bfd: ``bfd_status``; empty if the interface runs no BFD.
     """
 
     name: str
@@ -80,3 +127,4 @@ class InterfaceState:
     error: str
     up: bool | None
     external_ids: dict[str, str]
+    bfd: dict[str, str] = field(default_factory=dict)

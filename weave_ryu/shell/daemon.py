@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections.abc import Mapping
 
 import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
 from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.port import PortSpec
 from weave_ryu.gateway.records import CHANNEL, encode
 from weave_ryu.gateway.role import Role
@@ -21,6 +23,7 @@ from weave_ryu.mesh.commands import SendHeartbeat
 from weave_ryu.mesh.config import RouterConfig
 from weave_ryu.mesh.router import Router
 from weave_ryu.names import PeerName, PeerUID, ShortId
+from weave_ryu.ovsdb.bridge import BFD_PREFIX, BfdSpec
 from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
@@ -104,6 +107,7 @@ class Daemon:
         self._spec = setup.bridge_spec(config, self.datapath, controller, identity.name)
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
+        self._bfd_specs: tuple[BfdSpec, ...] = ()
 
     def start(self) -> None:
         """Change the host: make the bridge, join the mesh, watch the gateway ports."""
@@ -240,7 +244,34 @@ class Daemon:
         self.gateways.ports_changed()
 
     def _database_changed(self) -> None:
+        self._read_bfd()
         hub.spawn(underlay.restore, self._ovsdb.underlays(underlay.KEY))
+
+    def _read_bfd(self) -> None:
+        interfaces = self._ovsdb.interfaces()
+        for spec in self._bfd_specs:
+            found = interfaces.get(spec.port)
+            state = found.bfd.get("state") if found is not None else None
+            if state is not None:
+                self.gateways.bfd(spec.peer, Bfd.UP if state == "up" else Bfd.DOWN)
+
+    def _watch_companions(self, underlays: Mapping[PeerName, Underlay]) -> None:
+        """Run BFD with the gateways that are direct neighbours."""
+        core = self.gateways.core
+        specs = tuple(
+            BfdSpec(name, at.remote_ip, at.local_ip, at.udp_port, core.timers.bfd_interval_ms)
+            for name in core.companions()
+            if (at := underlays.get(name)) is not None
+        )
+        if specs != self._bfd_specs:
+            self._bfd_specs = specs
+            hub.spawn(self._set_bfd, specs)
+
+    def _set_bfd(self, specs: tuple[BfdSpec, ...]) -> None:
+        try:
+            self._ovsdb.ensure_bfd(self.config.bridge, specs)
+        except WeaveRyuError as error:
+            _log.warning("bfd_not_set", error=str(error))
 
     def switch_connected(self) -> None:
         """The switch connected (`app.WeaveApp`)."""
@@ -288,6 +319,7 @@ class Daemon:
         self.view.observe(adjacency, infos, established, time.monotonic())
         self._drop_left(frozenset(self.view.infos))
         self.gateways.mesh_changed(len(established))
+        self._watch_companions(self.view.underlays)
         return forwarding_state(
             self.view,
             self.router.name,
@@ -316,7 +348,7 @@ class Daemon:
         tunnels = self._tunnels()
         local, gateways = [], []
         for port in sorted(self.switch.ports.values(), key=lambda port: port.number):
-            if port.number in tunnels.values():
+            if port.number in tunnels.values() or port.name.startswith(BFD_PREFIX):
                 continue
             spec = gateway_specs.get(port.name)
             if spec is not None:

@@ -24,6 +24,7 @@ from weave_ryu.gateway.commands import (
     Tell,
 )
 from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.port import NotReadyError, PortMachine
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.names import PeerName, ShortId
@@ -177,6 +178,11 @@ class Gateways:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
         self.core.received(source, payload, is_direct, time.monotonic())
+        self.pump()
+
+    def bfd(self, peer: PeerName, state: Bfd) -> None:
+        """A BFD session is in this state."""
+        self.core.bfd(peer, state, time.monotonic())
         self.pump()
 
     def mesh_changed(self, peer_count: int) -> None:

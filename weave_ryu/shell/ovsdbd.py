@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import ovs.db.idl
@@ -18,7 +18,13 @@ import ovs.stream
 import ovs.vlog
 
 from weave_ryu.errors import OvsdbError
-from weave_ryu.ovsdb.bridge import BridgeSpec, InterfaceState, tunnel_options
+from weave_ryu.ovsdb.bridge import (
+    BFD_PREFIX,
+    BfdSpec,
+    BridgeSpec,
+    InterfaceState,
+    tunnel_options,
+)
 from weave_ryu.shell import hub
 
 Result = TypeVar("Result")
@@ -46,6 +52,8 @@ _COLUMNS = {
         "error",
         "link_state",
         "mtu_request",
+        "bfd",
+        "bfd_status",
         "external_ids",
     ],
     "Controller": ["target", "connection_mode", "max_backoff", "inactivity_probe"],
@@ -129,6 +137,7 @@ class Ovsdb:
                         error=row.error[0] if row.error else "",
                         up=(link[0] == "up") if link else None,
                         external_ids=dict(row.external_ids),
+                        bfd=dict(row.bfd_status),
                     )
         return found
 
@@ -162,6 +171,33 @@ class Ovsdb:
                     row.setkey("external_ids", key, value)
 
         self._transact(f"external_ids of interface {interface}", change)
+
+    def ensure_bfd(self, bridge: str, specs: Iterable[BfdSpec]) -> None:
+        """Have exactly these BFD sessions on the bridge.
+
+        Raises:
+            OvsdbError: the database refused, or did not confirm in time.
+        """
+        wanted = {spec.port: spec for spec in specs}
+
+        def change(txn: Any) -> None:  # noqa: ANN401
+            row = self._find("Bridge", bridge)
+            if row is None:
+                return
+            present = {port.name: port for port in row.ports}
+            for name, port in present.items():
+                if name.startswith(BFD_PREFIX) and name not in wanted:
+                    row.delvalue("ports", port)
+            for name, spec in wanted.items():
+                if name not in present:
+                    self._add_port(txn, row, name, "vxlan", spec.options(), spec.bfd())
+                    continue
+                interface = present[name].interfaces[0]
+                for column, values in (("options", spec.options()), ("bfd", spec.bfd())):
+                    if dict(getattr(interface, column)) != values:
+                        setattr(interface, column, values)
+
+        self._transact(f"BFD sessions of bridge {bridge}", change)
 
     def _write(self, txn: Any, spec: BridgeSpec) -> None:  # noqa: ANN401
         bridge = self._find("Bridge", spec.name)
@@ -200,11 +236,14 @@ class Ovsdb:
         name: str,
         kind: str,
         options: dict[str, str],
+        bfd: dict[str, str] | None = None,
     ) -> None:
         interface = txn.insert(self._idl.tables["Interface"])
         interface.name, interface.type = name, kind
         if options:
             interface.options = options
+        if bfd:
+            interface.bfd = bfd
         port = txn.insert(self._idl.tables["Port"])
         port.name, port.interfaces = name, [interface]
         bridge.addvalue("ports", port)
