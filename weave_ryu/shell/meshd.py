@@ -41,6 +41,7 @@ class _Connection:
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
         self._is_blocked = False
+        self._is_writing = False
         self._has_unsent = hub.Signal()
         self._reader = hub.spawn(self._read)
         self._writer = hub.spawn(self._write)
@@ -58,11 +59,25 @@ class _Connection:
 
     def close(self) -> None:
         """End it with a RST, as Weave does; no more input comes from it."""
+        self._send_rest()
         self.is_open = False
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         # The readers must not sit on the descriptor when its number is used again.
         hub.spawn(self._finish)
+
+    def _send_rest(self) -> None:
+        """Send what was queued, as far as that needs no waiting.
+
+        It may be our half of the handshake, without which the other side cannot tell why it was
+        refused, and would dial for ever. Weave writes at once, so there it is sent too.
+        """
+        if not self.is_open or self._is_writing or self._unsent_bytes > BLOCKED_BYTES:
+            return
+        with contextlib.suppress(OSError):
+            # The green socket would wait for room; the one below it does not.
+            self._socket.fd.send(b"".join(self._unsent))  # type: ignore[attr-defined]
+        self._unsent.clear()
 
     def _finish(self) -> None:
         self._reader.kill()
@@ -87,10 +102,14 @@ class _Connection:
         while self.is_open:
             while self._unsent:
                 data = self._unsent[0]
+                self._is_writing = True
                 try:
                     self._socket.sendall(data)
                 except OSError as error:
                     self._lost(_reason(error))
+                    return
+                self._is_writing = False
+                if not self.is_open:
                     return
                 self._unsent.popleft()
                 self._unsent_bytes -= len(data)
@@ -192,8 +211,6 @@ class MeshDaemon:
             case CloseConnection(number):
                 connection = self._connections.pop(number, None)
                 if connection is not None:
-                    # What was queued before, such as our half of the handshake, tells the other
-                    # side why; Weave writes at once, so give the writer its turn.
                     connection.close()
             case SendHeartbeat():
                 self._send_heartbeat(command)
