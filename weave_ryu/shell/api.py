@@ -245,7 +245,8 @@ class Api:
     def _form_peers(self, request: webob.Request) -> list[Any]:
         try:
             texts = request.POST.getall("peer")
-        except (ValueError, UnicodeDecodeError, AttributeError) as error:
+        except (ValueError, AttributeError, DeprecationWarning) as error:
+            # webob raises that warning for a charset that is not UTF-8.
             raise ApiError(400, "bad-form", "send peer=HOST as a form", "peer") from error
         if not texts:
             raise ApiError(422, "missing", "send at least one peer=HOST[:PORT]", "peer")
