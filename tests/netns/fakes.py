@@ -89,8 +89,11 @@ class Fakes:
         links.add_address("eth0", f"10.99.0.{number}/24", namespace)
         return namespace
 
-    def peer(self, number, name=None, **settings):
-        """A fake peer at 10.99.0.`number`, whose namespace is made if there is none."""
+    def peer(self, number, name=None, overlay=True, **settings):
+        """A fake peer at 10.99.0.`number`, whose namespace is made if there is none.
+
+        Without overlay it only speaks TCP, and there may be several at one address.
+        """
         full = f"{self.lab.prefix}-F{number}"
         if full not in self._namespaces:
             self.place(number)
@@ -104,7 +107,7 @@ class Fakes:
             **settings,
         )
         self._peers.append(fake)
-        return fake.start()
+        return fake.start() if overlay else fake
 
     def close_peers(self):
         """End all fake peers; the namespaces stay."""
