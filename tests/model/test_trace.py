@@ -20,10 +20,11 @@ from test_overlay import SHAPES
 from weave_ryu.gate import Gate
 from weave_ryu.pipeline import cookies, diff, render, rules
 from weave_ryu.pipeline.model import Field, Learn, LearnLoad
-from weave_ryu.pipeline.tables import METER_RATES
+from weave_ryu.pipeline.tables import METER_RATES, TABLES
 
 pytestmark = pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-")
 
+ACTIVES = ("", "A", "B", "AB")
 STRANGER = "192.0.2.66"
 UNKNOWN_MAC = "02:00:00:00:09:99"
 FRAMES_PER_PEER = 50
@@ -96,22 +97,37 @@ def warmed_up(shape, active, gates=None):
     return overlay
 
 
+def without_learning(model):
+    """A copy that may learn; the model stays as it is, like the switch that is only traced."""
+    fresh = copy.copy(model)
+    fresh.learnt = dict(model.learnt)
+    return fresh
+
+
 def compare(switch, overlay, seed):
     left = 0
     for letter in overlay.letters:
         model = overlay.models[letter]
         program(switch, model)
         for frame in sample(overlay, letter, f"{seed}{letter}"):
-            fresh = copy.copy(model)
-            fresh.learnt = dict(model.learnt)
-            expected = fresh.send(frame)
+            expected = without_learning(model).send(frame)
             outputs, shown = switch.trace(frame)
             assert outputs == expected, f"{letter}: {frame}\n{shown}"
             left += bool(outputs)
     assert left > FRAMES_PER_PEER // 4, "hardly any frame left the switch: nothing was compared"
 
 
-@pytest.mark.parametrize("active", ["", "A", "B", "AB"], ids=lambda a: a or "none")
+def test_every_table_is_passed_by_frames_that_are_compared():
+    missing = {table.name for table in TABLES}
+    for shape, active in itertools.product(SHAPES, ACTIVES):
+        overlay = warmed_up(shape, active)
+        for letter, model in overlay.models.items():
+            for frame in sample(overlay, letter, f"{shape}{active}{letter}"):
+                missing -= set(without_learning(model).walk(frame).visited)
+    assert not missing
+
+
+@pytest.mark.parametrize("active", ACTIVES, ids=lambda a: a or "none")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_switch_does_what_the_model_does(switch, shape, active):
     compare(switch, warmed_up(shape, active), f"{shape}{active}")
