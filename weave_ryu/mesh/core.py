@@ -6,6 +6,7 @@ Source: mesh/local_peer.go, peers.go, router.go.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weave_ryu.mesh import events
@@ -115,6 +116,16 @@ class Core:
     def complete_topology(self) -> TopologyData:
         """All entries, as they are when they are sent."""
         return TopologyData(self.peers, frozenset(peer.name for peer in self.peers))
+
+    def news(self, names: Iterable[PeerName]) -> TopologyData:
+        """These entries, with what of our own is still to be told.
+
+        Whoever hears of peers behind a new connection of ours before it hears of the connection
+        cannot reach them, and collects them after a second; nobody would tell them again until the
+        next round (Weave has this gap: mesh/peers.go applyUpdate, local_peer.go).
+        """
+        untold = set() if self._update_at is None else self._update_names | {self.name}
+        return TopologyData(self.peers, frozenset(names) | untold)
 
     def merge(self, payload: bytes, now: float) -> MergeResult:
         """Take in what a neighbour says, and schedule what follows from it.

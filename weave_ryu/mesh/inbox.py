@@ -8,6 +8,7 @@ from weave_ryu.mesh.connection import MessageRead
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData, TopologyData
 from weave_ryu.mesh.messages import Tag, decode_control, decode_gossip, decode_unicast
+from weave_ryu.mesh.peers import MergeResult
 from weave_ryu.names import PeerName
 
 
@@ -45,10 +46,9 @@ class Inbox:
     def _read_gossip(self, one: Neighbour, body: bytes, now: float) -> None:
         message = decode_gossip(body)
         if message.channel == TOPOLOGY:
-            result = self._core.merge(message.payload, now)
+            result = self._merge(one, message.payload, now)
             if result.delta:
-                news = TopologyData(self._core.peers, frozenset(result.delta))
-                self._core.gossiper.tell_some(TOPOLOGY, news, one.peer)
+                self._core.gossiper.tell_some(TOPOLOGY, self._core.news(result.delta), one.peer)
         elif self._core.gossiper.is_registered(message.channel):
             self._publish(one, message.channel, None, events.GossipKind.NEIGHBOUR, message.payload)
         else:
@@ -58,6 +58,20 @@ class Inbox:
             elif memory.is_news(message.payload, now):
                 news_data = PayloadData((message.payload,))
                 self._core.gossiper.tell_some(message.channel, news_data, one.peer)
+
+    def _merge(self, one: Neighbour, payload: bytes, now: float) -> MergeResult:
+        """Take in topology, and settle with its sender at once what differs.
+
+        A peer that we know nothing of but its name is told back as such: the sender knows more,
+        corrects us, and Weave ignores it. An incarnation that loses against the one we know is
+        corrected, so that a restarted peer soon hears of its old life. Without this, either would
+        wait for the next round (mesh/peers.go has only that).
+        """
+        result = self._core.merge(payload, now)
+        names = frozenset(result.unknown) | frozenset(result.outdated)
+        if names and one.peer is not None:
+            self._core.gossiper.tell(one.peer, TOPOLOGY, TopologyData(self._core.peers, names))
+        return result
 
     def _read_unicast(self, one: Neighbour, body: bytes) -> None:
         message = decode_unicast(body)
@@ -79,7 +93,7 @@ class Inbox:
             self._ignore(one, "our own broadcast came back")
             return
         if message.channel == TOPOLOGY:
-            result = self._core.merge(message.payload, now)
+            result = self._merge(one, message.payload, now)
             news = TopologyData(self._core.peers, frozenset(result.update))
             self._core.gossiper.tell_all(TOPOLOGY, message.source, news, one.peer)
             return

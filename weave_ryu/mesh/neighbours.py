@@ -112,7 +112,10 @@ class Neighbours:
         if one.target is not None:
             self._core.maker.joined(one.target)
         self._core.gossiper.add_neighbour(features.name, link.connection)
-        if verdict.restarted or features.name not in self._core.tables.frame_unicast:
+        # The routes may be 100 ms old: whom we had forgotten, and whose other connection has just
+        # been cut off with what was on its way, may be in them still.
+        is_cut_off = known is None or verdict.restarted or verdict.replaces_rival
+        if is_cut_off or features.name not in self._core.tables.frame_unicast:
             self._core.gossiper.tell(features.name, TOPOLOGY, self._core.complete_topology())
             for channel, state in self._core.gossiper.complete_states():
                 self._core.gossiper.tell(features.name, channel, state)

@@ -84,11 +84,15 @@ class MergeResult:
         update: all names in it, sorted.
         delta: those that were new or improved, sorted.
         old_life: our own version was raised above that of an earlier incarnation of ours.
+        unknown: those that it only names as far ends, and of whom we know nothing more, sorted.
+        outdated: those of whom we know another incarnation that wins, sorted.
     """
 
     update: tuple[PeerName, ...]
     delta: tuple[PeerName, ...]
     old_life: bool
+    unknown: tuple[PeerName, ...] = ()
+    outdated: tuple[PeerName, ...] = ()
 
 
 def _wins(update: Peer, known: Peer) -> bool:
@@ -231,16 +235,27 @@ class Peers:
             self._insert(Peer(name))
         self._keep_own_short_id()
         delta: set[PeerName] = set(new)
+        outdated: set[PeerName] = set()
         old_life = False
         for peer in entries:
             if peer.name == self._own_name:
                 old_life = self._hear_of_ourself(peer) or old_life
-            elif new.get(peer.name) is not peer and _wins(peer, self._by_name[peer.name]):
-                self._replace(peer)
-                delta.add(peer.name)
+            elif new.get(peer.name) is not peer:
+                known = self._by_name[peer.name]
+                if _wins(peer, known):
+                    self._replace(peer)
+                    delta.add(peer.name)
+                elif peer.uid != known.uid:
+                    outdated.add(peer.name)
         self._keep_own_short_id()
         names = {peer.name for peer in entries}
-        return MergeResult(tuple(sorted(names)), tuple(sorted(delta)), old_life)
+        return MergeResult(
+            update=tuple(sorted(names)),
+            delta=tuple(sorted(delta)),
+            old_life=old_life,
+            unknown=tuple(sorted(placeholders)),
+            outdated=tuple(sorted(outdated)),
+        )
 
     def _hear_of_ourself(self, peer: Peer) -> bool:
         """An old life of ours is still told about: get above it."""
