@@ -1,0 +1,17 @@
+"""A few seconds of fuzzing, and all that longer runs have found; see fuzz.py."""
+
+import pytest
+from fuzz import CASES, TARGETS, Fuzzer, attempt
+
+
+@pytest.mark.parametrize("case", sorted(CASES.glob("*-*")), ids=lambda path: path.name)
+def test_what_was_found_once_is_mended(case):
+    assert attempt(case.name.partition("-")[0], case.read_bytes()) is None
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_half_a_second_of_fuzzing_finds_nothing(target):
+    fuzzer = Fuzzer(seed=6783, targets=[target])
+    fuzzer.run(0.5)
+    assert fuzzer.tried[target] > 10
+    assert fuzzer.found == {}
