@@ -124,6 +124,10 @@ def test_every_table_is_passed_by_frames_that_are_compared():
         for letter, model in overlay.models.items():
             for frame in sample(overlay, letter, f"{shape}{active}{letter}"):
                 missing -= set(without_learning(model).walk(frame).visited)
+    draining = warmed_up("full", "AB", {"A": Gate.DRAINING})
+    for letter, model in draining.models.items():
+        for frame in sample(draining, letter, f"draining{letter}"):
+            missing -= set(without_learning(model).walk(frame).visited)
     assert not missing
 
 

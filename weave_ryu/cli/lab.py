@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from weave_ryu.lab import demo, lab, topology
+from weave_ryu.lab import demo, failover, lab, topology
 from weave_ryu.lab.state import DEFAULT_PREFIX, State
 
 DEMO_PREFIX = "wrd"
 """The demo's own prefix: it can run beside a lab that is up."""
+
+FAILOVER_PREFIX = "wrf"
 
 _UP_EXAMPLE = """\
 examples:
@@ -56,6 +58,27 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     show.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     show.add_argument("--keep", action="store_true", help="leave the lab up at the end")
     show.set_defaults(handler=_demo)
+
+    bench = _add_verb(
+        verbs,
+        "failover",
+        "measure failovers: gaps, losses, duplicates and loops over many runs",
+        "  sudo weave-ryu lab failover --event kill --event drain --runs 20",
+    )
+    _add_prefix(bench, FAILOVER_PREFIX)
+    _add_shape(bench)
+    bench.add_argument(
+        "--event",
+        action="append",
+        choices=tuple(failover.EVENTS),
+        help="what happens to the active gateway (repeatable; default: everything)",
+    )
+    bench.add_argument("--runs", type=int, default=5, help="of each event (default %(default)s)")
+    bench.add_argument(
+        "--profile", choices=("default", "fast"), default="default", help="timers of the gateways"
+    )
+    bench.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    bench.set_defaults(handler=_failover)
 
 
 def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -162,6 +185,15 @@ def _progress_to(stream: TextIO) -> Callable[[str], None]:
         print(f"[{time.monotonic() - started:6.1f} s] {line}", file=stream, flush=True)
 
     return tell
+
+
+def _failover(arguments: argparse.Namespace) -> int:
+    tell = _progress_to(sys.stderr)
+    options = _options(arguments)
+    gateways = list(options.topology.segments[0].gateways)
+    options = failover.as_options(options, gateways, arguments.profile)
+    names = arguments.event or list(failover.EVENTS)
+    return failover.run(options, names, arguments.runs, tell, as_json=arguments.json)
 
 
 def _up(arguments: argparse.Namespace) -> int:

@@ -114,11 +114,13 @@ class Registry:
     def _store(self, record: GatewayRecord) -> None:
         self._records[record.name] = record
         for port in record.ports:
-            self._epochs[port.segment] = max(self.epoch(port.segment), port.epoch)
+            if port.epoch < OUTLIVED_BELOW:
+                self._epochs[port.segment] = max(self.epoch(port.segment), port.epoch)
 
     def _outlive(self, record: GatewayRecord) -> bool:
         """Make sure that the own record is newer than one that others tell of us."""
-        if record.incarnation == self._incarnation or record.sequence < self._sequence:
+        own_word = (self._incarnation, self._sequence)
+        if record.sequence < self._sequence or (record.incarnation, record.sequence) == own_word:
             return False
         if record.sequence >= OUTLIVED_BELOW:
             return False  # a sane peer never gets there: do not let one lie end our counting

@@ -46,7 +46,7 @@ class Timers:
     """Head start of each candidate before the next one in the ranking."""
     settle_s: float = 0.1
     """In a hand-over: how long both pass known unicast, so that everybody's tables move."""
-    drain_s: float = 0.3
+    drain_s: float = 0.5
     """In a hand-over: how long the old one still lets in what switches send to it."""
     handover_s: float = 1.0
     """After this long without an answer a hand-over is given up."""

@@ -107,7 +107,7 @@ class Traffic:
         self._tallies: dict[tuple[int, str], Tally] = {}
         self._senders: dict[str, socket.socket] = {}
         self._captures: dict[int, _Capture] = {}
-        self._pump: _Pump | None = None
+        self._pumps: list[_Pump] = []
         self._poll = select.epoll()
         self._stopping = threading.Event()
         self._last_arrival_s = 0.0
@@ -161,17 +161,19 @@ class Traffic:
         pump.join()
 
     def start(self, streams: Iterable[Stream], rate_per_s: float) -> None:
-        """Begin to send streams without end, ``rate_per_s`` frames a second each."""
-        if self._pump is not None:
-            raise LabError("streams are running already", "stop them first")
-        self._pump = _Pump(self, list(streams), rate_per_s, None)
-        self._pump.start()
+        """Begin to send streams without end, ``rate_per_s`` frames a second each.
+
+        Streams of different rates are started one after the other.
+        """
+        pump = _Pump(self, list(streams), rate_per_s, None)
+        self._pumps.append(pump)
+        pump.start()
 
     def stop(self) -> None:
         """Stop what :meth:`start` began."""
-        if self._pump is not None:
-            self._pump.stop()
-            self._pump = None
+        pumps, self._pumps = self._pumps, []
+        for pump in pumps:
+            pump.stop()
 
     def settle(self, quiet_s: float = 0.3, timeout_s: float = 3.0) -> bool:
         """Wait until nothing has arrived for ``quiet_s``; return whether it came to that."""

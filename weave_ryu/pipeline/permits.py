@@ -81,6 +81,20 @@ def permits(port: GatewayPort, own: ShortId, gate: Gate, hard_timeout_s: int) ->
                 f"frames for known hosts may go out to segment {port.segment}",
             )
         )
+    if gate is Gate.DRAINING:
+        found.append(
+            # Only for a moment: a copy of a flooded frame looks the same, and would arrive twice.
+            replace(
+                permit(
+                    t.FORWARD,
+                    (Term(t.KNOWN_PEER, 1), Term(t.FROM_TUNNEL, 1)),
+                    (Goto(t.REDIRECT.name),),
+                    "senders do not know yet where its hosts have gone",
+                ),
+                # By port: two ports that drain at once must not share one flow.
+                priority=100 + port.number % 64,
+            )
+        )
     if gate is Gate.OPEN:
         found.append(
             permit(

@@ -51,7 +51,7 @@ def flows(state: ForwardingState) -> list[FlowSpec]:
     found = [
         *ingress.flows(state),
         *_lookup(),
-        *_forward(state),
+        *_forward(),
         *_redirect(state),
         *_unicast(state),
         *_deliver(state),
@@ -84,18 +84,8 @@ def _successors(state: ForwardingState) -> list[RemotePeer]:
     return [peer for peer in state.peers if own & peer.segments]
 
 
-def _forward(state: ForwardingState) -> Iterator[FlowSpec]:
+def _forward() -> Iterator[FlowSpec]:
     name = t.FORWARD.name
-    for peer in _successors(state):
-        yield FlowSpec(
-            name,
-            180,
-            (Term(t.KNOWN_PEER, 1), Term(t.FROM_TUNNEL, 1), Term(t.DST_PEER, peer.short_id)),
-            (Goto(t.REDIRECT.name),),
-            Kind.PEER,
-            peer.short_id,
-            f"the sender does not know yet that {label(peer)} has taken over",
-        )
     yield frame(
         name,
         200,
@@ -147,7 +137,7 @@ def _redirect(state: ForwardingState) -> Iterator[FlowSpec]:
             name,
             200,
             (Term(Field.TUN_SRC, address),),
-            (),
+            (Goto(t.GATE_FLOOD.name),),
             Kind.SPLIT_HORIZON,
             0,
             f"came from gateway address {address}: redirected once already, never twice",
@@ -164,7 +154,7 @@ def _redirect(state: ForwardingState) -> Iterator[FlowSpec]:
                 peer.short_id,
                 f"redirect to {label(peer)}; the source peer stays as it is",
             )
-    yield frame(name, 0, (), (), t.REDIRECT.miss)
+    yield frame(name, 0, (), (Goto(t.GATE_FLOOD.name),), t.REDIRECT.miss)
 
 
 def _deliver(state: ForwardingState) -> Iterator[FlowSpec]:

@@ -136,7 +136,7 @@ FORWARD = Table(
     22,
     "forward",
     "Decides between one port, one peer, and flooding.",
-    (KNOWN_PORT, KNOWN_PEER, FROM_TUNNEL, DST_PEER),
+    (KNOWN_PORT, KNOWN_PEER, FROM_TUNNEL),
     ("unicast", "deliver", "redirect", "gate_flood"),
     "flooded: the destination MAC is unknown",
 )
@@ -161,8 +161,8 @@ REDIRECT = Table(
     "redirect",
     "Sends a frame on to the gateway that has taken over the host that it is for.",
     (DST_PEER, Field.TUN_SRC),
-    (),
-    "dropped: no route to that gateway",
+    ("gate_flood",),
+    "goes on to gate_flood: the MAC is not behind a gateway of an own segment",
 )
 GATE_FLOOD = Table(
     29,

@@ -108,12 +108,14 @@ class Daemon:
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
+        self._underlay_changed = hub.Signal()
 
     def start(self) -> None:
         """Change the host: make the bridge, join the mesh, watch the gateway ports."""
         self._ovsdb.ensure(self._spec)
         setup.remember_identity(self._identity, self.config.bridge, self._ovsdb)
         self._ovsdb.on_change = self._database_changed
+        hub.spawn(self._underlay_loop)
         self._database_changed()
         self.forwarder.start()
         self.router.register_channel(CHANNEL)
@@ -245,7 +247,13 @@ class Daemon:
 
     def _database_changed(self) -> None:
         self._read_bfd()
-        hub.spawn(underlay.restore, self._ovsdb.underlays(underlay.KEY))
+        self._underlay_changed.set()
+
+    def _underlay_loop(self) -> None:
+        """One at a time: pyroute2 is not to be used by two green threads."""
+        while True:
+            self._underlay_changed.wait()
+            underlay.restore(self._ovsdb.underlays(underlay.KEY))
 
     def _read_bfd(self) -> None:
         interfaces = self._ovsdb.interfaces()
@@ -272,6 +280,9 @@ class Daemon:
             self._ovsdb.ensure_bfd(self.config.bridge, specs)
         except WeaveRyuError as error:
             _log.warning("bfd_not_set", error=str(error))
+        else:
+            # After a restart the sessions are there already, and nothing in the database changes.
+            self._read_bfd()
 
     def switch_connected(self) -> None:
         """The switch connected (`app.WeaveApp`)."""

@@ -126,7 +126,7 @@ def test_permits_concern_their_own_port_only():
     ("gate", "tables"),
     [
         (Gate.CLOSED, []),
-        (Gate.DRAINING, ["gate_in", "segment_source", "segment_source"]),
+        (Gate.DRAINING, ["forward", "gate_in", "segment_source", "segment_source"]),
         (Gate.KNOWN, ["gate_in", "gate_out", "segment_source", "segment_source"]),
         (
             Gate.OPEN,
@@ -159,14 +159,23 @@ def test_redirect_keeps_the_source_peer_and_changes_the_destination():
 
 def test_frame_is_never_redirected_twice():
     brake = find("redirect", Term(Field.TUN_SRC, "192.0.2.3"))
-    assert brake.actions == ()
+    assert brake.actions == (Goto("gate_flood"),)
     assert brake.priority > find("redirect", Term(DST_PEER, B)).priority
 
 
 def test_only_other_gateways_of_an_own_segment_are_redirected_to():
     elsewhere = replace(EXAMPLE, gateway_ports=(GatewayPort(3, "eth1", "office"),))
-    redirected = [f for f in rules.flows(elsewhere) if Goto("redirect") in f.actions]
-    assert redirected == []
+    table = [f for f in rules.flows(elsewhere) if f.table == "redirect"]
+    assert [f for f in table if f.actions != (Goto("gate_flood"),)] == []
+
+
+def test_frames_are_redirected_only_while_the_gate_drains():
+    assert not [f for f in rules.flows(EXAMPLE) if Goto("redirect") in f.actions]
+    for gate in Gate:
+        redirecting = [
+            f for f in rules.permits(GATEWAY, OWN, gate, 1) if Goto("redirect") in f.actions
+        ]
+        assert bool(redirecting) is (gate is Gate.DRAINING)
 
 
 def test_permit_marks_the_frames_of_the_segment_as_this_peers():

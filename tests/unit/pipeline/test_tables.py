@@ -5,7 +5,8 @@ import itertools
 import pytest
 from pipeline_states import all_flows, for_every_state, for_every_state_and_gate
 
-from weave_ryu.pipeline import render
+from weave_ryu.gate import Gate
+from weave_ryu.pipeline import render, rules
 from weave_ryu.pipeline.cookies import Kind
 from weave_ryu.pipeline.model import Field, Goto, Learn, Load, Mark, MoveTunnelIds, Resubmit
 from weave_ryu.pipeline.tables import BY_NAME, BY_NUMBER, MARKS, METER_RATES, TABLES
@@ -67,7 +68,11 @@ def test_flows_go_only_to_tables_that_their_table_declares(state, gate):
 
 
 def test_every_declared_way_is_used_by_the_example_of_the_documentation():
-    used = {(flow.table, target) for flow in render.example_flows() for target in targets(flow)}
+    draining = rules.permits(
+        render.EXAMPLE.gateway_ports[0], render.EXAMPLE.short_id, Gate.DRAINING, 1
+    )
+    flows = [*render.example_flows(), *draining]
+    used = {(flow.table, target) for flow in flows for target in targets(flow)}
     assert used == {(table.name, name) for table in TABLES for name in table.goes_to}
 
 

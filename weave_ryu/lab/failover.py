@@ -1,0 +1,340 @@
+"""Measures failovers: gap, losses, duplicates and loops for each kind of event, over many runs.
+
+The traffic is 1,000 frames a second in each direction between a host of the segment and a
+container, broadcasts of both every 10 ms, and frames for a host and a container that never send.
+All figures come from captures at the receivers; times are the kernel's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from weave_ryu import links
+from weave_ryu.errors import LabError
+from weave_ryu.lab import lab as labs
+from weave_ryu.lab.lab import Lab, Progress
+from weave_ryu.lab.peer import LabPeer
+from weave_ryu.lab.traffic import BROADCAST, Station, Stream, Traffic
+
+RATE_PER_S = 1000
+BROADCAST_RATE_PER_S = 100
+LEAD_S = 0.6
+"""Traffic before the event."""
+READY_TIMEOUT_S = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens to the gateway that forwards.
+
+    Args:
+        name: for the command line and the table.
+        what: a clause.
+        strike: makes it happen; returns what puts it right again.
+        watch_s: how long to look after it.
+    """
+
+    name: str
+    what: str
+    strike: Callable[[Lab, LabPeer, LabPeer], Callable[[], None]]
+    watch_s: float
+
+
+@dataclass(slots=True)
+class Run:
+    """What one event did.
+
+    Attributes:
+        gaps_ms: direction → longest silence; directions to silent stations among them.
+        lost: direction → unicast frames lost.
+        broadcasts_lost: at the host and the container.
+        duplicates: copies beyond the first, all streams and receivers.
+        most_copies: of one frame at one receiver.
+        loops: copies that came back to their senders.
+        sender_pause_ms: the longest time in which this program itself did not send.
+    """
+
+    event: str
+    gaps_ms: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    broadcasts_lost: int = 0
+    duplicates: int = 0
+    loops: int = 0
+    sender_pause_ms: float = 0.0
+
+
+class Bench:
+    """Runs events on a lab with two gateways in role auto."""
+
+    def __init__(self, lab: Lab, tell: Progress) -> None:
+        self._lab = lab
+        self._tell = tell
+        containers = sorted(lab.containers)
+        hosts = sorted(lab.hosts)
+        self._container, self._silent_container = containers[0], containers[1]
+        self._host, self._silent_host = hosts[0], hosts[1]
+        self._gateways = [lab.peer(name) for name in lab.topology.segments[0].gateways]
+
+    def measure(self, event: Event) -> Run:
+        """One run; the lab is whole again afterwards."""
+        active, standby = self._wait_ready()
+        repair: Callable[[], None] = _nothing
+        with Traffic(_stations(self._lab)) as traffic:
+            pairs = {
+                "mesh→segment": (self._container, self._host),
+                "segment→mesh": (self._host, self._container),
+            }
+            silent = {
+                "→silent host": (self._container, self._silent_host),
+                "→silent container": (self._host, self._silent_container),
+            }
+            streams = {name: traffic.stream(*ends) for name, ends in (pairs | silent).items()}
+            floods = [traffic.stream(name, BROADCAST) for name in (self._container, self._host)]
+            # Every station has been heard once, as in life; the silent ones say no more.
+            for name in traffic.stations:
+                traffic.send([traffic.stream(name, BROADCAST)], 2, 50)
+            traffic.start([streams[name] for name in pairs], RATE_PER_S)
+            traffic.start([*floods, *(streams[name] for name in silent)], BROADCAST_RATE_PER_S)
+            time.sleep(LEAD_S)
+            start_ns = time.time_ns()
+            try:
+                repair = event.strike(self._lab, active, standby)
+                time.sleep(event.watch_s)
+            finally:
+                end_ns = time.time_ns()
+                traffic.stop()
+                traffic.settle()
+                repair()
+            ends = pairs | silent
+            return self._account(event, traffic, streams, floods, ends, (start_ns, end_ns))
+
+    def _account(
+        self,
+        event: Event,
+        traffic: Traffic,
+        streams: dict[str, Stream],
+        floods: list[Stream],
+        ends: dict[str, tuple[str, str]],
+        window: tuple[int, int],
+    ) -> Run:
+        run = Run(event.name)
+        for name, stream in streams.items():
+            source, receiver = ends[name]
+            delivery = traffic.delivery(stream, receiver)
+            run.gaps_ms[name] = round(traffic.gap_ms(stream, receiver, *window), 1)
+            run.lost[name] = delivery.lost
+            run.duplicates += delivery.duplicated
+            run.loops += traffic.delivery(stream, source).copies
+            run.sender_pause_ms = max(run.sender_pause_ms, stream.longest_pause_ns / 1e6)
+        for stream in floods:
+            receiver = self._host if stream.source == self._container else self._container
+            run.broadcasts_lost += traffic.delivery(stream, receiver).lost
+            run.loops += traffic.delivery(stream, stream.source).copies
+            for station in traffic.stations:
+                if station != stream.source:
+                    run.duplicates += traffic.delivery(stream, station).duplicated
+        run.sender_pause_ms = round(run.sender_pause_ms, 1)
+        return run
+
+    def _wait_ready(self) -> tuple[LabPeer, LabPeer]:
+        """Wait until one gateway forwards and another could take over."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            states = {peer.nick_name: peer.gateway_state() for peer in self._gateways}
+            active = [n for n, s in states.items() if s.get("state") == "active"]
+            ready = [n for n, s in states.items() if s.get("state") == "standby" and s.get("ready")]
+            sees = all(
+                other.get("bfd") == "up"
+                for s in states.values()
+                for other in s.get("peer_states", {}).values()
+            )
+            missing = self._lab.missing_links()
+            if len(active) == 1 and ready and sees and not missing:
+                return self._lab.peer(active[0]), self._lab.peer(ready[0])
+            if time.monotonic() > deadline:
+                shown = {name: state.get("state") for name, state in states.items()}
+                raise LabError("the gateways did not come to rest", f"{shown}, {missing}")
+            time.sleep(0.2)
+
+
+def _stations(lab: Lab) -> list[Station]:
+    return [
+        Station(item.name, item.netns, item.ifname, item.mac)
+        for item in (*lab.containers.values(), *lab.hosts.values())
+    ]
+
+
+# Events.
+
+
+def _nothing() -> None:
+    pass
+
+
+def _cut(lab: Lab, peer: LabPeer, is_up: bool) -> None:
+    port = labs.segment_port(peer.nick_name)
+    links.set_link(port, lab.underlay, is_up=is_up)
+
+
+def _segment_link(lab: Lab, peer: LabPeer, is_up: bool) -> None:
+    segment = lab.topology.segments[0].name
+    port = labs.segment_port(peer.nick_name)
+    links.set_link(port, lab.segment_netns(segment), is_up=is_up)
+
+
+def _host_dies(lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
+    # Links first: a host that loses its power says no good-bye.
+    _cut(lab, active, False)
+    _segment_link(lab, active, False)
+    active.kill_vswitchd()
+    active.kill_daemon(signal.SIGKILL)
+
+    def repair() -> None:
+        _cut(lab, active, True)
+        _segment_link(lab, active, True)
+        active.restart_vswitchd()
+        active.start_daemon("auto")
+
+    return repair
+
+
+def _carrier_lost(lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
+    _segment_link(lab, active, False)
+    return lambda: _segment_link(lab, active, True)
+
+
+def _daemon_killed(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
+    active.kill_daemon(signal.SIGKILL)
+    return lambda: active.start_daemon("auto")
+
+
+def _daemon_stopped(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
+    active.kill_daemon(signal.SIGSTOP)
+    return lambda: active.kill_daemon(signal.SIGCONT)
+
+
+def _daemon_continued(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
+    """SIGSTOP until the other has taken over, then SIGCONT: only the second half counts here."""
+    active.kill_daemon(signal.SIGSTOP)
+    time.sleep(3.0)
+    active.kill_daemon(signal.SIGCONT)
+    return _nothing
+
+
+def _daemon_terminated(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
+    active.kill_daemon(signal.SIGTERM)
+    return lambda: active.start_daemon("auto")
+
+
+def _drained(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
+    path = f"/gateways/{active.gateway_port}"
+    active.http("PUT", path, {"drain": True}, timeout_s=10.0)
+    return lambda: _role(active, "auto")
+
+
+def _activated(_lab: Lab, _active: LabPeer, standby: LabPeer) -> Callable[[], None]:
+    _role(standby, "active")
+    return lambda: _role(standby, "auto")
+
+
+def _role(peer: LabPeer, role: str) -> None:
+    peer.http("PUT", f"/gateways/{peer.gateway_port}", {"role": role}, timeout_s=10.0)
+
+
+EVENTS = {
+    event.name: event
+    for event in (
+        Event("host", "gateway host dies: daemon and switch killed, links cut", _host_dies, 2.0),
+        Event("carrier", "gateway port loses carrier", _carrier_lost, 1.5),
+        Event("kill", "daemon killed, its switch lives", _daemon_killed, 4.0),
+        Event("stop", "daemon stopped (SIGSTOP), its switch lives", _daemon_stopped, 4.0),
+        Event("continue", "stopped daemon continued after the take-over", _daemon_continued, 3.0),
+        Event("term", "daemon stopped in good order (SIGTERM)", _daemon_terminated, 2.0),
+        Event("drain", "gateway drained", _drained, 1.5),
+        Event("activate", "other gateway activated by hand", _activated, 1.5),
+    )
+}
+
+
+def run(
+    options: labs.Options, names: list[str], runs: int, tell: Progress, *, as_json: bool
+) -> int:
+    """Measure events on a new lab and print the figures.
+
+    Args:
+        options: the lab; its gateways should be in role auto.
+        names: of `EVENTS`.
+        runs: of each event.
+        tell: told what is going on.
+        as_json: print one JSON document instead of a table.
+
+    Returns:
+        0, or 1 if a frame came back to its sender.
+    """
+    lab = labs.up(options, tell)
+    found: list[Run] = []
+    try:
+        bench = Bench(lab, tell)
+        for name in names:
+            for number in range(runs):
+                measured = bench.measure(EVENTS[name])
+                found.append(measured)
+                tell(f"{name} {number + 1}/{runs}: {_line(measured)}")
+    finally:
+        with contextlib.suppress(LabError):
+            lab.down()
+    if as_json:
+        print(json.dumps({"runs": [asdict(one) for one in found]}, indent=1, ensure_ascii=False))
+    else:
+        for row in _table(found):
+            print(row)
+    return 1 if any(one.loops for one in found) else 0
+
+
+def _line(one: Run) -> str:
+    gaps = ", ".join(f"{name} {gap:.0f} ms" for name, gap in one.gaps_ms.items())
+    return (
+        f"{gaps}; lost {sum(one.lost.values())}, broadcasts lost {one.broadcasts_lost}, "
+        f"duplicates {one.duplicates}, loops {one.loops} (sender paused {one.sender_pause_ms} ms)"
+    )
+
+
+def _table(found: list[Run]) -> Iterator[str]:
+    yield (
+        f"{'event':<10}{'runs':>5}  {'direction':<20}{'median':>9}{'worst':>9}{'lost':>7}"
+        f"{'bc lost':>9}{'dups':>6}{'loops':>7}"
+    )
+    for name in dict.fromkeys(one.event for one in found):
+        runs = [one for one in found if one.event == name]
+        for place, direction in enumerate(runs[0].gaps_ms):
+            gaps = [one.gaps_ms[direction] for one in runs]
+            lost = max(one.lost[direction] for one in runs)
+            tail = ""
+            if place == 0:
+                tail = (
+                    f"{max(one.broadcasts_lost for one in runs):>9}"
+                    f"{max(one.duplicates for one in runs):>6}{sum(one.loops for one in runs):>7}"
+                )
+            yield (
+                f"{name if place == 0 else '':<10}{len(runs) if place == 0 else '':>5}  "
+                f"{direction:<20}{statistics.median(gaps):>6.0f} ms{max(gaps):>6.0f} ms"
+                f"{lost:>7}{tail}"
+            )
+
+
+def as_options(options: labs.Options, gateways: list[str], profile: str) -> labs.Options:
+    """The lab's options with the gateways in role auto and a failover profile."""
+    changes: dict[str, Any] = {
+        "roles": dict.fromkeys(gateways, "auto"),
+        "daemon_command": [*options.daemon_command, "--failover", profile],
+    }
+    return labs.Options(
+        **{name: getattr(options, name) for name in options.__dataclass_fields__} | changes
+    )
