@@ -85,7 +85,9 @@ class Neighbours:
         if rival is not None and (
             verdict.ends_rival if isinstance(verdict, Refusal) else verdict.replaces_rival
         ):
-            self.end(rival, "duplicate", "another connection to this peer is kept", now, features)
+            # If both end, nobody takes the place: the peer is collected at once.
+            successor = features if isinstance(verdict, Admission) else None
+            self.end(rival, "duplicate", "there is another connection to it", now, successor)
         if isinstance(verdict, Refusal):
             self.end(one, verdict.code, verdict.reason, now, never_again=verdict.never_again)
         else:

@@ -10,7 +10,7 @@ from weave_ryu.errors import LocalProtocolError
 from weave_ryu.mesh import events, gob
 from weave_ryu.mesh.commands import CloseConnection, Dial, SendBytes, SendHeartbeat
 from weave_ryu.mesh.config import Address, ConnectionId, RouterConfig
-from weave_ryu.mesh.features import Features, encode_features
+from weave_ryu.mesh.features import Features, decode_features, encode_features
 from weave_ryu.mesh.framing import StreamBuffer, frame
 from weave_ryu.mesh.messages import (
     Gossip,
@@ -298,6 +298,19 @@ def test_a_known_peer_that_restarts_is_told_everything_again():
     [restarted] = bench.of_type(events.PeerRestarted)
     assert (restarted.old, restarted.new) == (5, 6)
     assert bench.router.peers[THEM].uid == 5
+
+
+def test_of_two_connections_with_one_uid_both_end_and_the_peer_is_forgotten():
+    bench = Bench()
+    uid = bench.join(1)
+    bench.accept(2)
+    bench.feed(2, b"weave\1\2\0")
+    bench.out[2].take(8)
+    own = decode_features(bench.out[2].take_message() or b"")
+    twin = Features(THEM, "", PeerUID(5), uid ^ own.connection_id, ShortId(9), False, ("fastdp",))
+    bench.feed(2, frame(encode_features(twin)))
+    assert set(bench.closed) == {1, 2}
+    assert THEM not in bench.router.peers
 
 
 def test_silent_connections_are_bounded():
