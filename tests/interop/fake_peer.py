@@ -466,8 +466,10 @@ class Session:
 
     def send(self, tag: int, body: bytes = b"") -> None:
         """One message; that the other side has ended it meanwhile is no error."""
-        with contextlib.suppress(OSError):
+        try:
             self._send(bytes([tag]) + body)
+        except OSError as error:
+            self.ended = self.ended or str(error)
 
     def send_raw(self, raw: bytes) -> None:
         """Bytes as they are."""
@@ -480,8 +482,8 @@ class Session:
 
     def read_all(self) -> None:
         """Read until it ends; a thread of its own does this."""
-        self._sock.settimeout(None)
         try:
+            self._sock.settimeout(None)
             while True:
                 plain = self._receive()
                 if plain:
