@@ -83,7 +83,12 @@ class ForwardingView:
                 self._edges[edge] = now + self._hold_s
         self._expire(now)
         self._drop_renumbered(infos)
-        self._infos.update(infos)
+        connected = {name for edge in current for name in edge}
+        for name, info in infos.items():
+            known = self._infos.get(name)
+            # Of a peer that is only named by others the short id is not known, but not another one.
+            if known is None or info.short_id is not None or name in connected:
+                self._infos[name] = info
         self._underlays.update(underlays)
         held = {name for edge in self._edges for name in edge}
         self._infos = {n: i for n, i in self._infos.items() if n in infos or n in held}

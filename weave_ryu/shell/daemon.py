@@ -14,7 +14,7 @@ from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.port import PortSpec
-from weave_ryu.gateway.records import CHANNEL, encode
+from weave_ryu.gateway.records import CHANNEL, decode, encode
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.mesh import events as mesh_events
@@ -43,6 +43,9 @@ from weave_ryu.shell.openflow import Switch, TunnelFrame
 from weave_ryu.shell.ovsdbd import Ovsdb
 
 _log = structlog.get_logger()
+
+ASK_DELAY_S = 0.3
+"""After a peer appeared: others that come with it are asked about together."""
 
 
 class Daemon:
@@ -109,6 +112,7 @@ class Daemon:
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
         self._underlay_changed = hub.Signal()
+        self._is_asking = False
 
     def start(self) -> None:
         """Change the host: make the bridge, join the mesh, watch the gateway ports."""
@@ -205,6 +209,7 @@ class Daemon:
         if event.kind is mesh_events.GossipKind.NEIGHBOUR:
             # A neighbour told us all it knows; those behind us may not have heard it.
             self._relay_if_new(event)
+            self._answer_if_more(event)
         self.forwarder.changed()
 
     def _relay_if_new(self, event: mesh_events.GossipReceived) -> None:
@@ -212,6 +217,21 @@ class Daemon:
         if state != getattr(self, "_last_relayed", b""):
             self._last_relayed = state
             self.router.gossip_neighbours(CHANNEL, state, time.monotonic(), exclude=event.source)
+
+    def _answer_if_more(self, event: mesh_events.GossipReceived) -> None:
+        """A neighbour that knows fewer gateways than we do is told ours."""
+        told = {record.name for record in decode(event.payload).records}
+        records = self.registry.records()
+        if any(record.name not in told for record in records):
+            self.tell(event.source, encode(records))
+
+    def _ask_for_gateways(self) -> None:
+        """Show the neighbours what we know of gateways, so that they tell what they know more."""
+        hub.sleep(ASK_DELAY_S)
+        self._is_asking = False
+        payload = encode(self.registry.records())
+        self.router.gossip_neighbours(CHANNEL, payload, time.monotonic())
+        self.mesh.pump()
 
     def _tunnel_frame(self, frame: TunnelFrame) -> None:
         self.router.heartbeat_received(
@@ -348,10 +368,14 @@ class Daemon:
         return owner is not None and owner.name == name
 
     def _drop_left(self, present: frozenset[PeerName]) -> None:
-        left = self._known_peers - present
+        left, joined = self._known_peers - present, present - self._known_peers
         self._known_peers = present
         if left:
             self.gateways.peers_left(left)
+        if joined and not self._is_asking:
+            # What was known of them went when they left; they tell it anew only to neighbours.
+            self._is_asking = True
+            hub.spawn(self._ask_for_gateways)
 
     def bridge_ports(self) -> BridgePorts:
         """The ports of the bridge, by what they are for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -19,6 +19,10 @@ from weave_ryu.shell.openflow import Switch
 _log = structlog.get_logger()
 
 RETRY_S = 0.2
+
+FORGET_AGAIN_AFTER_S = (0.6, 1.4)
+"""The switch may learn from frames of before up to half a second later, when it credits them to
+the flows that they passed (ovs-vswitchd.conf.db(5), max-revalidator)."""
 
 _OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
 """Kinds that a daemon that has just started must not judge: it does not know the mesh yet."""
@@ -53,7 +57,7 @@ class Forwarder:
         self._inherited: frozenset[int] = frozenset()
         self._settled_at = time.monotonic() + settle_s
         self._is_settled = False
-        self._short_ids: frozenset[ShortId] = frozenset()
+        self._segments: dict[ShortId, frozenset[str]] = {}
         self.desired: list[FlowSpec] = []
 
     def start(self) -> None:
@@ -121,7 +125,7 @@ class Forwarder:
         if plan:
             _log.debug("flows_installed", added=len(plan.add), deleted=len(plan.delete))
         if not holds_back:
-            self._forget_gone(state)
+            self._forget_changed(state)
         if fresh:
             self._on_ready()
 
@@ -148,12 +152,26 @@ class Forwarder:
                     )
         return self._is_settled
 
-    def _forget_gone(self, state: ForwardingState) -> None:
-        """Drop the MACs behind peers that are no longer part of the mesh."""
-        present = frozenset(peer.short_id for peer in state.peers)
-        gone = self._short_ids - present
-        self._short_ids = present
-        if gone:
-            self._switch.delete(
-                [(subject_cookie(Kind.LEARNT_PEER, sid), SUBJECT_MASK) for sid in sorted(gone)]
-            )
+    def _forget_changed(self, state: ForwardingState) -> None:
+        """Drop the MACs behind peers that left the mesh, or became gateways, or are none any more.
+
+        Frames of a peer that is not known as a gateway yet teach this switch that its hosts live in
+        the mesh; later they would be turned back as copies for as long as that is remembered.
+        """
+        present = {peer.short_id: peer.segments for peer in state.peers}
+        stale = [sid for sid, before in self._segments.items() if present.get(sid) != before]
+        self._segments = present
+        if stale:
+            selectors = [
+                (subject_cookie(Kind.LEARNT_PEER, sid), SUBJECT_MASK) for sid in sorted(stale)
+            ]
+            self._switch.delete(selectors)
+            hub.spawn(self._forget_again, selectors)
+
+    def _forget_again(self, selectors: Sequence[tuple[int, int]]) -> None:
+        for wait_s in FORGET_AGAIN_AFTER_S:
+            hub.sleep(wait_s)
+            try:
+                self._switch.delete(selectors)
+            except OpenFlowError as error:
+                _log.warning("forgetting_failed", error=str(error))

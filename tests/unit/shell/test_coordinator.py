@@ -289,3 +289,26 @@ def test_state_is_the_same_in_whatever_order_things_are_told(up):
         observe(view, *order, known=dict(sorted(infos().items(), reverse=order != sorted(up))))
         states.append(state(view))
     assert states[0] == states[1]
+
+
+def test_peer_that_others_only_name_keeps_its_short_id_while_it_is_held(view):
+    observe(view, "AB", "BC", letters="ABC")
+    before = state(view)
+    # The neighbour is back and names C again; what C is has not come yet.
+    observe(
+        view, "AB", now=1.0, letters="ABC", known={**infos("AB"), NAMES["C"]: PeerInfo("", None)}
+    )
+    assert state(view) == before
+
+
+def test_connected_peer_without_short_id_is_believed(view):
+    observe(view, "AB", "BC", letters="ABC")
+    observe(
+        view,
+        "AB",
+        "BC",
+        now=1.0,
+        letters="ABC",
+        known={**infos("AB"), NAMES["C"]: PeerInfo("C", None)},
+    )
+    assert view.infos[NAMES["C"]].short_id is None

@@ -1,0 +1,117 @@
+"""The forwarder against a switch that only notes what it is told."""
+
+import warnings
+from dataclasses import replace
+
+import pytest
+
+from weave_ryu.names import PeerName, ShortId
+from weave_ryu.pipeline import diff
+from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.state import ForwardingState, Hop, RemotePeer
+
+NEAR = Hop(ShortId(2), "192.0.2.2", "192.0.2.1", 1)
+PEER = RemotePeer(PeerName(2), "B", ShortId(2), NEAR, NEAR, (), frozenset())
+GATEWAY = replace(PEER, segments=frozenset({"vlan"}))
+BEHIND_PEER = (subject_cookie(Kind.LEARNT_PEER, 2), SUBJECT_MASK)
+
+
+with warnings.catch_warnings():
+    # Ryu's and eventlet's imports warn of what nobody here can change.
+    warnings.simplefilter("ignore")
+    from weave_ryu.shell.forwarder import Forwarder
+
+
+def state_of(*peers):
+    return ForwardingState(
+        short_id=ShortId(1),
+        tunnel_ports=(1,),
+        neighbours=tuple(peer.next_hop for peer in peers),
+        pending=(),
+        peers=peers,
+        broadcast_hops=tuple(peer.next_hop for peer in peers),
+        local_ports=(),
+        gateway_ports=(),
+    )
+
+
+class NotingSwitch:
+    is_connected = True
+
+    def __init__(self):
+        self.found = set()
+        self.forgotten = []
+
+    def read_ports(self):
+        pass
+
+    def set_meters(self):
+        pass
+
+    def read_flows(self):
+        return list(self.found)
+
+    def commit(self, plan, forget=()):
+        self.found |= {diff.installed(flow) for flow in plan.add}
+        self.found -= set(plan.delete)
+
+    def delete(self, selectors):
+        self.forgotten += selectors
+
+
+@pytest.fixture
+def switch():
+    return NotingSwitch()
+
+
+def forwarder_on(switch, states, settle_s=0.0):
+    return Forwarder(switch, lambda: states[-1], lambda: None, lambda: None, settle_s)
+
+
+def test_what_was_learnt_behind_a_peer_is_forgotten_when_it_proves_a_gateway(switch):
+    states = [state_of(PEER)]
+    forwarder = forwarder_on(switch, states)
+    forwarder._work()
+    assert switch.forgotten == []
+    states.append(state_of(GATEWAY))
+    forwarder._work()
+    assert switch.forgotten == [BEHIND_PEER]
+
+
+def test_what_was_learnt_behind_a_peer_is_forgotten_when_it_leaves(switch):
+    states = [state_of(GATEWAY)]
+    forwarder = forwarder_on(switch, states)
+    forwarder._work()
+    states.append(state_of())
+    forwarder._work()
+    assert switch.forgotten == [BEHIND_PEER]
+
+
+def test_nothing_is_forgotten_while_peers_stay_what_they_are(switch):
+    forwarder = forwarder_on(switch, [state_of(GATEWAY)])
+    forwarder._work()
+    forwarder._work()
+    assert switch.forgotten == []
+
+
+def test_flows_of_an_earlier_daemon_stay_until_its_neighbours_are_back(switch):
+    states = [state_of(PEER)]
+    forwarder_on(switch, states)._work()
+    before = set(switch.found)
+    states.append(state_of())
+    successor = forwarder_on(switch, states, settle_s=60.0)
+    successor._work()
+    assert switch.found == before
+    states.append(state_of(PEER))
+    successor._work()
+    assert switch.found == before
+
+
+def test_flows_of_neighbours_that_do_not_come_back_go_in_the_end(switch):
+    states = [state_of(PEER)]
+    forwarder_on(switch, states)._work()
+    states.append(state_of())
+    forwarder_on(switch, states, settle_s=0.0)._work()
+    fresh = NotingSwitch()
+    forwarder_on(fresh, states)._work()
+    assert switch.found == fresh.found
