@@ -53,8 +53,12 @@ class UnixOpenFlowServer:
 
         self._path = path
         self._serve_switch = datapath_connection_factory
-        with contextlib.suppress(FileNotFoundError):
-            Path(path).unlink()
+        # Names end in `.PID.sock`: those of earlier processes go, too.
+        bridge_prefix = Path(path).name.removesuffix(".sock").rpartition(".")[0]
+        for earlier in Path(path).parent.iterdir():
+            if earlier.name.startswith(f"{bridge_prefix}.") and earlier.suffix == ".sock":
+                with contextlib.suppress(FileNotFoundError):
+                    earlier.unlink()
         before = os.umask(0o177)
         try:
             self._server = hub.listen(path, family=socket.AF_UNIX)

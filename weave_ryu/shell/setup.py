@@ -68,6 +68,9 @@ def database_remote(config: DaemonConfig) -> str:
 def controller_target(config: DaemonConfig) -> tuple[str, str]:
     """Path of the OpenFlow socket, and how Open vSwitch spells it.
 
+    Each process has a path of its own. To a controller it knows, Open vSwitch 3.1 waits up to 8 s
+    between attempts, whatever `max_backoff` says; a new one it connects to at once.
+
     Raises:
         OvsdbError: the run directory is missing, so Open vSwitch does not run.
     """
@@ -77,7 +80,7 @@ def controller_target(config: DaemonConfig) -> tuple[str, str]:
             f"look for the run directory {directory}",
             "it does not exist: start Open vSwitch, or set OVS_RUNDIR",
         )
-    path = f"{directory}/{config.bridge}.weave-ryu.sock"
+    path = f"{directory}/{config.bridge}.weave-ryu.{os.getpid()}.sock"
     return path, f"unix:{path}"
 
 
