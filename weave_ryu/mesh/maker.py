@@ -13,7 +13,12 @@ from weave_ryu.mesh.peers import Peers
 from weave_ryu.mesh.views import TargetView
 
 FIRST_INTERVAL_S = 2.0
+LOST_INTERVAL_S = 0.5
+"""The first interval after a neighbour was lost. Its flows, and ours to it, outlive a restart for
+10 s; with Weave's 2 s (mesh/connection_maker.go) one unlucky draw could take longer."""
 MAX_INTERVAL_S = 360.0
+SETTLED_S = 2.0
+"""A connection that ends earlier was not a neighbour lost, but one that would not have us."""
 INTERVAL_GROWTH = 1.5
 LONG_LIVED_S = 60.0
 """A connection that was begun longer ago than this before it ended is dialled again at once."""
@@ -104,12 +109,17 @@ class Maker:
         target = self._targets.get(address)
         if target is None:
             return
+        was_joined = target.state is TargetState.CONNECTED
         target.state = TargetState.WAITING
         target.last_error = reason
         if never_again:
             target.try_at = None
         elif target.try_at is not None and now > target.try_at + LONG_LIVED_S:
             target.retry_now(now)
+            target.interval_s = LOST_INTERVAL_S
+        elif was_joined and target.try_at is not None and now > target.try_at + SETTLED_S:
+            target.interval_s = LOST_INTERVAL_S
+            target.retry_later(now, self._rng)
         else:
             target.retry_later(now, self._rng)
 

@@ -140,3 +140,25 @@ def test_states_have_weaves_names(state):
     [view] = one.views()
     assert view.state == state
     assert view.attempts == (2 if state == "retrying" else 1)
+
+
+def test_a_neighbour_that_was_lost_is_looked_for_sooner_than_a_stranger():
+    one = maker()
+    one.connect([TWO], False, 0.0)
+    one.check(peers(), 0.0)
+    one.joined(TWO)
+    one.ended(TWO, "reset", False, 10.0)
+    due = one.deadline()
+    assert due is not None
+    assert 10.0 + 0.25 <= due <= 10.0 + 0.75
+
+
+def test_a_neighbour_that_would_not_have_us_is_left_alone_for_longer():
+    one = maker()
+    one.connect([TWO], False, 0.0)
+    one.check(peers(), 0.0)
+    one.joined(TWO)
+    one.ended(TWO, "reset", False, 0.1)
+    due = one.deadline()
+    assert due is not None
+    assert due >= 0.1 + 1.0
