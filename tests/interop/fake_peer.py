@@ -600,7 +600,8 @@ class FakePeer:
             return
         number = int.from_bytes(datagram.frame[14:22], "big")
         for session in list(self.sessions):
-            if session.uid == number and not session.ended:
+            is_for_us = datagram.vni >> 12 == self.short_id
+            if session.uid == number and is_for_us and not session.ended:
                 if self.beats and not session.datagrams:
                     session.send(CONTROL, FASTDP_ACK)
                 session.datagrams.append(datagram)
