@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from labtools import new_prefix, standin_options
+from labtools import PREFIX_OF_THIS_RUN, new_prefix, standin_options
 
 from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
@@ -68,12 +68,14 @@ def nothing_is_left():
 
 
 def snapshot():
-    names = {f"netns {path.name}" for path in NETNS_DIR.glob("*")}
+    """What there is of this run; others may be running beside it."""
+    own = PREFIX_OF_THIS_RUN
+    names = {f"netns {path.name}" for path in NETNS_DIR.glob(f"{own}*")}
     names |= {f"link {path.name}" for path in Path("/sys/class/net").iterdir()}
-    names |= {f"lab {path.name}" for path in labs.STATE_ROOT.glob("*")}
+    names |= {f"lab {path.name}" for path in labs.STATE_ROOT.glob(f"{own}*")}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            marked = f"{processes.MARKER}=t".encode() in (path / "environ").read_bytes()
+            marked = f"{processes.MARKER}={own}".encode() in (path / "environ").read_bytes()
         except OSError:
             continue
         if marked:

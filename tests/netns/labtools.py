@@ -11,11 +11,13 @@ from weave_ryu.lab import topology
 
 STANDIN = Path(__file__).with_name("standin_daemon.py")
 
+PREFIX_OF_THIS_RUN = f"t{os.getpid()}n"
+
 _counter = itertools.count(1)
 
 
 def new_prefix():
-    return f"t{os.getpid()}n{next(_counter)}"
+    return f"{PREFIX_OF_THIS_RUN}{next(_counter)}"
 
 
 def standin_options(prefix, declared=None):

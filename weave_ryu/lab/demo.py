@@ -406,7 +406,7 @@ def run(options: Options, tell: Progress, *, as_json: bool, keep: bool) -> int:
     with _terminate_as_interrupt():
         lab = labs.up(options, tell)
         try:
-            with Traffic(_stations(lab), _taps(lab)) as traffic:
+            with Traffic(stations(lab), taps(lab)) as traffic:
                 report = Demo(lab, traffic, tell).run()
         finally:
             if keep:
@@ -440,14 +440,15 @@ def _require_enough(topology: Topology) -> None:
         )
 
 
-def _stations(lab: Lab) -> list[Station]:
+def stations(lab: Lab) -> list[Station]:
+    """Every container and host of a lab."""
     return [
         Station(item.name, item.netns, item.ifname, item.mac)
         for item in (*lab.containers.values(), *lab.hosts.values())
     ]
 
 
-def _taps(lab: Lab) -> list[Station]:
+def taps(lab: Lab) -> list[Station]:
     """The segment's ports to the gateways: what they put on the segment, and what they get."""
     return [
         Station(gateway, lab.segment_netns(segment.name), labs.segment_port(gateway), "")
