@@ -283,12 +283,15 @@ class GatewayCore:
         self._now = now
         self._own_macs[port] = (mesh, hosts)
         others = self.gateways(machine.spec.segment)
-        key = (mesh, hosts, others)
+        # One that has restarted has forgotten what it was told.
+        lives = tuple((name, self._incarnation_of(name)) for name in others)
+        key = (mesh, hosts, lives)
         if machine.state is State.ACTIVE and others and self._synced.get(port) != key:
             self._synced[port] = key
             table = MacTable(self._own, machine.spec.segment, mesh, hosts)
             payload = encode(tables=[table])
             self._commands.extend(Tell(name, payload) for name in others)
+        machine.macs_told(now)
 
     def set_role(self, port: str, role: Role, now: float) -> None:
         """The operator's wish.
@@ -338,6 +341,10 @@ class GatewayCore:
         for port in self.ports.values():
             port.now = now
             port.tick(now)
+
+    def _incarnation_of(self, name: PeerName) -> int:
+        record = self.registry.record(name)
+        return record.incarnation if record else 0
 
     def _wanted_ports(self) -> tuple[object, ...]:
         return tuple(port.record(self._now) for port in self.ports.values())

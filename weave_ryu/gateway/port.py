@@ -17,6 +17,7 @@ from weave_ryu.gateway.commands import (
     Announce,
     Command,
     RaiseVersion,
+    ReadMacs,
     RenewGate,
     Report,
     SetGate,
@@ -37,6 +38,9 @@ ANNOUNCEMENTS_PER_S = 5000
 """What the shell sends at most; a hand-over of many hosts waits accordingly."""
 
 PREEMPT_RETRY_S = 10.0
+
+FRESHLY_ACTIVE_S = 1.0
+"""So long after a promotion newly read MACs are announced at once."""
 
 
 class NotReadyError(WeaveRyuError):
@@ -121,7 +125,11 @@ class _Leaving:
     why: str
     must_close: bool
     until: float
+    is_prepared: bool = False
+    """The successor has been told all MACs, and asked to open for known unicast."""
     settled_at: float | None = None
+    is_over: bool = False
+    """The successor has been told that it is its turn."""
 
 
 @dataclass(slots=True)
@@ -191,6 +199,13 @@ class PortMachine:
         """Nothing is under way."""
         return self._pending is None and self._leaving is None and self._entering is None
 
+    @property
+    def may_announce(self) -> bool:
+        """Its announcements are wanted; those of one that leaves would undo the successor's."""
+        if self._entering is not None:
+            return True
+        return self.state is State.ACTIVE and self._leaving is None
+
     def is_damped(self, now: float) -> bool:
         """It has lost the role by faults too often lately."""
         full = len(self._faults) == FAULT_LIMIT
@@ -219,13 +234,20 @@ class PortMachine:
         return PortRecord(
             self.spec.segment,
             self.spec.port,
-            str(self.state if self._run_out_at is None else State.ACTIVE),
+            str(self._shown_state()),
             self.epoch,
             str(self.role),
             self.spec.priority,
             self.state is State.STANDBY and not self.obstacles(),
             self.is_damped(now),
         )
+
+    def _shown_state(self) -> State:
+        if self._run_out_at is not None:
+            return State.ACTIVE
+        if self._leaving is not None and self._leaving.is_over:
+            return State.DRAINING
+        return self.state
 
     def outlook(self, now: float) -> Outlook:
         """When this port would open if nothing changed, and why."""
@@ -251,10 +273,13 @@ class PortMachine:
     def deadline(self, now: float) -> float:
         """When to call `tick` again at the latest."""
         times = [now + self.around.timers.lease_s]
-        if self.gate is not Gate.CLOSED:
-            times.append(self._next_renewal)
-        if self._leaving is not None and self._leaving.settled_at is not None:
-            times.append(self._leaving.settled_at)
+        if self._pending is None:  # else nothing is done before the switch has answered
+            if self.gate is not Gate.CLOSED:
+                times.append(self._next_renewal)
+            if self._leaving is not None and self._leaving.settled_at is not None:
+                times.append(self._leaving.settled_at)
+            if self.state is State.DRAINING:
+                times.append(self._drained_at)
         return max(now, min(times))
 
     # The operator.
@@ -480,7 +505,12 @@ class PortMachine:
         leaving = self._leaving
         if leaving is not None:
             if leaving.settled_at is not None and now >= leaving.settled_at:
+                # At once, not after our switch has answered: until the successor has heard this
+                # and opened, nobody takes the segment's broadcasts. Its way is the longer one.
+                self._tell(leaving.to, Step.YOURS, leaving.epoch)
                 self._set_gate(Gate.DRAINING, self._left)
+                leaving.is_over = True
+                self.around.publish()
             elif leaving.settled_at is None and now >= leaving.until:
                 self._leaving = None
                 self._tell(leaving.to, Step.ABORT, leaving.epoch)
@@ -527,7 +557,23 @@ class PortMachine:
         epoch = self.around.epoch(self.spec.segment) + 1
         until = now + self.around.timers.handover_s
         self._leaving = _Leaving(to, epoch, why, must_close, until)
-        self._tell(to, Step.PREPARE, epoch)
+        # First of all the successor must know every MAC, the newest, too.
+        self.emit(ReadMacs(self.spec.port))
+
+    def macs_told(self, now: float) -> None:
+        """The MACs have just been read; the other gateways know them, or will before what follows.
+
+        Args:
+            now: monotonic seconds.
+        """
+        leaving = self._leaving
+        if leaving is not None and not leaving.is_prepared:
+            leaving.is_prepared = True
+            leaving.until = now + self.around.timers.handover_s
+            self._tell(leaving.to, Step.PREPARE, leaving.epoch)
+        if self.state is State.ACTIVE and now - self.history[-1].at < FRESHLY_ACTIVE_S:
+            # What was learnt since the last look, by this switch at least.
+            self._announce()
 
     def _prepare(self, source: PeerName, epoch: int, now: float) -> None:
         willing = self.role is Role.AUTO or self._request_until is not None
@@ -554,8 +600,6 @@ class PortMachine:
         if leaving is None:
             return
         self._drained_at = now + self.around.timers.drain_s
-        # First of all: the segment has nobody for its broadcasts until the successor hears this.
-        self._tell(leaving.to, Step.YOURS, leaving.epoch)
         self._enter(Input.HANDED_OVER, f"handed over to {leaving.to}: {leaving.why}", now)
 
     # Small things.
@@ -570,11 +614,15 @@ class PortMachine:
             self._entering = None
             self.epoch = max(planned, self.around.epoch(self.spec.segment) + 1)
             self._enter(Input.OPENED, why, now)
-            mesh, hosts = self.around.macs(self.spec.port)
-            self.emit(Announce(self.spec.port, mesh - hosts, hosts - mesh))
+            self._announce()
             self.emit(RaiseVersion())
+            self.emit(ReadMacs(self.spec.port))
 
         return then
+
+    def _announce(self) -> None:
+        mesh, hosts = self.around.macs(self.spec.port)
+        self.emit(Announce(self.spec.port, mesh - hosts, hosts - mesh))
 
     def _close(self, happened: Input, why: str) -> None:
         self._leaving = None

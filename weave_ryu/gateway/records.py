@@ -82,6 +82,14 @@ class GatewayRecord:
         """The segments that it is a gateway of, whatever its roles."""
         return frozenset(port.segment for port in self.ports)
 
+    def draining(self) -> frozenset[str]:
+        """The segments that it has just handed over."""
+        return frozenset(port.segment for port in self.ports if port.state == "draining")
+
+    def serving(self) -> frozenset[str]:
+        """The segments that it forwards for, or did until a moment ago."""
+        return self.draining() | self.active_epochs().keys()
+
     def active_epochs(self) -> dict[str, int]:
         """Segment → epoch, where it forwards."""
         return {port.segment: port.epoch for port in self.ports if port.is_active}

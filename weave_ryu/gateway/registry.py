@@ -133,13 +133,19 @@ class Registry:
         before = old.active_epochs() if old else {}
         after = new.active_epochs()
         stale: set[PeerName] = set()
-        if any(segment not in after for segment in before):
+        if old is not None and (old.serving() - new.serving()):
             stale.add(new.name)
         for segment, epoch in after.items():
             if before.get(segment) != epoch:
-                stale.update(self.gateways_of(segment))
+                # One that drains redirects what is for its former hosts: forgetting it now would
+                # flood those frames, and it would redirect the copies.
+                stale.update(
+                    name
+                    for name in self.gateways_of(segment)
+                    if segment not in self._records[name].draining()
+                )
                 # Its own MACs may be newer than this news: they stay, unless it also left one.
-                if not (before.keys() - after.keys()):
+                if not (old is not None and old.serving() - new.serving()):
                     stale.discard(new.name)
         stale.discard(self._own)
         return frozenset(stale)

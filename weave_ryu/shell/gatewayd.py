@@ -333,7 +333,7 @@ class Gateways:
                 self._own_short_id(),
                 to_segment,
                 to_mesh,
-                lambda: machine.gate in (Gate.KNOWN, Gate.OPEN),
+                lambda: machine.may_announce,
             )
 
     def _read_macs(self, name: str) -> None:
@@ -361,6 +361,8 @@ class Gateways:
             if deadline is not None and deadline <= time.monotonic():
                 self.core.handle_timer(time.monotonic())
                 self.pump()
+                # Others run, whatever the next deadline is: what it waits for comes from them.
+                hub.sleep(0.001)
 
     def _wait(self, is_done: Callable[[], bool]) -> bool:
         until = time.monotonic() + CHANGE_TIMEOUT_S

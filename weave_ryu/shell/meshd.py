@@ -266,6 +266,7 @@ class MeshDaemon:
             if deadline is not None and deadline <= time.monotonic():
                 self.router.handle_timer(time.monotonic())
                 self.pump()
+                hub.sleep(0)
 
 
 def resolve(text: str, key: str = "--peer") -> list[Address]:
