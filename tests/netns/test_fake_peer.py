@@ -298,6 +298,12 @@ def test_peer_with_our_name_is_refused_and_named_in_the_log(fakes, log, report, 
     assert list(peers_of(report())) == [ROUTER_NAME]
 
 
+def test_peer_with_a_password_is_refused_by_a_router_without(fakes, log, eventually):
+    with pytest.raises(RefusedError):
+        fakes.peer(101, password=b"secret", trusted=True).connect(ROUTER)
+    eventually(lambda: "password-unexpected" in log())
+
+
 def test_of_two_peers_with_one_name_the_lower_connection_uid_stays(fakes, established, eventually):
     first, namesake = fakes.peer(101, name=HIGH), fakes.peer(102, name=HIGH)
     session = established(first, uid=1000)
