@@ -20,13 +20,20 @@ Queue = eventlet.queue.LightQueue
 Semaphore = eventlet.semaphore.Semaphore
 Timeout = eventlet.Timeout
 sleep = eventlet.sleep
-listen = eventlet.listen
 wsgi = eventlet.wsgi
 
 
 def patch() -> None:
     """Make sockets, time and threads of the standard library cooperative. Call before all else."""
     eventlet.monkey_patch()
+
+
+def listen(address: Any, **options: Any) -> Any:  # noqa: ANN401
+    """A listening socket; an address that somebody listens on already is refused.
+
+    eventlet would set SO_REUSEPORT, and two processes would share the connections unnoticed.
+    """
+    return eventlet.listen(address, reuse_port=False, **options)
 
 
 def spawn(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
