@@ -168,6 +168,12 @@ class GatewayCore:
         busy = (State.ACTIVE, State.DRAINING)
         return all(port.state not in busy and port.is_settled for port in self.ports.values())
 
+    def is_coming(self, name: PeerName) -> bool:
+        """It forwards on one of its segments, or is about to."""
+        record = self.registry.record(name)
+        states = {port.state for port in record.ports} if record else set()
+        return bool(states & {State.ACTIVE, State.ARMING})
+
     def companions(self) -> tuple[PeerName, ...]:
         """All other gateways of this peer's segments, sorted."""
         found = {name for port in self.ports.values() for name in self.gateways(port.spec.segment)}

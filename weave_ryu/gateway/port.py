@@ -139,6 +139,8 @@ class _Entering:
     from_: PeerName
     epoch: int
     until: float
+    announces_at: float | None = None
+    """When its switch surely passes known unicast, so that it may draw the traffic."""
 
 
 @dataclass(slots=True)
@@ -280,6 +282,8 @@ class PortMachine:
                 times.append(self._leaving.settled_at)
             if self.state is State.DRAINING:
                 times.append(self._drained_at)
+            if self._entering is not None and self._entering.announces_at is not None:
+                times.append(self._entering.announces_at)
         return max(now, min(times))
 
     # The operator.
@@ -444,6 +448,12 @@ class PortMachine:
 
     def _tick_arming(self, now: float) -> None:
         if self._entering is not None:
+            draws_at = self._entering.announces_at
+            if draws_at is not None and now >= draws_at:
+                self._entering.announces_at = None
+                self._tell(self._entering.from_, Step.READY, self._entering.epoch)
+                hosts = self.around.macs(self.spec.port)[1]
+                self.emit(Announce(self.spec.port, frozenset(), hosts))
             if now >= self._entering.until:
                 self._tell(self._entering.from_, Step.ABORT, self._entering.epoch)
                 self._entering = None
@@ -585,12 +595,11 @@ class PortMachine:
         until = now + 2 * self.around.timers.handover_s
 
         def open_for_known(now: float) -> None:
-            self._entering = _Entering(source, epoch, until)
+            # A frame that passed just before may have left a cached decision to drop its like.
+            draws_at = now + self.around.timers.cache_s
+            self._entering = _Entering(source, epoch, until, draws_at)
             if self.state is State.STANDBY:
                 self._enter(Input.TAKING_OVER, f"{source} hands over", now)
-            self._tell(source, Step.READY, epoch)
-            hosts = self.around.macs(self.spec.port)[1]
-            self.emit(Announce(self.spec.port, frozenset(), hosts))
 
         self._set_gate(Gate.KNOWN, open_for_known)
 

@@ -44,7 +44,9 @@ class Timers:
     """The same while the peer has no connection at all: it may still find the mesh."""
     stagger_s: float = 0.3
     """Head start of each candidate before the next one in the ranking."""
-    settle_s: float = 0.1
+    cache_s: float = 0.1
+    """How long a switch may go on using cached decisions after it has confirmed a change."""
+    settle_s: float = 0.15
     """In a hand-over: how long both pass known unicast, so that everybody's tables move."""
     drain_s: float = 0.5
     """In a hand-over: how long the old one still lets in what switches send to it."""
@@ -84,6 +86,6 @@ class Timers:
 
 PROFILES = {
     "default": Timers(),
-    "fast": replace(Timers(), bfd_interval_ms=20, lease_s=0.025, silent_s=0.06, settle_s=0.1),
+    "fast": replace(Timers(), bfd_interval_ms=20, lease_s=0.025, silent_s=0.06),
 }
 """``fast`` suits gateways with cores to spare: a host that stalls for 60 ms loses its role."""

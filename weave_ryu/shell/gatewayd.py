@@ -302,14 +302,18 @@ class Gateways:
         self._permits[command.port] = wanted
 
     def _forget(self, peers: Sequence[PeerName]) -> None:
-        selectors = self._selectors(peers)
-        if selectors:
-            hub.spawn(self._forget_repeatedly, selectors)
+        hub.spawn(self._forget_repeatedly, peers)
 
-    def _forget_repeatedly(self, selectors: Sequence[tuple[int, int]]) -> None:
+    def _forget_repeatedly(self, peers: Sequence[PeerName]) -> None:
         started = time.monotonic()
         for at in FORGET_AT_S:
             hub.sleep(max(0.0, started + at - time.monotonic()))
+            # One that has come back meanwhile is the right place again.
+            selectors = self._selectors(
+                peer for peer in peers if at == 0.0 or not self.core.is_coming(peer)
+            )
+            if not selectors:
+                continue
             try:
                 self._switch.delete(selectors)
             except OpenFlowError as error:
