@@ -113,7 +113,7 @@ def test_without_root_the_daemon_refuses_to_start(peer):
     # Modules are loaded before root is given up: nobody may not read them all.
     script = (
         "import os, sys; from weave_ryu.cli.main import build_parser, main; build_parser(); "
-        "from weave_ryu.shell import compat; compat.apply(); "
+        "from weave_ryu.shell import compat, hub; hub.patch(); compat.apply(); "
         "import weave_ryu.shell.api, weave_ryu.shell.app, weave_ryu.shell.daemon; "
         f"os.setuid(65534); sys.exit(main(['run', *{list(FREE)!r}]))"
     )

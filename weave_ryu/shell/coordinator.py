@@ -23,6 +23,10 @@ from weave_ryu.pipeline.state import (
 RESTART_HOLD_S = 10.0
 """How long a lost connection still counts for forwarding; a daemon restarts in 2 to 5 s."""
 
+RETURN_HOLD_S = 3.0
+"""How long it still counts at least when the neighbour is back: its topology comes a second later,
+and its other neighbours may need a second more."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerInfo:
@@ -81,6 +85,7 @@ class ForwardingView:
         for edge, until in list(self._edges.items()):
             if edge not in current and until is None:
                 self._edges[edge] = now + self._hold_s
+        self._wait_for_returning(current, underlays, now)
         self._expire(now)
         self._drop_renumbered(infos)
         connected = {name for edge in current for name in edge}
@@ -121,6 +126,15 @@ class ForwardingView:
     def underlays(self) -> Mapping[PeerName, Underlay]:
         """Neighbours, held ones among them."""
         return self._underlays
+
+    def _wait_for_returning(
+        self, current: set[Edge], underlays: Mapping[PeerName, Underlay], now: float
+    ) -> None:
+        """A neighbour is back, and has not told yet to whom: give its connections some time."""
+        returning = {name for name in underlays if _edge(self._own, name) not in current}
+        for edge, until in self._edges.items():
+            if until is not None and not returning.isdisjoint(edge):
+                self._edges[edge] = max(until, now + RETURN_HOLD_S)
 
     def _expire(self, now: float) -> None:
         for edge, until in list(self._edges.items()):

@@ -312,3 +312,17 @@ def test_connected_peer_without_short_id_is_believed(view):
         known={**infos("AB"), NAMES["C"]: PeerInfo("C", None)},
     )
     assert view.infos[NAMES["C"]].short_id is None
+
+
+def test_neighbour_that_is_back_is_waited_for_until_it_has_told_its_connections(view):
+    observe(view, "AB", "BC", letters="ABC")
+    before = state(view)
+    observe(view, now=1.0, letters="A")
+    back = {NAMES["B"]: underlay("B")}
+    observe(view, now=10.5, letters="AB", underlays=back)
+    observe(view, now=11.5, letters="AB", underlays=back)
+    assert state(view) == before
+    observe(view, "AB", now=12.0, letters="AB")
+    assert view.held() == [edge("BC")]
+    observe(view, "AB", now=15.0, letters="AB")
+    assert view.held() == []
