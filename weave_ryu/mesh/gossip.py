@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -160,6 +161,11 @@ class SurrogateMemory:
 
     def __init__(self) -> None:
         self._seen: dict[bytes, float] = {}
+        self._news_at = -math.inf
+
+    def is_idle(self, now: float) -> bool:
+        """Nothing that it remembers matters any more."""
+        return now - self._news_at > GOSSIP_INTERVAL_S
 
     def is_news(self, payload: bytes, now: float) -> bool:
         """False if the same bytes came within the last interval.
@@ -174,4 +180,5 @@ class SurrogateMemory:
         if len(fresh) >= MAX_REMEMBERED:
             del fresh[next(iter(fresh))]
         self._seen = fresh | {digest: now}
+        self._news_at = now
         return True

@@ -21,6 +21,9 @@ from weave_ryu.names import UNKNOWN_PEER, PeerName
 MAX_SURROGATES = 64
 """Channels we do not know but relay; a neighbour may name any number of them."""
 
+WEAVE_CHANNELS = frozenset({"IPallocation", "nameserver"})
+"""These always have a place, whoever uses up the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -72,10 +75,17 @@ class Gossiper:
             for channel in sorted(self._providers)
         ]
 
-    def surrogate(self, channel: str) -> SurrogateMemory | None:
-        """The memory of a channel that we only pass on; None if there are too many of them."""
-        if channel not in self._surrogates and len(self._surrogates) >= MAX_SURROGATES:
-            return None
+    def surrogate(self, channel: str, now: float) -> SurrogateMemory | None:
+        """The memory of a channel that we only pass on; None if there are too many of them.
+
+        A channel on which nothing came for an interval gives up its place.
+        """
+        if channel not in self._surrogates and channel not in WEAVE_CHANNELS:
+            if len(self._surrogates.keys() - WEAVE_CHANNELS) >= MAX_SURROGATES:
+                used = self._surrogates.items()
+                self._surrogates = {name: m for name, m in used if not m.is_idle(now)}
+            if len(self._surrogates.keys() - WEAVE_CHANNELS) >= MAX_SURROGATES:
+                return None
         return self._surrogates.setdefault(channel, SurrogateMemory())
 
     # Neighbours.

@@ -52,7 +52,7 @@ class Inbox:
         elif self._core.gossiper.is_registered(message.channel):
             self._publish(one, message.channel, None, events.GossipKind.NEIGHBOUR, message.payload)
         else:
-            memory = self._core.gossiper.surrogate(message.channel)
+            memory = self._core.gossiper.surrogate(message.channel, now)
             if memory is None:
                 self._ignore(one, f"gossip on channel {message.channel!r}: too many channels")
             elif memory.is_news(message.payload, now):
@@ -100,9 +100,7 @@ class Inbox:
         if self._core.gossiper.is_registered(message.channel):
             kind = events.GossipKind.BROADCAST
             self._publish(one, message.channel, message.source, kind, message.payload)
-        elif self._core.gossiper.surrogate(message.channel) is None:
-            self._ignore(one, f"gossip on channel {message.channel!r}: too many channels")
-            return
+        # On a channel that we do not know it goes on as well: the tree needs no memory.
         payload = PayloadData((message.payload,))
         self._core.gossiper.tell_all(message.channel, message.source, payload, one.peer)
 

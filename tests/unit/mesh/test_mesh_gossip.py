@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from weave_ryu.mesh.config import ConnectionId
 from weave_ryu.mesh.gossip import GossipQueue, PayloadData, SurrogateMemory, TopologyData
 from weave_ryu.mesh.gossiper import MAX_SURROGATES, Gossiper
@@ -108,11 +110,27 @@ def test_a_surrogate_remembers_a_bounded_number():
     assert len(memory._seen) == 4096
 
 
-def test_unknown_channels_are_bounded():
+def test_unknown_channels_are_bounded_and_idle_ones_give_way():
     gossiper = Gossiper(OWN, RoutingTables(star(1)), random.Random(1))
-    made = [gossiper.surrogate(f"c{number}") for number in range(MAX_SURROGATES + 10)]
-    assert made.count(None) == 10
-    assert gossiper.surrogate("c0") is made[0]
+    made = [gossiper.surrogate(f"c{number}", 0.0) for number in range(MAX_SURROGATES)]
+    for memory in made:
+        assert memory.is_news(b"a", 0.0)
+    assert gossiper.surrogate("one more", 30.0) is None
+    assert gossiper.surrogate("c0", 30.0) is made[0]
+    assert made[0].is_news(b"b", 30.0)
+    assert gossiper.surrogate("one more", 31.0) is not None
+    assert gossiper.surrogate("c0", 31.0) is made[0]
+
+
+@pytest.mark.parametrize("channel", ["IPallocation", "nameserver"])
+def test_weaves_channels_have_a_place_whoever_uses_up_the_others(channel):
+    gossiper = Gossiper(OWN, RoutingTables(star(1)), random.Random(1))
+    for number in range(MAX_SURROGATES + 10):
+        memory = gossiper.surrogate(f"c{number}", 0.0)
+        assert memory is None or memory.is_news(b"a", 0.0)
+    kept = gossiper.surrogate(channel, 0.0)
+    assert kept is not None
+    assert gossiper.surrogate(channel, 40.0) is kept
 
 
 def test_few_neighbours_are_all_told_and_many_are_drawn():
