@@ -29,6 +29,8 @@ LEAD_S = 0.6
 """Traffic before the event."""
 READY_TIMEOUT_S = 40.0
 
+_SECOND_UNDERLAY = "underlay2"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -80,7 +82,7 @@ class Bench:
         hosts = sorted(lab.hosts)
         self._container, self._silent_container = containers[0], containers[1]
         self._host, self._silent_host = hosts[0], hosts[1]
-        self._gateways = [lab.peer(name) for name in lab.topology.segments[0].gateways]
+        self.gateways = [lab.peer(name) for name in lab.topology.segments[0].gateways]
 
     def measure(self, event: Event) -> Run:
         """One run; the lab is whole again afterwards."""
@@ -147,7 +149,7 @@ class Bench:
         """Wait until one gateway forwards and another could take over."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while True:
-            states = {peer.nick_name: peer.gateway_state() for peer in self._gateways}
+            states = {peer.nick_name: peer.gateway_state() for peer in self.gateways}
             active = [n for n, s in states.items() if s.get("state") == "active"]
             ready = [n for n, s in states.items() if s.get("state") == "standby" and s.get("ready")]
             sees = all(
@@ -244,6 +246,24 @@ def _activated(_lab: Lab, _active: LabPeer, standby: LabPeer) -> Callable[[], No
     return lambda: _role(standby, "auto")
 
 
+def _partitioned(lab: Lab, active: LabPeer, standby: LabPeer) -> Callable[[], None]:
+    """The mesh falls apart between the gateways for three seconds; both still have the segment."""
+    others = [peer for peer in lab.peers.values() if peer not in (active, standby)]
+    far = [standby, *others[len(others) // 2 :]]
+    links.create_bridge(_SECOND_UNDERLAY, lab.underlay)
+    for peer in far:
+        links.set_link(
+            labs.segment_port(peer.nick_name), lab.underlay, bridge=_SECOND_UNDERLAY, is_up=True
+        )
+    time.sleep(3.0)
+    for peer in far:
+        links.set_link(
+            labs.segment_port(peer.nick_name), lab.underlay, bridge="underlay", is_up=True
+        )
+    links.delete_link(_SECOND_UNDERLAY, lab.underlay)
+    return _nothing
+
+
 def _role(peer: LabPeer, role: str) -> None:
     peer.http("PUT", f"/gateways/{peer.gateway_port}", {"role": role}, timeout_s=10.0)
 
@@ -258,6 +278,7 @@ EVENTS = {
         Event("continue", "stopped daemon continued after the take-over", _daemon_continued, 3.0),
         Event("term", "daemon stopped in good order (SIGTERM)", _daemon_terminated, 2.0),
         Event("drain", "gateway drained", _drained, 1.5),
+        Event("partition", "mesh in two parts for 3 s, then whole again", _partitioned, 3.0),
         Event("activate", "other gateway activated by hand", _activated, 1.5),
     )
 }
