@@ -112,6 +112,13 @@ class TableModel:
         self._lookup("classify", walk)
         return walk
 
+    def walk_actions(self, frame: Frame, actions: tuple[Action, ...]) -> _Walk:
+        """A frame that the daemon hands over with the actions to do (packet-out)."""
+        walk = _Walk(frame.in_port, frame)
+        for action in actions:
+            self._do(action, walk)
+        return walk
+
     def _lookup(self, table: str, walk: _Walk) -> None:
         walk.steps += 1
         assert walk.steps < 4096, "resubmit limit of Open vSwitch"

@@ -1,0 +1,38 @@
+"""Virtual time: a heap of events; nothing ever waits for real."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+
+
+class Clock:
+    """Runs callbacks in the order of their times; equal times in the order of their making."""
+
+    def __init__(self):
+        self.now = 0.0
+        self._events = []
+        self._count = itertools.count()
+
+    def at(self, time, action, *args):
+        """Call `action` then; not before now. Returns a handle for `cancel`."""
+        handle = [max(time, self.now), next(self._count), action, args]
+        heapq.heappush(self._events, handle)
+        return handle
+
+    def after(self, delay_s, action, *args):
+        return self.at(self.now + delay_s, action, *args)
+
+    @staticmethod
+    def cancel(handle):
+        if handle is not None:
+            handle[2] = None
+
+    def run(self, until):
+        events = self._events
+        while events and events[0][0] <= until:
+            time, _, action, args = heapq.heappop(events)
+            if action is not None:
+                self.now = time
+                action(*args)
+        self.now = until

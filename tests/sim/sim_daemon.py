@@ -1,0 +1,447 @@
+"""One peer of the world: its switch, and the daemon that performs what the real core decides.
+
+Performs as `shell/gatewayd.py`, `shell/announce.py` and `shell/forwarder.py` do, in virtual time,
+with the same constants, and like them one gate after the other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import lru_cache
+
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.commands import (
+    Announce,
+    Broadcast,
+    ForgetBehind,
+    RaiseVersion,
+    ReadMacs,
+    RememberRole,
+    RenewGate,
+    Report,
+    SetGate,
+    Tell,
+)
+from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.detection import Bfd
+from weave_ryu.gateway.port import NotReadyError
+from weave_ryu.gateway.records import decode, encode
+from weave_ryu.pipeline import cookies, diff, rules
+from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.model import Output
+from weave_ryu.pipeline.state import GatewayPort, LocalPort
+from weave_ryu.shell.coordinator import (
+    BridgePorts,
+    ForwardingView,
+    PeerInfo,
+    Underlay,
+    forwarding_state,
+)
+
+TUNNEL, CONTAINER, GATEWAY, CONTAINER_2 = 1, 2, 3, 4
+
+# As in the shell's modules, which cannot be imported without their I/O.
+FORGET_AT_S = (0.0, 0.6, 2.0)
+REPEAT_AT_S = (0.0, 1.0, 3.0)
+FORGET_AGAIN_AT_S = (0.6, 2.0)
+BURST, PAUSE_S = 50, 0.01
+STALE_S = 0.4
+ANSWER_TIMEOUT_S = 3.0
+ASK_DELAY_S = 0.3
+SETTLE_S = 10.0
+
+_OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
+
+
+@lru_cache(maxsize=4096)
+def desired_flows(state):
+    """The flows of a state, each with how the switch reports it."""
+    return [(flow, diff.installed(flow)) for flow in rules.flows(state)]
+
+
+@lru_cache(maxsize=256)
+def permits(short_id, gate, permit_s):
+    flows = rules.permits(GatewayPort(GATEWAY, "gw0", "vlan"), short_id, gate, permit_s)
+    return flows, {diff.installed(flow) for flow in flows}
+
+
+class SimDaemon:
+    """A daemon from its start to its end."""
+
+    def __init__(self, world, peer, incarnation):
+        self.world, self.peer, self.clock, self.rng = world, peer, world.clock, world.rng
+        now = self.clock.now
+        sequence = int((1000 + now + peer.clock_error_s) * 1000)
+        specs = [peer.spec_now()] if peer.spec is not None else []
+        self.core = GatewayCore(peer.name, incarnation, sequence, specs, world.timers, now)
+        self.view = ForwardingView(peer.name)
+        self.is_paused = self.is_dead = False
+        self._inbox = deque()
+        self._timer = None
+        self._queue = deque()
+        self._sent = None
+        self._permits = set()
+        self._is_ready = False
+        self._bfd = {}
+        self._installed = None
+        self._last_state = None
+        self._inherited = None
+        self._settled_at = now + SETTLE_S
+        self._segments = {}
+        self._known = frozenset()
+        self._is_asking = False
+        self._last_relayed = b""
+        self._programming = None
+        self.commands = 0
+
+    def start(self):
+        self.input(self.core.start, self.clock.now)
+        self.observe()
+        if self.peer.switch.is_up:
+            self.clock.after(self.rng.uniform(0.05, 0.8), self.input, self.switch_connected)
+        self._timer_changed()
+
+    # The process.
+
+    def input(self, action, *args):
+        """Something happens to the process: now, when it goes on, or never."""
+        if self.is_dead:
+            return
+        if self.is_paused:
+            self._inbox.append((action, args))
+            return
+        action(*args)
+        self.pump()
+
+    def later(self, delay_s, action, *args):
+        """A green thread sleeps."""
+        self.clock.after(delay_s, self.input, action, *args)
+
+    def pause(self):
+        self.is_paused = True
+
+    def proceed(self):
+        """All that has happened meanwhile comes at once; timers before the rest, or after it."""
+        self.is_paused = False
+        inbox, self._inbox = list(self._inbox), deque()
+        timers = [item for item in inbox if item[0] == self._tick]
+        rest = [item for item in inbox if item[0] != self._tick]
+        for action, args in timers + rest if self.rng.random() < 0.7 else rest + timers:
+            self.input(action, *args)
+
+    def pump(self):
+        while commands := self.core.poll_commands():
+            for command in commands:
+                self.commands += 1
+                self._perform(command)
+        self._timer_changed()
+
+    def _timer_changed(self):
+        deadline = self.core.deadline()
+        self.clock.cancel(self._timer)
+        self._timer = None
+        if deadline is not None and not self.is_dead:
+            at = max(deadline, self.clock.now + 0.001)
+            self._timer = self.clock.at(at, self.input, self._tick)
+
+    def _tick(self):
+        self.core.handle_timer(self.clock.now)
+
+    # Commands.
+
+    def _perform(self, command):
+        match command:
+            case SetGate() | RenewGate():
+                self._queue.append((self.clock.now, command))
+                self._next_gate()
+            case Broadcast(payload):
+                self.world.mesh.broadcast(self.peer.letter, payload)
+            case Tell(target, payload):
+                self.world.mesh.tell(self.peer.letter, self.world.letter_of[target], payload)
+            case ForgetBehind(peers):
+                selectors = self._selectors(peers)
+                for at in FORGET_AT_S if selectors else ():
+                    self.later(at, self._forget, selectors)
+            case Announce(_, to_segment, to_mesh):
+                into_mesh = rules.announcement(GATEWAY, self.peer.short_id)
+                frames = [(mac, (Output(GATEWAY),)) for mac in sorted(to_segment)]
+                frames += [(mac, into_mesh) for mac in sorted(to_mesh)]
+                for at in REPEAT_AT_S:
+                    self.later(at, self._announce, frames, 0)
+            case RaiseVersion() | RememberRole():
+                pass
+            case ReadMacs():
+                self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
+            case Report(_, _, entry):
+                self.world.note(f"{self.peer.letter} {entry.state}: {entry.reason}")
+
+    def _next_gate(self):
+        if self._sent is not None or not self._queue:
+            return
+        queued_at, command = self._queue.popleft()
+        now = self.clock.now
+        self._sent = sent = (command, now)
+        if command.gate is not Gate.CLOSED and now - queued_at > STALE_S:
+            self._answered(sent, f"it waited {now - queued_at:.1f} s: paused?")
+        elif not self._is_ready:
+            self._answered(sent, "the switch is not connected")
+        else:
+            to_s, back_s = self.peer.confirm_s()
+            self.clock.after(to_s, self._reach_switch, sent, self.peer.switch_life, back_s)
+            self.later(ANSWER_TIMEOUT_S, self._answered, sent, "no answer")
+
+    def _reach_switch(self, sent, life, back_s):
+        if self.peer.switch_life != life or not self.peer.switch.is_up:
+            return
+        command, _ = sent
+        permit_s = self.world.timers.permit_s
+        flows, wanted = permits(self.peer.short_id, command.gate, permit_s)
+        if isinstance(command, RenewGate):
+            self.peer.switch.apply(flows)
+        else:
+            forget = self._selectors(command.forget)
+            if command.gate is Gate.CLOSED:
+                forget += [
+                    (subject_cookie(Kind.PERMIT, GATEWAY), SUBJECT_MASK),
+                    (subject_cookie(Kind.LEARNT_PORT, GATEWAY), SUBJECT_MASK),
+                ]
+            self.peer.switch.apply(flows, sorted(self._permits - wanted), forget)
+            self._permits = wanted
+        self.later(back_s, self._answered, sent, None)
+
+    def _answered(self, sent, error):
+        if self._sent is not sent:
+            return
+        self._sent = None
+        command, sent_at = sent
+        now = self.clock.now
+        token = command.token if isinstance(command, SetGate) else None
+        if error is not None:
+            self.core.gate_failed(command.port, token, error, now)
+        elif token is None:
+            self.core.renewed(command.port, sent_at, now)
+        else:
+            self.core.gate_set(command.port, token, sent_at, now)
+        self._next_gate()
+
+    def _selectors(self, peers):
+        ids = (self._short_id_of(peer) for peer in sorted(peers))
+        return [
+            (subject_cookie(Kind.LEARNT_PEER, short_id), SUBJECT_MASK)
+            for short_id in ids
+            if short_id is not None
+        ]
+
+    def _short_id_of(self, name):
+        info = self.view.infos.get(name)
+        return info.short_id if info else None
+
+    def _forget(self, selectors):
+        if self._is_ready:
+            self.peer.switch.apply(forget=selectors)
+
+    def _announce(self, frames, start):
+        machine = self.core.ports["gw0"]
+        for mac, actions in frames[start : start + BURST]:
+            if not machine.may_announce:
+                return
+            if self._is_ready:
+                self.world.packet_out(self.peer, mac, actions)
+        if start + BURST < len(frames):
+            self.later(PAUSE_S, self._announce, frames, start + BURST)
+
+    def _read_macs(self):
+        if not self._is_ready:
+            return
+        gateways = {self._short_id_of(name) for name in self.core.gateways("vlan")}
+        mesh, hosts = set(), set()
+        learnt = self.peer.switch.tables.learnt
+        for (table, mac, priority), (_, cookie) in learnt.items():
+            if table != "mac" or (priority == 10 and ("mac", mac, 20) in learnt):
+                continue
+            kind, subject = cookies.parse(cookie)
+            behind_port = kind is Kind.LEARNT_PORT and subject == GATEWAY
+            behind_other = kind is Kind.LEARNT_PEER and subject in gateways
+            side = hosts if behind_port or behind_other else mesh
+            side.add(mac.replace(":", ""))
+        self.core.macs_read("gw0", frozenset(mesh), frozenset(hosts), self.clock.now)
+
+    # What the operator asks for.
+
+    def set_role(self, role):
+        try:
+            self.core.set_role("gw0", role, self.clock.now)
+        except NotReadyError as error:
+            self.world.note(f"{self.peer.letter} refuses: {error}")
+        else:
+            self.peer.role = role
+
+    def drain(self):
+        self.core.drain("gw0", self.clock.now)
+
+    def shut_down(self):
+        self.core.shut_down(self.clock.now)
+
+    # What happens to it.
+
+    def switch_connected(self):
+        if not self.peer.switch.is_up or self._is_ready:
+            return
+        self._installed = None
+        self.program()
+
+    def switch_lost(self):
+        self._is_ready = False
+        self._installed = None
+        self._permits = set()
+        if self._sent is not None:
+            self._answered(self._sent, "the connection to the switch was lost")
+        self.ports_changed()
+
+    def ports_changed(self):
+        if self.peer.spec is not None:
+            carrier = {"gw0": self.peer.has_carrier}
+            self.core.switch_state(self._is_ready, carrier, self.clock.now)
+
+    def bfd(self, name, state):
+        if self._bfd.get(name) is not state:
+            self._bfd[name] = state
+            self.core.bfd(name, Bfd.UP if state else Bfd.DOWN, self.clock.now)
+
+    def connected(self, other):
+        payload = encode(self.core.registry.records())
+        self.world.mesh.neighbour_gossip(self.peer.letter, payload, only=other)
+        self.topology_changed()
+
+    def gossip(self, source, payload, kind):
+        name = self.world.peers[source].name
+        self.core.received(name, payload, kind != "neighbour", self.clock.now)
+        if kind == "neighbour":
+            records = self.core.registry.records()
+            state = encode(records)
+            if state != self._last_relayed:
+                self._last_relayed = state
+                self.world.mesh.neighbour_gossip(self.peer.letter, state, exclude=source)
+            told = {record.name for record in decode(payload).records}
+            if any(record.name not in told for record in records):
+                self.world.mesh.tell(self.peer.letter, source, state)
+        self.changed()
+
+    # Flows (`shell/forwarder.py`).
+
+    def topology_changed(self):
+        self.changed()
+
+    def changed(self):
+        if self._programming is None and self._is_ready:
+            self._programming = self.clock.after(
+                self.rng.uniform(0.001, 0.01), self.input, self._program_now
+            )
+
+    def _program_now(self):
+        self._programming = None
+        self.program()
+
+    def observe(self):
+        world, letter = self.world, self.peer.letter
+        seen, edges = world.mesh.component(letter)
+        adjacency = {world.peers[x].name: set() for x in seen}
+        for a, b in edges:
+            adjacency[world.peers[a].name].add(world.peers[b].name)
+            adjacency[world.peers[b].name].add(world.peers[a].name)
+        infos = {
+            world.peers[x].name: PeerInfo(x, world.peers[x].short_id) for x in sorted(seen)
+        }
+        beside = world.mesh.neighbours(letter)
+        underlays = {
+            world.peers[x].name: Underlay(world.peers[x].address, self.peer.address, 6784)
+            for x in beside
+        }
+        self.view.observe(adjacency, infos, underlays, self.clock.now)
+        present = frozenset(self.view.infos)
+        left, joined = self._known - present, present - self._known
+        self._known = present
+        if left:
+            self.core.peers_left(left)
+        if joined and not self._is_asking:
+            self._is_asking = True
+            self.later(ASK_DELAY_S, self._ask)
+        self.core.mesh_state(len(beside), self.clock.now)
+        deadline = self.view.deadline()
+        if deadline is not None:
+            self.clock.at(deadline + 0.05, self.input, self.changed)
+
+    def _ask(self):
+        self._is_asking = False
+        payload = encode(self.core.registry.records())
+        self.world.mesh.neighbour_gossip(self.peer.letter, payload)
+
+    def program(self):
+        """Make the flows as they should be, as one change."""
+        self.observe()
+        switch = self.peer.switch
+        if not switch.is_up:
+            return
+        is_fresh = self._installed is None
+        if is_fresh:
+            found = {
+                diff.installed(i.flow)
+                for i in switch.flows.values()
+                if i.flow.kind not in (Kind.PERMIT,)
+            }
+            self._installed = found
+            if self._inherited is None:
+                parsed = (cookies.parse(flow.cookie) for flow in found)
+                self._inherited = frozenset(s for k, s in parsed if k is Kind.NEIGHBOUR)
+        state = self.state()
+        present = {int(hop.short_id) for hop in state.neighbours}
+        is_settled = self.clock.now >= self._settled_at or self._inherited <= present
+        if is_settled:
+            self._settled_at = self.clock.now
+        elif is_fresh:
+            self.clock.at(self._settled_at, self.input, self.changed)
+        if is_fresh or not is_settled or state != self._last_state:
+            self._install(state, is_settled)
+            self._last_state = state if is_settled else None
+            if is_settled:
+                self._forget_changed(state)
+        if is_fresh:
+            self._is_ready = True
+            self.ports_changed()
+
+    def _install(self, state, is_settled):
+        """As `diff.plan`, which is too slow for thousands of schedules."""
+        wanted = {
+            key: flow
+            for flow, key in desired_flows(state)
+            if is_settled or flow.kind not in _OF_THE_MESH
+        }
+        stale = self._installed - wanted.keys()
+        kept = set()
+        if not is_settled:
+            kept = {f for f in stale if f.cookie >> 48 & 0xFF in _OF_THE_MESH}
+        add = [flow for key, flow in wanted.items() if key not in self._installed]
+        if add or stale - kept:
+            self.peer.switch.apply(add, sorted(stale - kept))
+        self._installed = wanted.keys() | kept
+
+    def state(self):
+        peer = self.peer
+        gateways = (GatewayPort(GATEWAY, "gw0", "vlan"),) if peer.spec is not None else ()
+        local = (LocalPort(CONTAINER, "c1"), LocalPort(CONTAINER_2, "c2"))
+        ports = BridgePorts({6784: TUNNEL}, local, gateways)
+        registry = self.core.registry
+        segments = {name: registry.segments_of(name) for name in self.view.infos}
+        return forwarding_state(self.view, peer.name, peer.short_id, ports, segments)
+
+    def _forget_changed(self, state):
+        present = {peer.short_id: peer.segments for peer in state.peers}
+        stale = [sid for sid, before in self._segments.items() if present.get(sid) != before]
+        self._segments = present
+        if stale:
+            selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in stale]
+            self._forget(selectors)
+            for at in FORGET_AGAIN_AT_S:
+                self.later(at, self._forget, selectors)
+
+

@@ -1,0 +1,383 @@
+"""The world: peers with switches and daemons, one segment, and frames on their way.
+
+Every copy of a frame carries the crossings that it has made between the mesh and the segment, so a
+loop is seen at the copy that makes it, whoever else has a copy.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from sim_clock import Clock
+from sim_daemon import CONTAINER, CONTAINER_2, GATEWAY, TUNNEL, SimDaemon
+from sim_mesh import Mesh
+from sim_switch import SimSwitch
+
+from weave_ryu.gateway.port import PortSpec
+from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.timers import PROFILES
+from weave_ryu.names import PeerName, ShortId
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+HOP_S = 0.00005
+MAX_COPIES = 400
+"""More copies than this of one frame are a loop."""
+
+
+class InvariantBroken(AssertionError):
+    """What DESIGN section 2 promises does not hold."""
+
+    def __init__(self, name, detail, at):
+        super().__init__(f"{name} at {at:.3f} s: {detail}")
+        self.name, self.detail, self.at = name, detail, at
+
+
+@dataclass
+class Options:
+    """What a world is made of; drawn from the seed, or given by a test."""
+
+    gateways: str = "AB"
+    plain: str = "WX"
+    links: list | None = None
+    hosts: int = 2
+    profile: str = "default"
+    priorities: dict = field(default_factory=dict)
+    roles: dict = field(default_factory=dict)
+    preempt: bool = False
+    preempt_delay_s: float = 1.0
+    message_delay_s: tuple = (0.001, 0.005)
+    broadcast_delay_s: float = 0.0
+    confirm_s: tuple = (0.0005, 0.01)
+    revalidate_s: float = 0.003
+    lag_s: float = 0.05
+
+
+@dataclass
+class Flight:
+    """One frame, in all its copies."""
+
+    stream: object
+    number: int
+    src: str
+    dst: str
+    sender: str
+    sent_at: float
+    copies: int = 0
+    received: Counter = field(default_factory=Counter)
+
+
+class SimPeer:
+    """A host of the mesh."""
+
+    def __init__(self, world, letter, index):
+        options = world.options
+        self.world, self.letter = world, letter
+        self.name = PeerName(0x7A0000000000 + ord(letter))
+        self.short_id = ShortId(100 + index)
+        self.address = f"10.99.0.{index + 1}"
+        self.is_gateway = letter in options.gateways
+        self.role = Role(options.roles.get(letter, "auto"))
+        self.spec = self.spec_now() if self.is_gateway else None
+        self.has_power = True
+        self.has_carrier = True
+        self.clock_error_s = 0.0
+        self.switch_life = 0
+        self.incarnations = 0
+        self.slow_until = 0.0
+        self.daemon = None
+        self.opened_at = None
+        lag_s = options.lag_s
+        self.switch = SimSwitch(
+            world.clock, world.rng, TUNNEL, options.revalidate_s, lag_s, self._gate_changed
+        )
+
+    def spec_now(self):
+        options = self.world.options
+        return PortSpec(
+            "gw0",
+            "vlan",
+            self.role,
+            options.priorities.get(self.letter, 100),
+            options.preempt,
+            options.preempt_delay_s,
+        )
+
+    def confirm_s(self):
+        """How long a command needs to the switch, and its answer back."""
+        rng, (low, high) = self.world.rng, self.world.options.confirm_s
+        if self.world.clock.now < self.slow_until:
+            low, high = 0.1, 0.6
+        total = rng.uniform(low, high)
+        there = rng.uniform(0.2, 0.9) * total
+        return there, total - there
+
+    def start_daemon(self):
+        if self.daemon is None and self.has_power:
+            self.incarnations += 1
+            incarnation = self.incarnations << 32 | self.short_id
+            self.daemon = SimDaemon(self.world, self, incarnation)
+            self.daemon.start()
+            self.world.mesh.look_around(self.letter)
+
+    def kill_daemon(self):
+        if self.daemon is not None:
+            self.daemon.is_dead = True
+            self.daemon = None
+            self.world.mesh.look_around(self.letter)
+
+    def crash_switch(self):
+        if self.switch.is_up:
+            self.switch_life += 1
+            self.switch.crash()
+            if self.daemon is not None:
+                self.daemon.input(self.daemon.switch_lost)
+            self.world.look_at_bfd()
+
+    def restart_switch(self):
+        if not self.switch.is_up and self.has_power:
+            self.switch.restart()
+            if self.daemon is not None:
+                daemon = self.daemon
+                wait_s = self.world.rng.uniform(0.05, 1.5)
+                self.world.clock.after(wait_s, daemon.input, daemon.switch_connected)
+            self.world.look_at_bfd()
+
+    def lose_power(self):
+        self.has_power = False
+        self.crash_switch()
+        self.kill_daemon()
+        self.set_carrier(False)
+
+    def get_power(self):
+        self.has_power = True
+        self.restart_switch()
+        self.set_carrier(True)
+        self.start_daemon()
+
+    def set_carrier(self, is_up):
+        if self.has_carrier != is_up:
+            self.has_carrier = is_up
+            self.world.segment.port_changed(self.letter)
+            if self.daemon is not None:
+                wait_s = self.world.rng.uniform(0.001, 0.02)
+                self.world.clock.after(wait_s, self._tell_carrier, self.daemon)
+
+    def _tell_carrier(self, daemon):
+        daemon.input(daemon.ports_changed)
+
+    @property
+    def is_open(self):
+        """Its switch lets broadcasts through, and there is a link to do so."""
+        return self.opened_at is not None and self.has_carrier
+
+    def _gate_changed(self):
+        is_open = bool(self.switch.open_ports())
+        if is_open != (self.opened_at is not None):
+            self.opened_at = self.world.clock.now if is_open else None
+        self.world.gates_changed()
+
+
+class Segment:
+    """A learning switch with hosts and gateway ports; link and port failures flush."""
+
+    def __init__(self, world):
+        self.world = world
+        self.fdb = {}
+
+    def port_changed(self, letter):
+        self.fdb = {mac: port for mac, port in self.fdb.items() if port != letter}
+
+    def enter(self, port, flight, way):
+        """A frame comes from a host or a gateway."""
+        world = self.world
+        self.fdb[flight.src] = port
+        known = self.fdb.get(flight.dst)
+        for other in (*world.hosts, *world.options.gateways):
+            if other == port or (known is not None and known != other):
+                continue
+            if other in world.hosts:
+                world.deliver(other, flight, way)
+            elif world.peers[other].has_carrier:
+                world.clock.after(
+                    HOP_S, world.at_switch, world.peers[other], GATEWAY, flight, way
+                )
+
+
+class World:
+    """Everything, under one clock and one random generator."""
+
+    def __init__(self, options, seed):
+        self.options = options
+        self.clock = Clock()
+        self.rng = random.Random(seed)
+        self.timers = PROFILES[options.profile].check()
+        self.message_delay_s = options.message_delay_s
+        self.broadcast_delay_s = options.broadcast_delay_s
+        self.log = deque(maxlen=4000)
+        self.sometimes = Counter()
+        self.hosts = [f"Host{n + 1}" for n in range(options.hosts)]
+        letters = sorted(options.gateways + options.plain)
+        self.segment = Segment(self)
+        self.overlaps = []
+        self._open = frozenset()
+        self._open_since = 0.0
+        self.peers = {}
+        for index, letter in enumerate(letters):
+            self.peers[letter] = SimPeer(self, letter, index)
+        self.by_address = {peer.address: peer for peer in self.peers.values()}
+        self.letter_of = {peer.name: peer.letter for peer in self.peers.values()}
+        pairs = options.links or [(a, b) for a in letters for b in letters if a < b]
+        self.mesh = Mesh(self, pairs)
+        self.bfd_false = set()
+        self._bfd_timers = {}
+        self.macs = {}
+        self.ports = {}
+        for letter in letters:
+            for port, name in ((CONTAINER, "c1"), (CONTAINER_2, "c2")):
+                station = f"{letter}-{name}"
+                self.macs[station] = f"02:00:00:00:{port:02x}:{ord(letter):02x}"
+                self.ports[station] = (letter, port)
+        for number, host in enumerate(self.hosts):
+            self.macs[host] = f"02:00:00:00:99:{number:02x}"
+        self.station_of = {place: station for station, place in self.ports.items()}
+        self.on_delivery = lambda flight, station: None
+
+    def note(self, text):
+        self.log.append((self.clock.now, text))
+
+    def start(self):
+        for peer in self.peers.values():
+            peer.start_daemon()
+        for edge in self.mesh.edges.values():
+            self.mesh.look(edge)
+        self.look_at_bfd()
+
+    # Frames.
+
+    def send(self, stream, number, sender, dst):
+        flight = Flight(stream, number, self.macs[sender], dst, sender, self.clock.now)
+        if sender in self.ports:
+            letter, port = self.ports[sender]
+            if self.peers[letter].has_power:
+                self.at_switch(self.peers[letter], port, flight, ())
+        else:
+            self.segment.enter(sender, flight, ())
+        return flight
+
+    def packet_out(self, peer, mac, actions):
+        text = ":".join(mac[i : i + 2] for i in range(0, 12, 2))
+        flight = Flight("announcement", 0, text, BROADCAST, "", self.clock.now)
+        self._leave(peer, flight, (), peer.switch.packet_out(text, actions))
+
+    def at_switch(self, peer, port, flight, way, tun_src="0.0.0.0", tun_id=0):
+        if not peer.switch.is_up or (port == GATEWAY and not peer.has_carrier):
+            return
+        sent = peer.switch.send(port, flight.src, flight.dst, tun_src, tun_id)
+        if sent and port == GATEWAY:
+            way = (*way, f"in {peer.letter}")
+            if len(way) > 1:
+                self._broken("no_loop", f"frame of {flight.sender} went {way}")
+        self._leave(peer, flight, way, sent)
+
+    def _leave(self, peer, flight, way, sent):
+        flight.copies += len(sent)
+        if flight.copies > MAX_COPIES:
+            self._broken("no_loop", f"{flight.copies} copies of one frame of {flight.sender}")
+        for copy in sent:
+            if copy.port == TUNNEL:
+                target = self.by_address[copy.tun_dst]
+                edge = self.mesh.edge(peer.letter, target.letter)
+                if edge is not None and not edge.is_cut:
+                    self.clock.after(
+                        edge.latency_s,
+                        self.at_switch,
+                        target,
+                        TUNNEL,
+                        flight,
+                        way,
+                        peer.address,
+                        copy.tun_id,
+                    )
+            elif copy.port == GATEWAY:
+                if peer.has_carrier:
+                    self._out(peer, flight, way)
+            elif copy.port in (CONTAINER, CONTAINER_2):
+                self.deliver(self.station_of[peer.letter, copy.port], flight, way)
+
+    def _out(self, peer, flight, way):
+        if flight.stream == "announcement" and not way:
+            self.clock.after(HOP_S, self.segment.enter, peer.letter, flight, ())
+            return
+        if way or flight.sender in self.hosts:
+            way = (*way, f"out {peer.letter}")
+            self._broken("no_loop", f"frame of {flight.sender} went {way}")
+        way = (f"out {peer.letter}",)
+        self.clock.after(HOP_S, self.segment.enter, peer.letter, flight, way)
+
+    def deliver(self, station, flight, way):
+        if station == flight.sender:
+            self._broken("no_loop", f"a frame came back to its sender {station}: {way}")
+        flight.received[station] += 1
+        self.on_delivery(flight, station)
+
+    def _broken(self, name, detail):
+        raise InvariantBroken(name, detail, self.clock.now)
+
+    # Gates.
+
+    def gates_changed(self):
+        """Note how long two or more gates of the segment are open at once."""
+        now_open = frozenset(
+            letter for letter, peer in self.peers.items() if peer.is_gateway and peer.opened_at
+            is not None
+        )
+        if now_open == self._open:
+            return
+        if len(self._open) > 1 and self.clock.now > self._open_since:
+            self.overlaps.append((self._open_since, self.clock.now, self._open))
+        self._open, self._open_since = now_open, self.clock.now
+
+    def open_gateways(self):
+        return sorted(self._open)
+
+    # BFD between gateways that are direct neighbours.
+
+    def look_at_bfd(self):
+        interval_s = self.timers.bfd_interval_ms / 1000
+        gateways = self.options.gateways
+        for a in gateways:
+            for b in gateways:
+                edge = self.mesh.edge(a, b) if a < b else None
+                if edge is None:
+                    continue
+                is_up = (
+                    not edge.is_cut
+                    and (a, b) not in self.bfd_false
+                    and self.peers[a].switch.is_up
+                    and self.peers[b].switch.is_up
+                )
+                old = self._bfd_timers.get((a, b))
+                if old is not None and old[1] == is_up:
+                    continue
+                if old is not None:
+                    self.clock.cancel(old[0])
+                low, high = (0.2, 1.5) if is_up else (2 * interval_s, 3.5 * interval_s)
+                timer = self.clock.after(self.rng.uniform(low, high), self._bfd, a, b, is_up)
+                self._bfd_timers[a, b] = (timer, is_up)
+
+    def _bfd(self, a, b, is_up):
+        for one, other in ((a, b), (b, a)):
+            daemon = self.peers[one].daemon
+            if daemon is not None and self.peers[one].switch.is_up:
+                daemon.input(daemon.bfd, self.peers[other].name, is_up)
+
+    def tell_bfd(self, letter):
+        """A daemon that has just started reads the sessions."""
+        for (a, b), (_, is_up) in list(self._bfd_timers.items()):
+            if letter in (a, b):
+                other = b if letter == a else a
+                daemon = self.peers[letter].daemon
+                if daemon is not None:
+                    daemon.input(daemon.bfd, self.peers[other].name, is_up)
