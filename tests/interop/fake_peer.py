@@ -483,7 +483,6 @@ class Session:
     def read_all(self) -> None:
         """Read until it ends; a thread of its own does this."""
         try:
-            self._sock.settimeout(None)
             while True:
                 plain = self._receive()
                 if plain:
@@ -670,6 +669,8 @@ class FakePeer:
     ) -> Session:
         session = Session(self, sock, we_opened)
         session.shake_hands(uid, features)
+        # Before the reader runs: a change of it while another thread sends makes that fail.
+        sock.settimeout(None)
         self.sessions.append(session)
         threading.Thread(target=session.read_all, daemon=True).start()
         return session

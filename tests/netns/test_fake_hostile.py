@@ -100,13 +100,17 @@ def nobody_notices(daemon, good, eventually):
     assert not two.ended
 
 
+_numbers = itertools.count(1)
+
+
 @pytest.fixture
 def attackers(fakes):
     """Makes peers that speak TCP only; they end with the test."""
     made = []
 
     def make(**settings):
-        settings.setdefault("name", HIGH + 666)
+        # A name of its own each time: a namesake of the last one could still be a neighbour.
+        settings.setdefault("name", HIGH + (next(_numbers) << 8) + 154)
         made.append(fakes.peer(103, overlay=False, **settings))
         return made[-1]
 
