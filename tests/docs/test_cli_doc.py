@@ -12,7 +12,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference" / "cli.md"
 
 
-@pytest.mark.parametrize("parser", commands(build_parser()), ids=lambda parser: parser.prog)
+@pytest.mark.parametrize("parser", list(commands(build_parser())), ids=lambda parser: parser.prog)
 def test_reference_has_every_command_with_all_its_options(parser):
     page = PAGE.read_text()
     assert f"## {parser.prog}\n" in page, (
