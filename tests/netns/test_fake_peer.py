@@ -128,6 +128,8 @@ def test_heartbeat_arrives_full_size_with_df_and_the_right_network_identifier(
     assert len(first.frame) == 1390
     assert first.frame == heartbeat_frame(session.uid)
     assert states(report())[fake.ip] == "established"
+    (link,) = report()["Router"]["Connections"]
+    assert link["Info"] == f"unencrypted fastdp {name_text(fake.name)}(fake101) mtu=1376"
 
 
 def test_acks_cross_once_and_heartbeats_slow_down_after_them(fakes, established, eventually):
@@ -148,6 +150,8 @@ def test_connection_is_not_established_before_the_ack(fakes, report, eventually)
     gaps = [b.at - a.at for a, b in zip(session.datagrams, session.datagrams[1:], strict=False)]
     assert all(0.3 < gap < 0.9 for gap in gaps)
     assert states(report())[fake.ip] == "pending"
+    (link,) = report()["Router"]["Connections"]
+    assert "full-size frames must pass on UDP 6784" in link["Info"]
     session.send(CONTROL, FASTDP_ACK)
     eventually(lambda: states(report())[fake.ip] == "established")
 

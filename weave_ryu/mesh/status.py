@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weave_ryu.mesh.connection import HANDSHAKE_STATES, ConnectionMachine, State
-from weave_ryu.mesh.overlay import FastdpOverlay
+from weave_ryu.mesh.overlay import UNHEALTHY_AFTER_S, FastdpOverlay
 from weave_ryu.mesh.views import ConnectionView
 
 
@@ -33,15 +33,17 @@ def connection_view(
         overlay=None if overlay is None else overlay.view(),
         opened_at=machine.opened_at,
         heard_at=machine.heard_at,
-        info=_info(machine, overlay, name is not None, f"{name}({nick_name})"),
+        info=_info(overlay),
     )
 
 
-def _info(machine: ConnectionMachine, overlay: FastdpOverlay | None, joined: bool, who: str) -> str:
-    """Weave's words: encryption, overlay, peer."""
-    if not joined or overlay is None:
+def _info(overlay: FastdpOverlay | None) -> str:
+    """What is amiss, in words."""
+    if overlay is None:
         return "handshake"
-    words = ["encrypted" if machine.encrypted else "", "fastdp", who]
     if not overlay.healthy:
-        words.append("unhealthy")
-    return " ".join(word for word in words if word)
+        return f"unhealthy: no heartbeat for {UNHEALTHY_AFTER_S:.0f} s"
+    if not overlay.acknowledged:
+        port = overlay.udp_port
+        return f"no heartbeat acknowledged yet: full-size frames must pass on UDP {port}"
+    return ""

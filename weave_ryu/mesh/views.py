@@ -40,7 +40,7 @@ class ConnectionView:
         name: None during the handshake, as are nick_name, connection_uid and overlay.
         opened_at: monotonic seconds when the TCP connection was opened.
         heard_at: monotonic seconds of the last whole message.
-        info: what a status line says about it.
+        info: what is amiss, empty if nothing is.
     """
 
     connection: ConnectionId
