@@ -7,7 +7,7 @@ error message of the switch reaches the caller whose message caused it, by trans
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,7 @@ class Switch:
         self._waiters: dict[int, _Waiter] = {}
         self._bundle_ids = itertools.count(1)
         self.ports: dict[int, Port] = {}
+        self._told_while_reading: dict[int, Port | None] = {}
 
     @property
     def is_connected(self) -> bool:
@@ -125,10 +126,8 @@ class Switch:
 
     def port_changed(self, port: Any, gone: bool) -> None:  # noqa: ANN401
         """A port-status message came in."""
-        if gone:
-            self.ports.pop(port.port_no, None)
-        else:
-            self.ports[port.port_no] = _port(port)
+        self._told_while_reading[port.port_no] = None if gone else _port(port)
+        self._apply(self._told_while_reading)
         self._on_ports_changed()
 
     def packet_in(self, message: Any) -> None:  # noqa: ANN401
@@ -147,8 +146,18 @@ class Switch:
             OpenFlowError: no connection, or no answer.
         """
         request = _PARSER.OFPPortDescStatsRequest(self._require(), 0)
+        self._told_while_reading = {}
         replies = self._ask([request], "port description")
         self.ports = {p.port_no: _port(p) for reply in replies for p in reply.body}
+        # A port-status message that came after the reply may have been handled before it.
+        self._apply(self._told_while_reading)
+
+    def _apply(self, told: Mapping[int, Port | None]) -> None:
+        for number, port in told.items():
+            if port is None:
+                self.ports.pop(number, None)
+            else:
+                self.ports[number] = port
 
     def set_meters(self) -> None:
         """Make or adjust the meters in front of the controller."""
