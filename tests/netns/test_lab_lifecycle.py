@@ -36,6 +36,8 @@ def builder(prefix, eventually):
         [sys.executable, "-m", "weave_ryu", "lab", "up", "--prefix", prefix],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # A test run in the background of a shell ignores it, and that would be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     eventually(lambda: processes.find_marked(prefix), what="first process of the lab")
     yield process

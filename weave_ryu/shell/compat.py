@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import socket
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from weave_ryu.shell import hub
 
 def apply() -> None:
     """Make ryu importable with today's eventlet."""
+    # ryu compares numbers with `is not`; Python says so each time it compiles that file, and a user
+    # would read it before our own sentence.
+    warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*[/.]ryu[/.]")
     # ryu.app.wsgi imports this name, which eventlet removed in 0.30.3. A list, since eventlet
     # iterates over what a WSGI application returns.
     if not hasattr(hub.wsgi, "ALREADY_HANDLED"):
