@@ -78,7 +78,7 @@ def test_port_of_a_killed_daemon_closes_and_daemons_come_back_without_loss(bench
     assert demo.report.violated == []
 
 
-def test_every_daemon_restarts_without_a_lost_frame_between_containers(bench, eventually):
+def test_daemon_restarts_without_a_lost_frame_between_containers(bench, eventually):
     peer = bench.lab.peers["Y"]
     with bench.streams(("W-c1", "Y-c1"), ("Y-c1", "X-c1"), ("Y-c1", None)) as streams:
         time.sleep(0.2)

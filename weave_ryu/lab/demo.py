@@ -24,6 +24,8 @@ BURST_RATE_PER_S: Final = 200.0
 STREAM_RATE_PER_S: Final = 250.0
 FLOW_AGAIN_BOUND_MS: Final = 1000.0
 DEAD_MAN_BOUND_MS: Final = 2000.0
+ROLE_CHANGE_TIMEOUT_S: Final = 10.0
+"""The daemon itself gives up after 6 s, and says why."""
 
 UNPROTECTED_COPIES: Final = 3369
 """Copies of ONE broadcast that came back to Host1 within two seconds, with two unmodified Weave
@@ -233,7 +235,8 @@ class Demo:
 
     def set_role(self, peer: LabPeer, role: str) -> None:
         """Ask a gateway's daemon for a role; it answers when the switch has confirmed."""
-        reply = peer.http("PUT", f"/gateways/{peer.gateway_port}", {"role": role})
+        path = f"/gateways/{peer.gateway_port}"
+        reply = peer.http("PUT", path, {"role": role}, timeout_s=ROLE_CHANGE_TIMEOUT_S)
         if reply.status != 200:
             raise LabError(
                 f"gateway {peer.nick_name} did not become {role}", f"{reply.status}: {reply.body}"
