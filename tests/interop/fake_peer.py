@@ -671,6 +671,9 @@ class FakePeer:
         session.shake_hands(uid, features)
         # Before the reader runs: a change of it while another thread sends makes that fail.
         sock.settimeout(None)
+        if session.router.get("ShortID") == str(self.short_id) and self.name > session.router_name:
+            # Of two with one short id the higher name takes another.
+            self.short_id = (self.short_id or 0) ^ 1
         self.sessions.append(session)
         threading.Thread(target=session.read_all, daemon=True).start()
         return session

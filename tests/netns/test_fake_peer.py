@@ -124,7 +124,7 @@ def test_heartbeat_arrives_full_size_with_df_and_the_right_network_identifier(
     assert first.source == ROUTER
     assert first.dont_fragment
     assert (first.ttl, first.tos, first.flags) == (64, 0, 0x08000000)
-    assert first.vni == 0xABC << 12 | own_short_id(report)
+    assert first.vni == fake.short_id << 12 | own_short_id(report)
     assert len(first.frame) == 1390
     assert first.frame == heartbeat_frame(session.uid)
     assert states(report())[fake.ip] == "established"
@@ -245,7 +245,7 @@ def test_restart_with_another_uid_and_short_id_heals(fakes, established, report,
     lines = [line(ROUTER_NAME), line(fake.name)]
     other.gossip("topology", encode_topology([witness.entry(*lines)]))
     eventually(lambda: peers_of(report())[witness.name]["Version"] == witness.version)
-    old_uid = fake.uid
+    old_uid, old_short_id = fake.uid, fake.short_id
     session.close()
     eventually(lambda: fake.ip not in states(report()))
     assert peers_of(report())[fake.name]["UID"] == old_uid, "the witness still knows it"
@@ -253,13 +253,13 @@ def test_restart_with_another_uid_and_short_id_heals(fakes, established, report,
     fake.uid, fake.short_id, fake.version = fake.uid + 7, 502, 0
     again = fake.connect(ROUTER)
     old = eventually(lambda: again.latest(fake.name), what="it is told of its old life")
-    assert (old["UID"], old["ShortID"]) == (old_uid, 501)
+    assert (old["UID"], old["ShortID"]) == (old_uid, old_short_id)
     fake.version = old["Version"]
     fake.tell(again)
     eventually(lambda: is_established(again), what="established with the new short id")
     entry_now = peers_of(report())[fake.name]
-    assert (entry_now["UID"], entry_now["ShortID"]) == (fake.uid, 502)
-    assert again.datagrams[-1].vni >> 12 == 502
+    assert (entry_now["UID"], entry_now["ShortID"]) == (fake.uid, fake.short_id)
+    assert again.datagrams[-1].vni >> 12 == fake.short_id != old_short_id
 
 
 def test_short_id_is_given_up_for_a_peer_with_a_lower_name(
@@ -288,7 +288,7 @@ def test_short_id_is_kept_against_a_peer_with_a_higher_name(fakes, established, 
     session = fake.connect(ROUTER)
     eventually(session.topologies)
     assert own_short_id(report) == mine
-    fake.short_id = mine ^ 1
+    assert fake.short_id != mine, "as the higher name it has taken another"
     fake.tell(session)
     eventually(lambda: is_established(session), what="established once it has an id of its own")
 
