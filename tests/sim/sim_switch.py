@@ -108,7 +108,7 @@ class SimSwitch:
         self.tables = _Tables((self._tunnel_port,))
         self.flows = {}
         self.cache = {}
-        self.generation = 0
+        self.generation = self._validated = 0
         self._parents = {}
         self._revalidation = None
         self._crediting = None
@@ -203,18 +203,18 @@ class SimSwitch:
 
     # Frames.
 
-    def send(self, in_port, src, dst, tun_src="0.0.0.0", tun_id=0):
-        """What leaves the switch, in order."""
+    def send(self, in_port, src, dst, tun_src="0.0.0.0", tun_id=0, kind=0):
+        """What leaves the switch, in order; cached answers are for one kind of frame each."""
         if not self.is_up:
             return ()
-        key = (in_port, src, dst, tun_src, tun_id)
+        key = (in_port, src, dst, tun_src, tun_id, kind)
         cached = self.cache.get(key)
         if cached is None:
             cached = self.cache[key] = _Cached(Frame(in_port, src, dst, tun_src, tun_id))
             self._look_up(cached)
             self._learn(cached.learns)
         else:
-            if cached.generation != self.generation and self._revalidation is None:
+            if cached.generation < self._validated:
                 self._look_up(cached)
             cached.hits += 1
             if self._crediting is None:
@@ -269,6 +269,7 @@ class SimSwitch:
     def _revalidate(self):
         """Look all cached answers up anew (those without hits when they are asked for)."""
         self._revalidation = None
+        self._validated = self.generation
         self._credit(again=False)
 
     def _credit(self, again=True):

@@ -21,6 +21,8 @@ from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.names import PeerName, ShortId
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+RARP = 1
+"""Kind of an announcement: the cache of Open vSwitch always looks at the EtherType."""
 HOP_S = 0.00005
 MAX_COPIES = 400
 """More copies than this of one frame are a loop."""
@@ -64,7 +66,9 @@ class Flight:
     dst: str
     sender: str
     sent_at: float
+    kind: int = 0
     copies: int = 0
+    path: list = field(default_factory=list)
     received: Counter = field(default_factory=Counter)
 
 
@@ -216,6 +220,7 @@ class World:
         self.message_delay_s = options.message_delay_s
         self.broadcast_delay_s = options.broadcast_delay_s
         self.log = deque(maxlen=4000)
+        self.is_tracing = False
         self.sometimes = Counter()
         self.hosts = [f"Host{n + 1}" for n in range(options.hosts)]
         letters = sorted(options.gateways + options.plain)
@@ -268,13 +273,15 @@ class World:
 
     def packet_out(self, peer, mac, actions):
         text = ":".join(mac[i : i + 2] for i in range(0, 12, 2))
-        flight = Flight("announcement", 0, text, BROADCAST, "", self.clock.now)
+        flight = Flight("announcement", 0, text, BROADCAST, "", self.clock.now, RARP)
         self._leave(peer, flight, (), peer.switch.packet_out(text, actions))
 
     def at_switch(self, peer, port, flight, way, tun_src="0.0.0.0", tun_id=0):
         if not peer.switch.is_up or (port == GATEWAY and not peer.has_carrier):
             return
-        sent = peer.switch.send(port, flight.src, flight.dst, tun_src, tun_id)
+        sent = peer.switch.send(port, flight.src, flight.dst, tun_src, tun_id, flight.kind)
+        if self.is_tracing:
+            flight.path.append((self.clock.now, peer.letter, port, tun_src, sent))
         if sent and port == GATEWAY:
             way = (*way, f"in {peer.letter}")
             if len(way) > 1:
