@@ -42,7 +42,7 @@ TUNNEL, CONTAINER, GATEWAY, CONTAINER_2 = 1, 2, 3, 4
 
 # As in the shell's modules, which cannot be imported without their I/O.
 FORGET_AT_S = (0.0, 0.6, 2.0)
-REPEAT_AT_S = (0.0, 1.0, 3.0)
+REPEAT_AT_S = (0.0, 1.0, 2.5)
 FORGET_AGAIN_AT_S = (0.6, 2.0)
 BURST, PAUSE_S = 50, 0.01
 STALE_S = 0.4
@@ -159,9 +159,8 @@ class SimDaemon:
             case Tell(target, payload):
                 self.world.mesh.tell(self.peer.letter, self.world.letter_of[target], payload)
             case ForgetBehind(peers):
-                selectors = self._selectors(peers)
-                for at in FORGET_AT_S if selectors else ():
-                    self.later(at, self._forget, selectors)
+                for at in FORGET_AT_S:
+                    self.later(at, self._forget_peers, peers, at == 0.0)
             case Announce(_, to_segment, to_mesh):
                 into_mesh = rules.announcement(GATEWAY, self.peer.short_id)
                 frames = [(mac, (Output(GATEWAY),)) for mac in sorted(to_segment)]
@@ -236,8 +235,14 @@ class SimDaemon:
         info = self.view.infos.get(name)
         return info.short_id if info else None
 
+    def _forget_peers(self, peers, is_first):
+        # One that has come back meanwhile is the right place again.
+        self._forget(
+            self._selectors(p for p in peers if is_first or not self.core.is_coming(p))
+        )
+
     def _forget(self, selectors):
-        if self._is_ready:
+        if selectors and self._is_ready:
             self.peer.switch.apply(forget=selectors)
 
     def _announce(self, frames, start):
