@@ -72,6 +72,14 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Prime:
+    """Let the own switch know MACs (12 hex digits) behind a gateway port; tell nobody else."""
+
+    port: str
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class RaiseVersion:
     """Raise the own topology version, so that unmodified Weave peers drop their flows."""
 
@@ -107,6 +115,7 @@ Command = (
     | Tell
     | ForgetBehind
     | Announce
+    | Prime
     | RaiseVersion
     | ReadMacs
     | RememberRole

@@ -16,6 +16,7 @@ from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import (
     Announce,
     Command,
+    Prime,
     RaiseVersion,
     ReadMacs,
     RenewGate,
@@ -595,8 +596,11 @@ class PortMachine:
         until = now + 2 * self.around.timers.handover_s
 
         def open_for_known(now: float) -> None:
-            # A frame that passed just before may have left a cached decision to drop its like.
-            draws_at = now + self.around.timers.cache_s
+            hosts = self.around.macs(self.spec.port)[1]
+            self.emit(Prime(self.spec.port, hosts))
+            # A frame that came before may have left a cached decision to drop its like.
+            busy_s = len(hosts) / ANNOUNCEMENTS_PER_S
+            draws_at = now + self.around.timers.cache_s + busy_s
             self._entering = _Entering(source, epoch, until, draws_at)
             if self.state is State.STANDBY:
                 self._enter(Input.TAKING_OVER, f"{source} hands over", now)
@@ -687,6 +691,11 @@ class PortMachine:
             return now + (last.judgement.vacant_in_s or 0.0), f"{last.name}: " + (
                 f"{last.judgement.verdict}"
             )
+        for other in others:
+            if other.record.state == State.DRAINING and other.judgement.vacant_in_s is None:
+                # Its successor is about to say that it forwards.
+                self._vacant_since = None
+                return None, f"{other.name} hands over"
         if self._vacant_since is None:
             self._vacant_since = now
         return self._vacant_since, f"no gateway of {self.spec.segment} forwards"

@@ -44,7 +44,7 @@ class Timers:
     """The same while the peer has no connection at all: it may still find the mesh."""
     stagger_s: float = 0.3
     """Head start of each candidate before the next one in the ranking."""
-    cache_s: float = 0.1
+    cache_s: float = 0.15
     """How long a switch may go on using cached decisions after it has confirmed a change."""
     settle_s: float = 0.15
     """In a hand-over: how long both pass known unicast, so that everybody's tables move."""

@@ -8,6 +8,7 @@ All figures come from captures at the receivers; times are the kernel's.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import signal
 import statistics
@@ -25,6 +26,8 @@ from weave_ryu.lab.traffic import BROADCAST, Station, Stream, Traffic
 
 RATE_PER_S = 1000
 BROADCAST_RATE_PER_S = 100
+CALM_S = 4.0
+"""Rest between two events: until then peers still forget and relearn what the last one moved."""
 LEAD_S = 0.6
 """Traffic before the event."""
 READY_TIMEOUT_S = 40.0
@@ -158,12 +161,18 @@ class Bench:
                 for other in s.get("peer_states", {}).values()
             )
             missing = self._lab.missing_links()
-            if len(active) == 1 and ready and sees and not missing:
+            calm = all(_since_change_s(s) > CALM_S for s in states.values() if "since" in s)
+            if len(active) == 1 and ready and sees and calm and not missing:
                 return self._lab.peer(active[0]), self._lab.peer(ready[0])
             if time.monotonic() > deadline:
                 shown = {name: state.get("state") for name, state in states.items()}
                 raise LabError("the gateways did not come to rest", f"{shown}, {missing}")
             time.sleep(0.2)
+
+
+def _since_change_s(state: dict[str, Any]) -> float:
+    entered = datetime.datetime.fromisoformat(state["since"])
+    return (datetime.datetime.now(datetime.UTC) - entered).total_seconds()
 
 
 def _stations(lab: Lab) -> list[Station]:

@@ -115,16 +115,19 @@ def permits(port: GatewayPort, own: ShortId, gate: Gate, hard_timeout_s: int) ->
     return found
 
 
+def priming(port: int) -> tuple[Action, ...]:
+    """What to do with a frame of a host of the segment so that only this switch knows the host."""
+    cookie = subject_cookie(Kind.LEARNT_PORT, port)
+    return (
+        learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port),
+        learn_origin(cookie, port),
+    )
+
+
 def announcement(port: int, own: ShortId) -> tuple[Action, ...]:
     """What to do with a frame that tells the mesh of a host of the segment (a packet-out).
 
     The host is learnt behind the gateway port, and the frame goes to all peers; not through the
     gate, which may be open for known unicast only.
     """
-    cookie = subject_cookie(Kind.LEARNT_PORT, port)
-    return (
-        Load(t.SRC_PEER, own),
-        learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port),
-        learn_origin(cookie, port),
-        Resubmit(t.FLOOD_MESH.name),
-    )
+    return (Load(t.SRC_PEER, own), *priming(port), Resubmit(t.FLOOD_MESH.name))

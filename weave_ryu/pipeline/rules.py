@@ -33,7 +33,7 @@ from weave_ryu.pipeline.parts import (
     send,
     tunnel_id,
 )
-from weave_ryu.pipeline.permits import announcement, permits
+from weave_ryu.pipeline.permits import announcement, permits, priming
 from weave_ryu.pipeline.state import ForwardingState, RemotePeer
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "announcement",
     "flows",
     "permits",
+    "priming",
     "tunnel_id",
 ]
 

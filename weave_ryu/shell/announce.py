@@ -18,8 +18,9 @@ from weave_ryu.pipeline import rules
 from weave_ryu.shell import encode, hub
 from weave_ryu.shell.openflow import Switch
 
-REPEAT_AT_S = (0.0, 1.0, 3.0)
-"""When each MAC is announced: a single frame may be lost."""
+REPEAT_AT_S = (0.0, 1.0, 2.5)
+"""When each MAC is announced: a single frame may be lost, and the last time peers forget what was
+learnt behind the old gateway is after 2 s (`gatewayd.FORGET_AT_S`)."""
 
 BURST = 50
 """Frames between two pauses."""
@@ -68,11 +69,27 @@ class Announcer:
         frames = [(mac, [ofproto_v1_3_parser.OFPActionOutput(port)]) for mac in sorted(mesh)]
         into_mesh = encode.actions_of(rules.announcement(port, own))
         frames += [(mac, into_mesh) for mac in sorted(hosts)]
-        hub.spawn(self._run, frames, go_on)
+        hub.spawn(self._run, frames, REPEAT_AT_S, go_on)
 
-    def _run(self, frames: list[tuple[str, list[Any]]], go_on: Callable[[], bool]) -> None:
+    def prime(self, port: int, hosts: Iterable[str], go_on: Callable[[], bool]) -> None:
+        """Let the own switch learn hosts behind a gateway port; nothing is sent anywhere.
+
+        Args:
+            port: OpenFlow number of the gateway port.
+            hosts: MACs, 12 hex digits.
+            go_on: as for `announce`.
+        """
+        learn = encode.actions_of(rules.priming(port))
+        hub.spawn(self._run, [(mac, learn) for mac in sorted(hosts)], (0.0,), go_on)
+
+    def _run(
+        self,
+        frames: list[tuple[str, list[Any]]],
+        times: Iterable[float],
+        go_on: Callable[[], bool],
+    ) -> None:
         waited = 0.0
-        for at in REPEAT_AT_S:
+        for at in times:
             hub.sleep(at - waited)
             waited = at
             for count, (mac, actions) in enumerate(frames, 1):

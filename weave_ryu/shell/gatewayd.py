@@ -15,6 +15,7 @@ from weave_ryu.gateway.commands import (
     Broadcast,
     Command,
     ForgetBehind,
+    Prime,
     RaiseVersion,
     ReadMacs,
     RememberRole,
@@ -239,6 +240,8 @@ class Gateways:
                 self._forget(peers)
             case Announce(port, to_segment, to_mesh):
                 self._announce(port, to_segment, to_mesh)
+            case Prime(port, hosts):
+                self._prime(port, hosts)
             case RaiseVersion():
                 self._mesh.raise_version()
             case ReadMacs(port):
@@ -339,6 +342,12 @@ class Gateways:
                 to_mesh,
                 lambda: machine.may_announce,
             )
+
+    def _prime(self, name: str, hosts: frozenset[str]) -> None:
+        port = self._find(name)
+        if port is not None:
+            machine = self.core.ports[name]
+            self._announcer.prime(port.number, hosts, lambda: machine.may_announce)
 
     def _read_macs(self, name: str) -> None:
         port = self._find(name)
