@@ -1,0 +1,240 @@
+"""Roles, elections and hand-overs of whole gateway cores under a virtual clock."""
+
+import pytest
+from core_world import World, settled_pair, spec
+
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.commands import Announce, ForgetBehind, RaiseVersion, SetGate
+from weave_ryu.gateway.detection import Bfd
+from weave_ryu.gateway.port import NotReadyError
+from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.timers import Timers
+from weave_ryu.names import PeerName
+
+A, B = PeerName(ord("A")), PeerName(ord("B"))
+
+
+def watch_overlap(world, longest):
+    """Note for how long two switches passed everything at the same time."""
+
+    def watch():
+        longest[0] += 0.005 if len(world.forwarders()) > 1 else 0
+
+    return watch
+
+
+def test_port_starts_closed_and_listens_before_it_opens():
+    world = World(("A", spec()))
+    assert world.port("A").gate is Gate.CLOSED
+    world.run(world.timers.arm_s * 0.8)
+    assert world.forwarders() == []
+    world.run(1.0)
+    assert world.forwarders() == ["A"]
+
+
+def test_two_that_start_together_elect_the_lower_name():
+    settled_pair()
+
+
+def test_higher_priority_comes_first():
+    world = World(("A", spec(priority=10)), ("B", spec(priority=20)))
+    world.run(3.0)
+    assert world.states() == {"A": "standby", "B": "active"}
+
+
+def test_standby_by_hand_never_takes_over():
+    world = World(("A", spec(Role.ACTIVE)), ("B", spec(Role.STANDBY)))
+    world.run(3.0)
+    world.kill("A")
+    world.run(20.0)
+    assert world.states() == {"B": "standby"}
+
+
+@pytest.mark.parametrize("bfd", [Bfd.NONE, Bfd.UP])
+def test_killed_daemon_is_replaced_after_its_permits_have_run_out(bfd):
+    world = settled_pair()
+    world.call("B", "bfd", A, bfd)
+    died_at, longest = world.now, [0.0]
+    world.kill("A")
+    world.run(5.0, watch_overlap(world, longest))
+    assert world.states() == {"B": "active"}
+    assert longest == [0.0]
+    took_s = world.port("B").history[-1].at - died_at
+    assert world.timers.give_up_s < took_s < world.timers.take_over_s + 0.3
+
+
+def test_dead_host_is_replaced_at_once():
+    world = settled_pair()
+    world.call("B", "bfd", A, Bfd.UP)
+    died_at = world.now
+    world.kill("A")
+    world.granted.pop("A")
+    world.run(0.1)
+    world.call("B", "bfd", A, Bfd.DOWN)
+    world.run(1.0)
+    assert world.states() == {"B": "active"}
+    assert world.port("B").history[-1].at - died_at < world.timers.silent_s + 0.2
+
+
+def test_bfd_that_is_down_while_the_daemon_speaks_changes_nothing():
+    world = settled_pair()
+    world.call("B", "bfd", A, Bfd.UP)
+    world.call("B", "bfd", A, Bfd.DOWN)
+    world.run(5.0)
+    assert world.states() == {"A": "active", "B": "standby"}
+
+
+def test_lost_link_is_handed_over_at_once():
+    world = settled_pair()
+    lost_at = world.now
+    world.call("A", "switch_state", True, {"gw0": False})
+    world.run(1.0)
+    assert world.states() == {"A": "fault", "B": "active"}
+    assert world.port("B").history[-1].at - lost_at < 0.1
+
+
+def test_lost_switch_counts_as_active_until_its_permits_have_run_out():
+    world = settled_pair()
+    longest = [0.0]
+    world.call("A", "switch_state", False, {})
+    world.run(0.8, watch_overlap(world, longest))
+    assert world.states() == {"A": "blocked", "B": "standby"}
+    world.run(3.0, watch_overlap(world, longest))
+    assert world.states()["B"] == "active"
+    assert longest == [0.0]
+
+
+def test_paused_daemon_blocks_first_and_asks_later():
+    world = settled_pair()
+    longest = [0.0]
+    world.paused.add("A")
+    world.run(4.0, watch_overlap(world, longest))
+    assert world.port("B").state == "active"
+    world.paused.clear()
+    world.run(3.0, watch_overlap(world, longest))
+    assert world.states() == {"A": "standby", "B": "active"}
+    assert longest == [0.0]
+
+
+def test_drain_hands_over_by_steps_and_stays_out():
+    world = settled_pair()
+    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    longest = [0.0]
+    world.call("A", "drain", "gw0")
+    # The shell answers ReadMacs; here by hand.
+    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.run(3.0, watch_overlap(world, longest))
+    assert world.states() == {"A": "standby", "B": "active"}
+    assert [c.gate for c in world.all_commands("B", SetGate)][-2:] == [Gate.KNOWN, Gate.OPEN]
+    assert [c.gate for c in world.all_commands("A", SetGate)][-2:] == [Gate.DRAINING, Gate.CLOSED]
+    assert longest[0] <= 0.01
+    world.kill("B")
+    world.run(10.0)
+    assert world.states() == {"A": "standby"}
+
+
+def test_hand_over_without_an_answer_still_closes_when_it_must():
+    world = settled_pair()
+    world.paused.add("B")
+    world.call("A", "drain", "gw0")
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.run(world.timers.handover_s + 0.5)
+    assert world.port("A").state == "standby"
+    assert world.port("A").gate is Gate.CLOSED
+
+
+def test_request_of_the_other_operator_is_a_planned_hand_over():
+    world = settled_pair()
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.run(0.05)
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.run(3.0)
+    assert world.states() == {"A": "standby", "B": "active"}
+    assert world.port("B").epoch > world.port("A").epoch
+
+
+def test_two_operators_who_insist_get_two_actives():
+    world = World(("A", spec(Role.ACTIVE)), ("B", spec(Role.STANDBY)))
+    world.run(3.0)
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.run(5.0)
+    assert world.states() == {"A": "active", "B": "active"}
+
+
+def test_after_a_split_the_higher_epoch_stays():
+    world = settled_pair()
+    world.cut.add(frozenset("AB"))
+    world.run(5.0)
+    assert world.states() == {"A": "active", "B": "active"}
+    world.cut.clear()
+    world.run(1.0)
+    assert world.states() == {"A": "standby", "B": "active"}
+
+
+def test_better_one_that_comes_back_does_not_push_unless_configured():
+    for preempt, holder in ((False, "B"), (True, "A")):
+        options = {"preempt": preempt, "preempt_delay_s": 2.0}
+        world = World(("B", spec(priority=10)))
+        world.run(3.0)
+        world.start("A", spec(priority=20, **options))
+        for _ in range(10):
+            world.run(0.5)
+            world.call("B", "macs_read", "gw0", frozenset(), frozenset())
+        world.run(2.0)
+        assert world.forwarders() == [holder]
+
+
+def test_promotion_makes_forget_announces_and_raises_the_version():
+    world = settled_pair()
+    world.kill("A")
+    world.run(4.0)
+    opened = world.all_commands("B", SetGate)[-1]
+    assert opened.gate is Gate.OPEN
+    assert opened.forget == (A,)
+    assert world.all_commands("B", Announce)
+    assert world.all_commands("B", RaiseVersion)
+
+
+def test_peer_without_a_port_forgets_behind_the_one_that_left():
+    world = settled_pair()
+    seen = world.cores["B"].registry.record(A)
+    assert seen is not None
+    world.call("A", "set_role", "gw0", Role.STANDBY)
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.run(3.0)
+    assert any(A in c.peers for c in world.all_commands("B", ForgetBehind))
+
+
+def test_role_cannot_be_changed_while_the_switch_is_lost():
+    world = settled_pair()
+    world.call("A", "switch_state", False, {})
+    with pytest.raises(NotReadyError):
+        world.cores["A"].set_role("gw0", Role.STANDBY, world.now)
+    assert world.port("A").role is Role.AUTO
+
+
+def test_port_that_fails_again_and_again_comes_last():
+    world = settled_pair()
+    for _ in range(3):
+        world.call("A", "switch_state", True, {"gw0": False})
+        world.run(1.0)
+        world.call("A", "switch_state", True, {"gw0": True})
+        world.call("B", "switch_state", True, {"gw0": False})
+        world.run(3.0)
+        world.call("B", "switch_state", True, {"gw0": True})
+        world.run(3.0)
+    assert world.port("A").is_damped(world.now)
+
+
+def test_every_change_has_a_reason_and_says_who_else_was_there():
+    world = settled_pair()
+    world.kill("A")
+    world.run(4.0)
+    entry = world.port("B").history[-1]
+    assert "silent" in entry.reason
+    assert entry.seen == ((str(A), "active"),)
+
+
+def test_timers_that_break_the_fence_are_refused_at_the_start():
+    with pytest.raises(Exception, match="take_over"):
+        World(("A", spec()), timers=Timers(take_over_s=1.0))

@@ -1,0 +1,37 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weave_ryu.gateway.election import Candidate, Claim, rank, yields
+from weave_ryu.names import PeerName
+
+names = st.integers(1, 50).map(PeerName)
+claims = st.builds(Claim, names, st.integers(0, 5), st.integers(0, 3))
+candidates = st.lists(
+    st.builds(Candidate, names, st.integers(0, 3), st.booleans()),
+    min_size=1,
+    unique_by=lambda candidate: candidate.name,
+)
+
+
+@given(claims, claims)
+def test_of_two_gateways_that_forward_exactly_one_yields(one, other):
+    if one.name != other.name:
+        assert yields(one, other) is not yields(other, one)
+
+
+@given(claims, claims)
+def test_lower_epoch_yields_whatever_the_priorities(one, other):
+    if one.epoch < other.epoch:
+        assert yields(one, other)
+
+
+@given(candidates)
+def test_every_candidate_has_a_place_of_its_own(found):
+    places = [rank(one, [other for other in found if other is not one]) for one in found]
+    assert sorted(places) == list(range(len(found)))
+
+
+@given(candidates)
+def test_damped_candidate_never_comes_before_one_that_is_not(found):
+    first = min(found, key=lambda one: rank(one, [o for o in found if o is not one]))
+    assert first.damped is False or all(one.damped for one in found)
