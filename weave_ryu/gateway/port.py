@@ -696,11 +696,6 @@ class PortMachine:
                 # Its successor is about to say that it forwards.
                 self._vacant_since = None
                 return None, f"{other.name} hands over"
-        for other in others:
-            if other.record.state == State.DRAINING and other.judgement.vacant_in_s is None:
-                # Its successor is about to say that it forwards.
-                self._vacant_since = None
-                return None, f"{other.name} hands over"
         if self._vacant_since is None:
             self._vacant_since = now
         return self._vacant_since, f"no gateway of {self.spec.segment} forwards"
