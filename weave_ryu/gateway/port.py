@@ -129,8 +129,6 @@ class _Leaving:
     is_prepared: bool = False
     """The successor has been told all MACs, and asked to open for known unicast."""
     settled_at: float | None = None
-    is_over: bool = False
-    """The successor has been told that it is its turn."""
 
 
 @dataclass(slots=True)
@@ -248,7 +246,9 @@ class PortMachine:
     def _shown_state(self) -> State:
         if self._run_out_at is not None:
             return State.ACTIVE
-        if self._leaving is not None and self._leaving.is_over:
+        if self._leaving is not None and self._leaving.is_prepared:
+            # Told early: who hears of the successor first would forget what is behind this peer,
+            # and flood what it redirects.
             return State.DRAINING
         return self.state
 
@@ -331,10 +331,13 @@ class PortMachine:
         self._tell(holder, Step.REQUEST, self.around.epoch(self.spec.segment))
 
     def _polite_holder(self, now: float) -> PeerName | None:
-        """The gateway that forwards, if it would hand over on request."""
-        for other in self.around.others(self.spec.segment, now):
-            if other.record.is_active and other.is_fresh and other.record.role == Role.AUTO:
-                return other.name
+        """The gateway that forwards, or hands over just now, if it would do so on request."""
+        others = self.around.others(self.spec.segment, now)
+        for state in (State.ACTIVE, State.DRAINING):
+            for other in others:
+                is_it = other.record.state == state and other.record.role == Role.AUTO
+                if is_it and other.is_fresh:
+                    return other.name
         return None
 
     def _resign(self, why: str, now: float) -> None:
@@ -520,7 +523,6 @@ class PortMachine:
                 # and opened, nobody takes the segment's broadcasts. Its way is the longer one.
                 self._tell(leaving.to, Step.YOURS, leaving.epoch)
                 self._set_gate(Gate.DRAINING, self._left)
-                leaving.is_over = True
                 self.around.publish()
             elif leaving.settled_at is None and now >= leaving.until:
                 self._leaving = None
@@ -582,6 +584,7 @@ class PortMachine:
             leaving.is_prepared = True
             leaving.until = now + self.around.timers.handover_s
             self._tell(leaving.to, Step.PREPARE, leaving.epoch)
+            self.around.publish()
         if self.state is State.ACTIVE and now - self.history[-1].at < FRESHLY_ACTIVE_S:
             # What was learnt since the last look, by this switch at least.
             self._announce()
