@@ -14,6 +14,7 @@ from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
     ForgetBehind,
+    Prime,
     RaiseVersion,
     ReadMacs,
     RememberRole,
@@ -167,6 +168,9 @@ class SimDaemon:
                 frames += [(mac, into_mesh) for mac in sorted(to_mesh)]
                 for at in REPEAT_AT_S:
                     self.later(at, self._announce, frames, 0)
+            case Prime(_, hosts):
+                frames = [(mac, rules.priming(GATEWAY)) for mac in sorted(hosts)]
+                self.later(0.0, self._announce, frames, 0)
             case RaiseVersion() | RememberRole():
                 pass
             case ReadMacs():
