@@ -25,8 +25,8 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.port import NotReadyError
 from weave_ryu.gateway.records import decode, encode
+from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.pipeline import cookies, diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import Output
@@ -61,8 +61,9 @@ def desired_flows(state):
 
 
 @lru_cache(maxsize=256)
-def permits(short_id, gate, permit_s):
-    flows = rules.permits(GatewayPort(GATEWAY, "gw0", "vlan"), short_id, gate, permit_s)
+def permits(short_id, gate, permit_s, successor):
+    port = GatewayPort(GATEWAY, "gw0", "vlan")
+    flows = rules.permits(port, short_id, gate, permit_s, successor)
     return flows, {diff.installed(flow) for flow in flows}
 
 
@@ -198,7 +199,9 @@ class SimDaemon:
             return
         command, _ = sent
         permit_s = self.world.timers.permit_s
-        flows, wanted = permits(self.peer.short_id, command.gate, permit_s)
+        to = command.successor
+        successor = self._short_id_of(to) if to is not None else None
+        flows, wanted = permits(self.peer.short_id, command.gate, permit_s, successor)
         if isinstance(command, RenewGate):
             self.peer.switch.apply(flows)
         else:
@@ -241,9 +244,7 @@ class SimDaemon:
 
     def _forget_peers(self, peers, is_first):
         # One that has come back meanwhile is the right place again.
-        self._forget(
-            self._selectors(p for p in peers if is_first or not self.core.is_coming(p))
-        )
+        self._forget(self._selectors(p for p in peers if is_first or not self.core.is_coming(p)))
 
     def _forget(self, selectors):
         if selectors and self._is_ready:
@@ -358,9 +359,7 @@ class SimDaemon:
         for a, b in edges:
             adjacency[world.peers[a].name].add(world.peers[b].name)
             adjacency[world.peers[b].name].add(world.peers[a].name)
-        infos = {
-            world.peers[x].name: PeerInfo(x, world.peers[x].short_id) for x in sorted(seen)
-        }
+        infos = {world.peers[x].name: PeerInfo(x, world.peers[x].short_id) for x in sorted(seen)}
         beside = world.mesh.neighbours(letter)
         underlays = {
             world.peers[x].name: Underlay(world.peers[x].address, self.peer.address, 6784)
@@ -452,5 +451,3 @@ class SimDaemon:
             self._forget(selectors)
             for at in FORGET_AGAIN_AT_S:
                 self.later(at, self._forget, selectors)
-
-

@@ -15,8 +15,8 @@ from sim_daemon import CONTAINER, CONTAINER_2, GATEWAY, TUNNEL, SimDaemon
 from sim_mesh import Mesh
 from sim_switch import SimSwitch
 
-from weave_ryu.gateway.port import PortSpec
 from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.names import PeerName, ShortId
 
@@ -204,9 +204,7 @@ class Segment:
             if other in world.hosts:
                 world.deliver(other, flight, way)
             elif world.peers[other].has_carrier:
-                world.clock.after(
-                    HOP_S, world.at_switch, world.peers[other], GATEWAY, flight, way
-                )
+                world.clock.after(HOP_S, world.at_switch, world.peers[other], GATEWAY, flight, way)
 
 
 class World:
@@ -337,8 +335,9 @@ class World:
     def gates_changed(self):
         """Note how long two or more gates of the segment are open at once."""
         now_open = frozenset(
-            letter for letter, peer in self.peers.items() if peer.is_gateway and peer.opened_at
-            is not None
+            letter
+            for letter, peer in self.peers.items()
+            if peer.is_gateway and peer.opened_at is not None
         )
         if now_open == self._open:
             return

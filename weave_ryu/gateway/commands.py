@@ -18,12 +18,14 @@ class SetGate:
         gate: how far.
         token: to be handed back.
         forget: peers behind which nothing learnt may stay when the port opens.
+        successor: the gateway to which a port that drains redirects what is for its hosts.
     """
 
     port: str
     gate: Gate
     token: int
     forget: tuple[PeerName, ...] = ()
+    successor: PeerName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class RenewGate:
 
     port: str
     gate: Gate
+    successor: PeerName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from weave_ryu.gateway.commands import (
     Tell,
 )
 from weave_ryu.gateway.detection import Bfd, Evidence, Judgement, judge
-from weave_ryu.gateway.port import Other, PortMachine, PortSpec
+from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.records import GatewayRecord, MacTable, decode, encode
 from weave_ryu.gateway.registry import Registry
 from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.surroundings import Other, PortSpec
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
 

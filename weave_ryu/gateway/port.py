@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from weave_ryu.errors import WeaveRyuError
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import (
     Announce,
@@ -24,11 +22,11 @@ from weave_ryu.gateway.commands import (
     SetGate,
     Tell,
 )
-from weave_ryu.gateway.detection import Judgement, Verdict
+from weave_ryu.gateway.detection import Verdict
 from weave_ryu.gateway.election import Candidate, Claim, rank, yields
 from weave_ryu.gateway.records import HandOver, PortRecord, Step, encode
 from weave_ryu.gateway.role import Entry, Input, Role, State, follow
-from weave_ryu.gateway.timers import Timers
+from weave_ryu.gateway.surroundings import NotReadyError, Other, Outlook, PortSpec, Surroundings
 from weave_ryu.names import PeerName
 
 FAULT_WINDOW_S = 60.0
@@ -42,70 +40,6 @@ PREEMPT_RETRY_S = 10.0
 
 FRESHLY_ACTIVE_S = 1.0
 """So long after a promotion newly read MACs are announced at once."""
-
-
-class NotReadyError(WeaveRyuError):
-    """A role cannot be taken now."""
-
-
-@dataclass(frozen=True, slots=True)
-class PortSpec:
-    """What is configured; see `config.GatewaySpec`."""
-
-    port: str
-    segment: str
-    role: Role
-    priority: int = 100
-    preempt: bool = False
-    preempt_delay_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """Another gateway of the segment, as judged now."""
-
-    name: PeerName
-    record: PortRecord
-    judgement: Judgement
-    is_fresh: bool
-
-
-class Surroundings(Protocol):
-    """What a port sees of its peer and of the other gateways."""
-
-    @property
-    def timers(self) -> Timers:
-        """All times."""
-
-    @property
-    def own(self) -> PeerName:
-        """This peer."""
-
-    @property
-    def is_switch_up(self) -> bool:
-        """The switch is connected and holds its flows."""
-
-    @property
-    def peer_count(self) -> int:
-        """Neighbours with an established connection."""
-
-    def has_carrier(self, port: str) -> bool:
-        """The link is a port of the bridge, and is up."""
-
-    def epoch(self, segment: str) -> int:
-        """The highest epoch heard of."""
-
-    def gateways(self, segment: str) -> tuple[PeerName, ...]:
-        """The other gateways of a segment, sorted."""
-
-    def others(self, segment: str, now: float) -> list[Other]:
-        """The other gateways of a segment, sorted by name."""
-
-    def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
-        """MACs of the mesh and of the segment, as far as any gateway knows them."""
-
-    def publish(self) -> None:
-        """Tell everybody this peer's record."""
 
 
 @dataclass(slots=True)
@@ -142,19 +76,6 @@ class _Entering:
     """When its switch surely passes known unicast, so that it may draw the traffic."""
 
 
-@dataclass(slots=True)
-class Outlook:
-    """What would happen next.
-
-    Args:
-        at: when this port would open, monotonic seconds; None = not as things are.
-        why: in a clause.
-    """
-
-    at: float | None
-    why: str
-
-
 @dataclass
 class PortMachine:
     """See the module's docstring."""
@@ -177,6 +98,7 @@ class PortMachine:
         self._tokens = 0
         self._pending: _Pending | None = None
         self._leaving: _Leaving | None = None
+        self._handed_to: PeerName | None = None
         self._entering: _Entering | None = None
         self._request_until: float | None = None
         self._next_renewal = 0.0
@@ -416,7 +338,7 @@ class PortMachine:
             return
         if self.gate is not Gate.CLOSED and now >= self._next_renewal and self._pending is None:
             self._next_renewal = now + self.around.timers.renew_s
-            self.emit(RenewGate(self.spec.port, self.gate))
+            self.emit(RenewGate(self.spec.port, self.gate, self._successor_of(self.gate)))
         if self._pending is not None:
             return
         match self.state:
@@ -521,6 +443,7 @@ class PortMachine:
             if leaving.settled_at is not None and now >= leaving.settled_at:
                 # At once, not after our switch has answered: until the successor has heard this
                 # and opened, nobody takes the segment's broadcasts. Its way is the longer one.
+                self._handed_to = leaving.to
                 self._tell(leaving.to, Step.YOURS, leaving.epoch)
                 self._set_gate(Gate.DRAINING, self._left)
                 self.around.publish()
@@ -662,7 +585,11 @@ class PortMachine:
         self._tokens += 1
         self._pending = _Pending(self._tokens, gate, then)
         forget = self.around.gateways(self.spec.segment) if gate is Gate.OPEN else ()
-        self.emit(SetGate(self.spec.port, gate, self._tokens, forget))
+        successor = self._successor_of(gate)
+        self.emit(SetGate(self.spec.port, gate, self._tokens, forget, successor))
+
+    def _successor_of(self, gate: Gate) -> PeerName | None:
+        return self._handed_to if gate is Gate.DRAINING else None
 
     def _enter(self, happened: Input, why: str, now: float) -> None:
         state = follow(self.state, happened)

@@ -24,7 +24,13 @@ from weave_ryu.pipeline.parts import learn_mac, learn_origin
 from weave_ryu.pipeline.state import GatewayPort
 
 
-def permits(port: GatewayPort, own: ShortId, gate: Gate, hard_timeout_s: int) -> list[FlowSpec]:
+def permits(
+    port: GatewayPort,
+    own: ShortId,
+    gate: Gate,
+    hard_timeout_s: int,
+    successor: ShortId | None = None,
+) -> list[FlowSpec]:
     """The flows that open a gateway port; the switch removes them by itself (dead-man switch).
 
     Args:
@@ -32,19 +38,20 @@ def permits(port: GatewayPort, own: ShortId, gate: Gate, hard_timeout_s: int) ->
         own: this peer's short id, the source peer of the segment's frames.
         gate: how far it is open.
         hard_timeout_s: seconds, whole, at least 1.
+        successor: the gateway that has taken over from one that drains, if it is known.
     """
     if gate is Gate.CLOSED:
         return []
     in_port, out_port = Term(Field.IN_PORT, port.number), Term(t.OUT_PORT, port.number)
     cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
-    let_in: tuple[Action, ...] = (Goto(t.LOOKUP.name),)
-    if gate is not Gate.DRAINING:
-        let_in = (
-            # What was learnt goes with the permit: a closed gateway port attracts no frames.
-            replace(learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number), with_parent=True),
-            replace(learn_origin(cookie, port.number), with_parent=True),
-            *let_in,
-        )
+    # What was learnt goes with the permit: a closed gateway port attracts no frames.
+    learn = replace(learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number), with_parent=True)
+    origin = replace(learn_origin(cookie, port.number), with_parent=True)
+    let_in: tuple[Action, ...] = (learn, origin, Goto(t.LOOKUP.name))
+    if gate is Gate.DRAINING:
+        # One that knows its successor keeps its hosts in mind, to redirect what is for them.
+        keep = () if successor is None else (learn,)
+        let_in = (*keep, Goto(t.LOOKUP.name))
 
     def permit(table: Table, match: Match, actions: tuple[Action, ...], why: str) -> FlowSpec:
         why = f"{port.name} is {gate}: {why}"
@@ -93,6 +100,19 @@ def permits(port: GatewayPort, own: ShortId, gate: Gate, hard_timeout_s: int) ->
                 ),
                 # By port: two ports that drain at once must not share one flow.
                 priority=100 + port.number % 64,
+            )
+        )
+    if gate is Gate.DRAINING and successor is not None:
+        found.append(
+            # The switch may not have learnt yet where its hosts are now: it credits frames late.
+            replace(
+                permit(
+                    t.FORWARD,
+                    (Term(t.KNOWN_PORT, 1), Term(t.OUT_PORT, port.number), Term(t.FROM_TUNNEL, 1)),
+                    (Load(t.DST_PEER, successor), Goto(t.REDIRECT.name)),
+                    "its own hosts are reached by its successor",
+                ),
+                priority=210,
             )
         )
     if gate is Gate.OPEN:

@@ -136,7 +136,7 @@ FORWARD = Table(
     22,
     "forward",
     "Decides between one port, one peer, and flooding.",
-    (KNOWN_PORT, KNOWN_PEER, FROM_TUNNEL),
+    (KNOWN_PORT, KNOWN_PEER, OUT_PORT, FROM_TUNNEL),
     ("unicast", "deliver", "redirect", "gate_flood"),
     "flooded: the destination MAC is unknown",
 )

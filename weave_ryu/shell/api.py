@@ -22,8 +22,8 @@ from weave_ryu.errors import (
     OvsdbError,
     WeaveRyuError,
 )
-from weave_ryu.gateway.port import NotReadyError
 from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.shell import hub, meshd, views
 from weave_ryu.shell.daemon import Daemon
 

@@ -13,9 +13,9 @@ from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.port import PortSpec
 from weave_ryu.gateway.records import CHANNEL, decode, encode
 from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.mesh import events as mesh_events
 from weave_ryu.mesh import routes

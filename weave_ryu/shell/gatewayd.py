@@ -26,8 +26,9 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.port import NotReadyError, PortMachine
+from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
@@ -289,7 +290,10 @@ class Gateways:
             if command.gate is Gate.CLOSED:
                 return  # a port that is not there lets nothing pass
             raise OpenFlowError(f"change of {command.port}", "the bridge has no such port")
-        flows = rules.permits(port, self._own_short_id(), command.gate, self.core.timers.permit_s)
+        to = command.successor
+        successor = self._mesh.short_id_of(to) if to is not None else None
+        permit_s = self.core.timers.permit_s
+        flows = rules.permits(port, self._own_short_id(), command.gate, permit_s, successor)
         if isinstance(command, RenewGate):
             self._switch.install(flows)
             return

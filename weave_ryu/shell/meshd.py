@@ -285,7 +285,7 @@ def resolve(text: str, key: str = "--peer") -> list[Address]:
         found: Iterable[tuple[object, ...]] = socket.getaddrinfo(
             host, None, socket.AF_INET, socket.SOCK_STREAM
         )
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a zero byte
         reason = "no such host: give an IPv4 address or a name, HOST[:PORT]"
         raise ConfigError(key, text, reason) from error
     hosts = {str(entry[4][0]) for entry in found}  # type: ignore[index]

@@ -6,8 +6,8 @@ import itertools
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Broadcast, RenewGate, SetGate, Tell
 from weave_ryu.gateway.core import GatewayCore
-from weave_ryu.gateway.port import PortSpec
 from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
 

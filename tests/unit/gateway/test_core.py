@@ -6,8 +6,8 @@ from core_world import World, settled_pair, spec
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Announce, ForgetBehind, RaiseVersion, SetGate
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.port import NotReadyError
 from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from weave_ryu.config import DaemonConfig
 from weave_ryu.errors import ConfigError, NetworkError, OpenFlowError, OvsdbError
 from weave_ryu.gateway.core import GatewayCore
-from weave_ryu.gateway.port import NotReadyError, PortSpec
 from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.surroundings import NotReadyError, PortSpec
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.mesh.config import RouterConfig
 from weave_ryu.mesh.router import Router

@@ -1,0 +1,90 @@
+"""What a gateway port is configured with, and what it sees of its peer and of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from weave_ryu.errors import WeaveRyuError
+from weave_ryu.gateway.detection import Judgement
+from weave_ryu.gateway.records import PortRecord
+from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.timers import Timers
+from weave_ryu.names import PeerName
+
+
+class NotReadyError(WeaveRyuError):
+    """A role cannot be taken now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortSpec:
+    """What is configured; see `config.GatewaySpec`."""
+
+    port: str
+    segment: str
+    role: Role
+    priority: int = 100
+    preempt: bool = False
+    preempt_delay_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another gateway of the segment, as judged now."""
+
+    name: PeerName
+    record: PortRecord
+    judgement: Judgement
+    is_fresh: bool
+
+
+class Surroundings(Protocol):
+    """What a port sees of its peer and of the other gateways."""
+
+    @property
+    def timers(self) -> Timers:
+        """All times."""
+
+    @property
+    def own(self) -> PeerName:
+        """This peer."""
+
+    @property
+    def is_switch_up(self) -> bool:
+        """The switch is connected and holds its flows."""
+
+    @property
+    def peer_count(self) -> int:
+        """Neighbours with an established connection."""
+
+    def has_carrier(self, port: str) -> bool:
+        """The link is a port of the bridge, and is up."""
+
+    def epoch(self, segment: str) -> int:
+        """The highest epoch heard of."""
+
+    def gateways(self, segment: str) -> tuple[PeerName, ...]:
+        """The other gateways of a segment, sorted."""
+
+    def others(self, segment: str, now: float) -> list[Other]:
+        """The other gateways of a segment, sorted by name."""
+
+    def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
+        """MACs of the mesh and of the segment, as far as any gateway knows them."""
+
+    def publish(self) -> None:
+        """Tell everybody this peer's record."""
+
+
+@dataclass(slots=True)
+class Outlook:
+    """What would happen next.
+
+    Args:
+        at: when this port would open, monotonic seconds; None = not as things are.
+        why: in a clause.
+    """
+
+    at: float | None
+    why: str
