@@ -71,7 +71,9 @@ class OverlayModel:
         if letter in self.active:
             port = GatewayPort(GATEWAY, "gw0", "vlan")
             gate = self.gates.get(letter, Gate.OPEN)
-            flows += rules.permits(port, self.short_ids[letter], gate, 1)
+            others = [x for x in self.gateways if x != letter] if gate is Gate.DRAINING else []
+            successor = self.short_ids[others[0]] if others else None
+            flows += rules.permits(port, self.short_ids[letter], gate, 1, successor)
         self.models[letter].replace(flows)
 
     def state(self, letter: str):

@@ -29,6 +29,8 @@ from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
 from weave_ryu.pipeline.tables import (
     DST_PEER,
     FLOODED,
+    FROM_TUNNEL,
+    KNOWN_PORT,
     METER_NEIGHBOUR_HEARTBEATS,
     METER_STRANGE_HEARTBEATS,
     ORIGIN,
@@ -143,8 +145,22 @@ def test_gate_for_known_unicast_lets_out_nothing_that_is_flooded():
     assert [set(f.match) for f in out] == [{Term(OUT_PORT, 3), Term(FLOODED, 0)}]
 
 
-def test_draining_gate_teaches_nothing():
+def test_draining_gate_teaches_nothing_if_it_knows_no_successor():
     assert not [a for f in rules.permits(GATEWAY, OWN, Gate.DRAINING, 1) for a in learns(f)]
+
+
+def test_draining_gate_redirects_what_is_for_its_own_hosts_to_its_successor():
+    draining = rules.permits(GATEWAY, OWN, Gate.DRAINING, 1, B)
+    redirect = next(f for f in draining if Term(KNOWN_PORT, 1) in f.match)
+    assert set(redirect.match) == {
+        Term(KNOWN_PORT, 1),
+        Term(OUT_PORT, GATEWAY.number),
+        Term(FROM_TUNNEL, 1),
+    }
+    assert redirect.actions == (Load(DST_PEER, B), Goto("redirect"))
+    assert redirect.priority > find("forward", Term(KNOWN_PORT, 1)).priority
+    # Its hosts stay known until it closes, but frames that the successor forwards are believed.
+    assert {a.table for f in draining for a in learns(f)} == {"mac"}
 
 
 def test_copies_for_segments_are_marked_as_flooded_before_the_gate_sees_them():
