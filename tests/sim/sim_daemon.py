@@ -95,6 +95,7 @@ class SimDaemon:
         self._last_relayed = b""
         self._programming = None
         self.commands = 0
+        self.started_at = now
 
     def start(self):
         self.input(self.core.start, self.clock.now)

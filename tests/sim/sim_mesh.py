@@ -16,7 +16,7 @@ class Edge:
     def __init__(self, pair, latency_s):
         self.pair = pair
         self.latency_s = latency_s
-        self.is_cut = False
+        self.is_cut = self.was_cut = False
         self.is_established = False
         self.life = 0
         self.held = []
@@ -81,6 +81,7 @@ class Mesh:
         if edge.is_established or not self.is_possible(edge):
             return
         edge.is_established = True
+        edge.was_cut = False
         edge.life += 1
         edge.held = []
         edge.last_arrival = {}

@@ -35,6 +35,10 @@ class InvariantBroken(AssertionError):
         super().__init__(f"{name} at {at:.3f} s: {detail}")
         self.name, self.detail, self.at = name, detail, at
 
+    def __reduce__(self):
+        """Failures of other processes come as pickles."""
+        return type(self), (self.name, self.detail, self.at)
+
 
 @dataclass
 class Options:

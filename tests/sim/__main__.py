@@ -1,0 +1,62 @@
+"""``python -m tests.sim --seeds N --first-seed S``: runs schedules; exit 1 and a replay on a failure."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+
+from sim_run import run, shrink
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many schedules (100)")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them (0)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    parser.add_argument("--keep-going", action="store_true", help="do not end at a failure")
+    parser.add_argument("--log", action="store_true", help="print what happened in each run")
+    options = parser.parse_args()
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    started, sometimes, failed = time.monotonic(), Counter(), []
+    with multiprocessing.Pool(options.jobs) as pool:
+        runs = pool.imap(run, seeds) if options.jobs > 1 else map(run, seeds)
+        for outcome in runs:
+            sometimes.update(outcome.sometimes.keys())
+            if options.log:
+                show(outcome)
+            if outcome.broken is not None:
+                failed.append(outcome.seed)
+                print(f"seed {outcome.seed}: {outcome.broken}", flush=True)
+                if not options.keep_going:
+                    report(outcome)
+                    break
+    took_s = time.monotonic() - started
+    for name, count in sorted(sometimes.items()):
+        print(f"sometimes {name}: in {count} runs")
+    print(f"{len(seeds)} seeds, {len(failed)} failed {failed}, {took_s:.1f} s")
+    return 1 if failed else 0
+
+
+def report(outcome):
+    best = shrink(outcome)
+    print(f"\nseed {outcome.seed}, smallest list of faults: {best.broken}")
+    show(best)
+    print(f"\nreplay: python -m tests.sim --first-seed {outcome.seed} --seeds 1 --log")
+
+
+def show(outcome):
+    print(f"--- seed {outcome.seed}")
+    for fault in outcome.faults:
+        print(f"    {fault}")
+    for at, text in outcome.log:
+        print(f"{at:9.3f} {text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
