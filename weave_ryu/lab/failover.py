@@ -161,7 +161,7 @@ class Bench:
                 for other in s.get("peer_states", {}).values()
             )
             missing = self._lab.missing_links()
-            calm = all(_since_change_s(s) > CALM_S for s in states.values() if "since" in s)
+            calm = all(since_change_s(s) > CALM_S for s in states.values() if "since" in s)
             if len(active) == 1 and ready and sees and calm and not missing:
                 return self._lab.peer(active[0]), self._lab.peer(ready[0])
             if time.monotonic() > deadline:
@@ -170,7 +170,8 @@ class Bench:
             time.sleep(0.2)
 
 
-def _since_change_s(state: dict[str, Any]) -> float:
+def since_change_s(state: dict[str, Any]) -> float:
+    """How long ago a gateway port, as the API shows it, came into its state."""
     entered = datetime.datetime.fromisoformat(state["since"])
     return (datetime.datetime.now(datetime.UTC) - entered).total_seconds()
 
