@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 RETRY_S = 0.2
 
-FORGET_AGAIN_AFTER_S = (0.6, 1.4)
+FORGET_AGAIN_AFTER_S = 0.6
 """The switch may learn from frames of before up to half a second later, when it credits them to
 the flows that they passed (ovs-vswitchd.conf.db(5), max-revalidator)."""
 
@@ -169,9 +169,8 @@ class Forwarder:
             hub.spawn(self._forget_again, selectors)
 
     def _forget_again(self, selectors: Sequence[tuple[int, int]]) -> None:
-        for wait_s in FORGET_AGAIN_AFTER_S:
-            hub.sleep(wait_s)
-            try:
-                self._switch.delete(selectors)
-            except OpenFlowError as error:
-                _log.warning("forgetting_failed", error=str(error))
+        hub.sleep(FORGET_AGAIN_AFTER_S)
+        try:
+            self._switch.delete(selectors)
+        except OpenFlowError as error:
+            _log.warning("forgetting_failed", error=str(error))
