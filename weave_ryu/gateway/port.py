@@ -263,6 +263,11 @@ class PortMachine:
         return None
 
     def _resign(self, why: str, now: float) -> None:
+        if self.state in (State.BLOCKED, State.FAULT, State.DRAINING):
+            return  # closed already, or about to be
+        if self._leaving is not None:
+            self._leaving.must_close = True
+            return
         if self.state is not State.ACTIVE:
             if self.state is State.ARMING:
                 self._entering = None
