@@ -4,7 +4,6 @@ import contextlib
 import time
 
 from weave_ryu.lab.demo import Demo, stations, taps
-from weave_ryu.lab.failover import CALM_S, since_change_s
 from weave_ryu.lab.traffic import Traffic
 
 
@@ -29,16 +28,8 @@ class Bench:
         demo = self.demo()
         demo.set_role(self.standby, "standby")
         demo.set_role(self.active, "active")
-        self.wait_calm()
+        demo.wait_calm()
         demo.warm_up()
-
-    def wait_calm(self):
-        """Until peers have forgotten for the last time what the last role change moved."""
-        deadline = time.monotonic() + 15
-        gateways = (self.active, self.standby)
-        while any(since_change_s(g.gateway_state()) < CALM_S for g in gateways):
-            assert time.monotonic() < deadline, [g.gateway_state() for g in gateways]
-            time.sleep(0.1)
 
     @contextlib.contextmanager
     def streams(self, *pairs, rate_per_s=200.0):
@@ -69,7 +60,8 @@ class Bench:
 def bench_on(lab):
     with Traffic(stations(lab), taps(lab)) as traffic:
         bench = Bench(lab, traffic)
-        bench.wait_calm()
-        bench.demo().warm_up()
+        demo = bench.demo()
+        demo.wait_calm()
+        demo.warm_up()
         yield bench
         assert traffic.missed_by_captures() == 0, "the counts are not to be trusted"

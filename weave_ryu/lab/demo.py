@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 from weave_ryu.errors import ConfigError, DaemonUnreachableError, LabError
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import processes
+from weave_ryu.lab.failover import CALM_S, since_change_s
 from weave_ryu.lab.lab import Lab, Options, Progress
 from weave_ryu.lab.peer import LabPeer
 from weave_ryu.lab.report import Gap, Report
@@ -25,6 +26,7 @@ STREAM_RATE_PER_S: Final = 250.0
 FLOW_AGAIN_BOUND_MS: Final = 1000.0
 DEAD_MAN_BOUND_MS: Final = 2000.0
 ROLE_CHANGE_TIMEOUT_S: Final = 10.0
+CALM_TIMEOUT_S: Final = 15.0
 """The daemon itself gives up after 6 s, and says why."""
 
 UNPROTECTED_COPIES: Final = 3369
@@ -48,6 +50,7 @@ class Demo:
 
     def run(self) -> Report:
         """All phases, in order."""
+        self.wait_calm()
         self.warm_up()
         self.stable("baseline")
         first, second = self.first, self.second
@@ -70,6 +73,15 @@ class Demo:
         return self.report
 
     # --- phases ---
+
+    def wait_calm(self) -> None:
+        """Until peers have forgotten for the last time what the last role change moved."""
+        deadline = time.monotonic() + CALM_TIMEOUT_S
+        while time.monotonic() < deadline:
+            states = [peer.gateway_state() for peer in (self.first, self.second)]
+            if all("since" in one and since_change_s(one) > CALM_S for one in states):
+                return
+            time.sleep(0.1)
 
     def warm_up(self) -> None:
         """Every station speaks once or twice, so that all addresses are known."""
