@@ -1,4 +1,4 @@
-"""``python -m tests.sim --seeds N --first-seed S``: runs schedules; exit 1 and a replay on a failure."""
+"""``python -m tests.sim --seeds N --first-seed S``: runs schedules; exit 1 if one fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
-from sim_run import run, shrink
+from sim_run import run, shrink  # noqa: E402  (found by the path set above)
 
 
 def main():

@@ -76,6 +76,9 @@ class Watch:
         for peer in self.world.peers.values():
             if peer.is_gateway and peer.role is Role.ACTIVE:
                 return True
+        alive = [x for x, p in self.world.peers.items() if p.is_gateway and p.daemon is not None]
+        if alive and not set(alive) <= self.world.mesh.component(alive[0])[0]:
+            return True
         # A false alarm counts only together with a silent daemon: both at once look like death.
         return self.striker.is_held("bfd")
 
@@ -108,7 +111,7 @@ def _permits(peer):
     return [i for i in peer.switch.flows.values() if i.flow.kind == Kind.PERMIT]
 
 
-def run(seed, options=None, faults=None):
+def run(seed, options=None, faults=None, is_tracing=False):
     """One schedule, from the start of all peers to a calm stretch at the end."""
     drawn_options, drawn_faults = draw(seed)
     options = options or drawn_options
@@ -116,11 +119,12 @@ def run(seed, options=None, faults=None):
     outcome = Outcome(seed, faults)
     world = World(options, seed)
     outcome.sometimes = world.sometimes
+    world.is_tracing = is_tracing
     try:
         _run(world, faults)
     except InvariantBroken as broken:
         outcome.broken = broken
-    except Exception as error:  # noqa: BLE001  (a bug of the core is a finding, too)
+    except Exception as error:
         outcome.broken = InvariantBroken("crash", repr(error), world.clock.now)
         outcome.broken.__cause__ = error
     outcome.log = list(world.log)
@@ -177,7 +181,9 @@ def _check_available(world):
 def _check_traffic(world, traffic, start, end):
     stations = [*world.hosts, *world.ports]
     for stream in traffic.streams:
-        wanted = [stream.receiver] if stream.receiver else [s for s in stations if s != stream.sender]
+        wanted = (
+            [stream.receiver] if stream.receiver else [s for s in stations if s != stream.sender]
+        )
         for flight in stream.flights:
             if not start <= flight.sent_at < end:
                 continue
@@ -185,14 +191,24 @@ def _check_traffic(world, traffic, start, end):
                 missing = [s for s in wanted if not flight.received[s]]
                 if missing:
                     detail = f"{stream.name}: nothing at {', '.join(missing)}"
-                    raise InvariantBroken("no_blackhole", detail, flight.sent_at)
+                    raise InvariantBroken("no_blackhole", detail + _way(flight), flight.sent_at)
             doubled = [s for s, count in flight.received.items() if count > 1]
             if doubled:
                 detail = f"{stream.name}: twice at {', '.join(doubled)}"
-                raise InvariantBroken("exactly_once", detail, flight.sent_at)
+                raise InvariantBroken("exactly_once", detail + _way(flight), flight.sent_at)
             strangers = [s for s in flight.received if s not in wanted]
             if stream.receiver and strangers and stream.name != "to a silent host":
                 world.sometimes["known unicast flooded in a calm time"] += 1
+
+
+def _way(flight):
+    """Where the copies of a frame came by, if that was noted."""
+    lines = [
+        f"\n    {at:.5f} {letter} port {port} {tun_src} → "
+        + ", ".join(f"{copy.port} {copy.tun_dst} {copy.tun_id:#x}" for copy in sent)
+        for at, letter, port, tun_src, sent in flight.path
+    ]
+    return "".join(lines)
 
 
 def _check_storm(world):
@@ -245,4 +261,4 @@ def shrink(outcome):
             if tried.broken is not None and tried.broken.name == best.broken.name:
                 best, changed = tried, True
                 break
-    return best
+    return run(best.seed, options, best.faults, is_tracing=True)

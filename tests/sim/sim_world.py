@@ -285,9 +285,11 @@ class World:
         if self.is_tracing:
             flight.path.append((self.clock.now, peer.letter, port, tun_src, sent))
         if sent and port == GATEWAY:
-            way = (*way, f"in {peer.letter}")
-            if len(way) > 1:
+            # Two parts of a mesh may be joined by the segment: out by one gateway, in by another.
+            if len(way) > 1 or way == (f"out {peer.letter}",):
+                way = (*way, f"in {peer.letter}")
                 self._broken("no_loop", f"frame of {flight.sender} went {way}")
+            way = (*way, f"in {peer.letter}")
         self._leave(peer, flight, way, sent)
 
     def _leave(self, peer, flight, way, sent):
