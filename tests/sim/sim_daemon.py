@@ -265,6 +265,7 @@ class SimDaemon:
         if not self._is_ready:
             return
         gateways = {self._short_id_of(name) for name in self.core.gateways("vlan")}
+        known = {info.short_id for info in self.view.infos.values()}
         mesh, hosts = set(), set()
         learnt = self.peer.switch.tables.learnt
         for (table, mac, priority), (_, cookie) in learnt.items():
@@ -273,8 +274,10 @@ class SimDaemon:
             kind, subject = cookies.parse(cookie)
             behind_port = kind is Kind.LEARNT_PORT and subject == GATEWAY
             behind_other = kind is Kind.LEARNT_PEER and subject in gateways
-            side = hosts if behind_port or behind_other else mesh
-            side.add(mac.replace(":", ""))
+            if behind_port or behind_other:
+                hosts.add(mac.replace(":", ""))
+            elif kind is Kind.LEARNT_PORT or subject in known:
+                mesh.add(mac.replace(":", ""))
         self.core.macs_read("gw0", frozenset(mesh), frozenset(hosts), self.clock.now)
 
     # What the operator asks for.

@@ -250,11 +250,13 @@ class GatewayCore:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
         message = decode(payload)
+        before = {record.name: self.registry.record(record.name) for record in message.records}
         changes, own_is_stale = self.registry.merge(message.records)
         stale: set[PeerName] = set()
         for change in changes:
             self._signs.setdefault(change.record.name, _Signs(heard_at=now))
             stale |= change.forget
+            self._meet(before[change.record.name], change.record)
         if is_direct and source in self._signs:
             self._signs[source].heard_at = now
         if stale:
@@ -342,6 +344,24 @@ class GatewayCore:
         if name not in self.ports:
             raise LocalProtocolError(f"no gateway port {name}")
         return self.ports[name]
+
+    def _meet(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
+        """A gateway that is new, or has restarted, is told what this one remembers."""
+        if old is not None and old.incarnation == new.incarnation:
+            return
+        for name, port in self.ports.items():
+            segment = port.spec.segment
+            if segment not in new.segments():
+                continue
+            mesh, hosts = self.macs(name)
+            if old is None:
+                # What was learnt behind it counted as the mesh's: announced to the segment, it
+                # would draw the frames for its own hosts away from them.
+                self._own_macs.pop(name, None)
+                self._commands.append(ReadMacs(name))
+            elif mesh or hosts:
+                table = MacTable(self._own, segment, mesh, hosts)
+                self._commands.append(Tell(new.name, encode(tables=[table])))
 
     def _tick(self, now: float) -> None:
         self._now = now

@@ -162,6 +162,10 @@ class Daemon:
         info = self.view.infos.get(peer)
         return info.short_id if info else None
 
+    def short_ids(self) -> set[ShortId]:
+        """Short ids of all peers, also of those that are only held."""
+        return {info.short_id for info in self.view.infos.values() if info.short_id is not None}
+
     # From the cores and the host.
 
     def _mesh_events(self, events: list[mesh_events.Event]) -> None:

@@ -71,6 +71,9 @@ class Mesh(Protocol):
     def short_id_of(self, peer: PeerName) -> ShortId | None:
         """A peer's short id."""
 
+    def short_ids(self) -> set[ShortId]:
+        """Short ids of all peers that are known."""
+
 
 class Gateways:
     """Runs a `GatewayCore` on the local switch and the mesh.
@@ -360,7 +363,8 @@ class Gateways:
         segment = self.core.ports[name].spec.segment
         gateways = {self._mesh.short_id_of(peer) for peer in self.core.gateways(segment)}
         try:
-            sides = self._macs.read(port.number, {s for s in gateways if s is not None})
+            of_gateways = {s for s in gateways if s is not None}
+            sides = self._macs.read(port.number, of_gateways, self._mesh.short_ids())
         except OpenFlowError as error:
             _log.debug("macs_not_read", port=name, error=str(error))
             return

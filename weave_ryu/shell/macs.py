@@ -61,19 +61,24 @@ class MacReader:
                 best[mac] = (entry.priority, learnt)
         return [best[mac][1] for mac in sorted(best)]
 
-    def read(self, port: int, gateways: Collection[ShortId]) -> Sides:
+    def read(self, port: int, gateways: Collection[ShortId], peers: Collection[ShortId]) -> Sides:
         """Which MACs are on which side of a gateway port.
 
         Args:
             port: OpenFlow number of the gateway port.
             gateways: short ids of the other gateways of its segment: what is behind them counts
                 as the segment's.
+            peers: short ids of all peers that are known. What an earlier daemon's flows learnt
+                behind somebody else may be on either side: announced to the wrong one it would
+                draw frames away from where the MAC is.
         """
         mesh: set[str] = set()
         hosts: set[str] = set()
         for learnt in self.learnt():
             behind_port = learnt.kind is Kind.LEARNT_PORT and learnt.subject == port & 0xFFFF
             behind_other = learnt.kind is Kind.LEARNT_PEER and learnt.subject in gateways
-            side = hosts if behind_port or behind_other else mesh
-            side.add(learnt.mac.replace(":", ""))
+            if behind_port or behind_other:
+                hosts.add(learnt.mac.replace(":", ""))
+            elif learnt.kind is Kind.LEARNT_PORT or learnt.subject in peers:
+                mesh.add(learnt.mac.replace(":", ""))
         return Sides(frozenset(mesh), frozenset(hosts))

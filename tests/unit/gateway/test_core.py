@@ -4,7 +4,13 @@ import pytest
 from core_world import World, settled_pair, spec
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import Announce, ForgetBehind, RaiseVersion, SetGate
+from weave_ryu.gateway.commands import (
+    Announce,
+    ForgetBehind,
+    RaiseVersion,
+    ReadMacs,
+    SetGate,
+)
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
@@ -238,3 +244,29 @@ def test_every_change_has_a_reason_and_says_who_else_was_there():
 def test_timers_that_break_the_fence_are_refused_at_the_start():
     with pytest.raises(Exception, match="take_over"):
         World(("A", spec()), timers=Timers(take_over_s=1.0))
+
+
+def test_gateway_that_restarts_is_told_the_macs_at_once():
+    world = settled_pair()
+    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.run(0.1)
+    world.kill("B")
+    world.run(0.5)
+    world.start("B", spec())
+    world.run(0.1)
+    assert world.cores["B"].macs("gw0") == (
+        frozenset({"02c000000001"}),
+        frozenset({"02b000000001"}),
+    )
+
+
+def test_macs_are_sorted_anew_when_a_gateway_is_met_for_the_first_time():
+    world = World(("A", spec()))
+    world.run(3.0)
+    # Learnt behind a peer that was no gateway yet: it seemed to be in the mesh.
+    world.call("A", "macs_read", "gw0", frozenset({"02b000000001"}), frozenset())
+    reads = len(world.all_commands("A", ReadMacs))
+    world.start("B", spec())
+    world.run(0.1)
+    assert len(world.all_commands("A", ReadMacs)) > reads
+    assert world.cores["A"].macs("gw0") == (frozenset(), frozenset())

@@ -1,0 +1,52 @@
+"""Which side of a gateway port a learnt MAC is on."""
+
+import warnings
+from types import SimpleNamespace
+
+from weave_ryu.names import ShortId
+from weave_ryu.pipeline.cookies import Kind, subject_cookie
+
+with warnings.catch_warnings():
+    # Ryu's and eventlet's imports warn of what nobody here can change.
+    warnings.simplefilter("ignore")
+    from weave_ryu.shell.macs import MacReader
+
+GATEWAY_PORT, CONTAINER_PORT = 5, 6
+GATEWAY, PEER, GONE = ShortId(2), ShortId(3), ShortId(4)
+
+
+def entry(mac, kind, subject, priority=20):
+    return SimpleNamespace(
+        cookie=subject_cookie(kind, subject),
+        match={"eth_dst": mac},
+        priority=priority,
+        duration_sec=1,
+    )
+
+
+class FixedSwitch:
+    def __init__(self, *entries):
+        self._entries = entries
+
+    def dump(self, cookie, mask, table):
+        return list(self._entries)
+
+
+def read(*entries):
+    return MacReader(FixedSwitch(*entries)).read(GATEWAY_PORT, {GATEWAY}, {GATEWAY, PEER})
+
+
+def test_side_follows_from_where_it_was_learnt():
+    sides = read(
+        entry("02:00:00:00:00:01", Kind.LEARNT_PORT, GATEWAY_PORT),
+        entry("02:00:00:00:00:02", Kind.LEARNT_PEER, GATEWAY),
+        entry("02:00:00:00:00:03", Kind.LEARNT_PORT, CONTAINER_PORT),
+        entry("02:00:00:00:00:04", Kind.LEARNT_PEER, PEER),
+    )
+    assert sides.hosts == {"020000000001", "020000000002"}
+    assert sides.mesh == {"020000000003", "020000000004"}
+
+
+def test_behind_a_peer_that_nobody_knows_it_is_on_neither_side():
+    sides = read(entry("02:00:00:00:00:01", Kind.LEARNT_PEER, GONE))
+    assert sides.hosts == sides.mesh == frozenset()
