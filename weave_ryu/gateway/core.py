@@ -84,6 +84,7 @@ class GatewayCore:
         self._told: dict[tuple[PeerName, str], MacTable] = {}
         self._own_macs: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._synced: dict[str, object] = {}
+        self._lease: tuple[GatewayRecord | None, bytes] = (None, b"")
         self._now = now
         self._next_lease = now
         self._next_sync = now + timers.sync_s
@@ -388,5 +389,7 @@ class GatewayCore:
     def _send_leases(self) -> None:
         own = self.registry.record(self._own)
         if own is not None:
-            payload = encode([own])
+            if own is not self._lease[0]:
+                self._lease = own, encode([own])
+            payload = self._lease[1]
             self._commands.extend(Tell(name, payload) for name in self.companions())

@@ -8,6 +8,7 @@ writes only its own record; the newest sequence number wins.
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import re
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ CHANNEL = "gateway"
 VERSION = 1
 
 MAX_PAYLOAD_BYTES = 2 << 20
+MAX_CACHED_BYTES = 2048
 MAX_RECORDS = 4096
 MAX_PORTS = 256
 MAX_MACS = 65536
@@ -201,6 +203,18 @@ def decode(payload: bytes) -> Message:
         return Message()
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise RemoteProtocolError("gateway-gossip", f"{len(payload)} bytes are too many")
+    if len(payload) <= MAX_CACHED_BYTES:
+        return _decode_lease(payload)
+    return _decode(payload)
+
+
+@functools.lru_cache(maxsize=256)
+def _decode_lease(payload: bytes) -> Message:
+    """Leases come many times a second and rarely say anything new."""
+    return _decode(payload)
+
+
+def _decode(payload: bytes) -> Message:
     try:
         document = json.loads(payload)
     except (ValueError, RecursionError) as error:

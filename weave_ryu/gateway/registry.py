@@ -42,6 +42,10 @@ class Registry:
         self._sequence = sequence
         self._records: dict[PeerName, GatewayRecord] = {}
         self._epochs: dict[str, int] = {}
+        self._gateways: dict[str, list[PeerName]] = {}
+        self.layout = 0
+        """Grows whenever it changes who is a gateway of what: flows follow from that, and from
+        nothing else that gateways tell, though they tell something every 25 to 100 ms."""
 
     @property
     def own(self) -> PeerName:
@@ -63,7 +67,10 @@ class Registry:
 
     def gateways_of(self, segment: str) -> list[PeerName]:
         """The known gateways of a segment, sorted; this peer among them if it is one."""
-        return sorted(n for n, r in self._records.items() if segment in r.segments())
+        if segment not in self._gateways:
+            records = self._records.items()
+            self._gateways[segment] = sorted(n for n, r in records if segment in r.segments())
+        return list(self._gateways[segment])
 
     def epoch(self, segment: str) -> int:
         """The highest epoch seen; 0 if none."""
@@ -109,10 +116,19 @@ class Registry:
         gone = [name for name in names if name != self._own and name in self._records]
         for name in gone:
             del self._records[name]
+        if gone:
+            self._layout_changed()
         return bool(gone)
 
+    def _layout_changed(self) -> None:
+        self.layout += 1
+        self._gateways.clear()
+
     def _store(self, record: GatewayRecord) -> None:
+        old = self._records.get(record.name)
         self._records[record.name] = record
+        if old is None or old.segments() != record.segments():
+            self._layout_changed()
         for port in record.ports:
             if port.epoch < OUTLIVED_BELOW:
                 self._epochs[port.segment] = max(self.epoch(port.segment), port.epoch)

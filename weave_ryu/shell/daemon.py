@@ -113,6 +113,7 @@ class Daemon:
         self._bfd_specs: tuple[BfdSpec, ...] = ()
         self._underlay_changed = hub.Signal()
         self._is_asking = False
+        self._layout = 0
 
     def start(self) -> None:
         """Change the host: make the bridge, join the mesh, watch the gateway ports."""
@@ -214,7 +215,9 @@ class Daemon:
             # A neighbour told us all it knows; those behind us may not have heard it.
             self._relay_if_new(event)
             self._answer_if_more(event)
-        self.forwarder.changed()
+        if self._layout != self.registry.layout:
+            self._layout = self.registry.layout
+            self.forwarder.changed()
 
     def _relay_if_new(self, event: mesh_events.GossipReceived) -> None:
         state = encode(self.registry.records())

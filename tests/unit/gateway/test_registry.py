@@ -245,3 +245,18 @@ def test_removed_gateway_that_comes_back_is_taken_with_any_sequence():
 def test_two_registries_that_hear_the_same_agree():
     told = [record(n, s, port("active", s)) for n, s in itertools.product([A, B], [1, 2, 3])]
     assert registry(*told).records() == registry(*reversed(told)).records()
+
+
+def test_layout_grows_with_who_is_a_gateway_of_what_and_with_nothing_else():
+    known = registry(record(A, 1, port()))
+    before = known.layout
+    known.merge([record(A, 2, port("active", 1)), record(A, 3, port("standby", 1))])
+    assert known.layout == before
+    known.merge([record(B, 1, port(segment="other"))])
+    assert known.gateways_of("other") == [B]
+    assert known.layout == before + 1
+    known.merge([record(B, 2, port(segment="vlan"))])
+    assert (known.gateways_of("other"), known.gateways_of("vlan")) == ([], [A, B])
+    known.remove([B])
+    assert known.gateways_of("vlan") == [A]
+    assert known.layout == before + 3
