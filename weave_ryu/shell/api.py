@@ -26,6 +26,7 @@ from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.shell import hub, meshd, views
 from weave_ryu.shell.daemon import Daemon
+from weave_ryu.shell.metrics import Metrics
 
 _log = structlog.get_logger()
 
@@ -87,6 +88,8 @@ class Api:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._metrics = Metrics(daemon)
+        daemon.gateways.observers.append(self._metrics.counting)
         self._mapper = Mapper(controller_scan=None, register=False)
         self._mapper.minimization = False
         for method, path, view in (
@@ -103,6 +106,7 @@ class Api:
             ("GET", "/macs", self._macs),
             ("GET", "/routes", self._routes),
             ("GET", "/flows", self._flows),
+            ("GET", "/metrics", self._show_metrics),
         ):
             self._mapper.connect(
                 None, path, view=view, method=method, conditions={"method": [method]}
@@ -122,6 +126,7 @@ class Api:
             response = _error(ApiError(503, "switch", str(error)))
         except WeaveRyuError as error:
             response = _error(ApiError(400, "failed", str(error)))
+        self._metrics.counting.answered(request.method, response.status_int)
         return response(environ, start_response)
 
     def _dispatch(self, request: webob.Request) -> webob.Response:
@@ -193,6 +198,10 @@ class Api:
 
     def _flows(self, _request: webob.Request) -> webob.Response:
         return _json(views.flows(self._daemon))
+
+    def _show_metrics(self, request: webob.Request) -> webob.Response:
+        page, content_type = self._metrics.render(request.headers.get("Accept", ""))
+        return webob.Response(body=page, headerlist=[("Content-Type", content_type)])
 
     def _gateways(self, _request: webob.Request) -> webob.Response:
         return _json(views.gateways(self._daemon))

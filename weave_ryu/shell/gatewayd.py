@@ -27,7 +27,7 @@ from weave_ryu.gateway.commands import (
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.port import PortMachine
-from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.role import Entry, Role, State
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff, rules
@@ -75,6 +75,16 @@ class Mesh(Protocol):
         """Short ids of all peers that are known."""
 
 
+class Observer(Protocol):
+    """Who wants to know what happens, for figures and histories."""
+
+    def entered(self, port: str, segment: str, entry: Entry) -> None:
+        """A port has entered a state."""
+
+    def renewed(self, port: str, sent_at: float) -> None:
+        """The switch has confirmed a renewal that was sent then (monotonic seconds)."""
+
+
 class Gateways:
     """Runs a `GatewayCore` on the local switch and the mesh.
 
@@ -101,6 +111,7 @@ class Gateways:
         self._own_short_id = own_short_id
         self._macs = MacReader(switch)
         self._announcer = Announcer(switch)
+        self.observers: list[Observer] = []
         self._permits: dict[str, set[diff.InstalledFlow]] = {}
         self._gate_queue: hub.Queue = hub.Queue()
         self._timer_changed = hub.Signal()
@@ -261,6 +272,8 @@ class Gateways:
                     epoch=self.core.ports[port].epoch,
                     reason=entry.reason,
                 )
+                for observer in self.observers:
+                    observer.entered(port, segment, entry)
             case _:
                 assert_never(command)
 
@@ -283,6 +296,8 @@ class Gateways:
                 now = time.monotonic()
                 if token is None:
                     self.core.renewed(command.port, sent_at, now)
+                    for observer in self.observers:
+                        observer.renewed(command.port, sent_at)
                 else:
                     self.core.gate_set(command.port, token, sent_at, now)
             self.pump()

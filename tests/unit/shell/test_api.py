@@ -1,31 +1,17 @@
 """The HTTP API on a daemon without switch and sockets: each route, and every way to be wrong."""
 
 import json
-import random
 import socket
 import sys
-import time
-import warnings
-from types import SimpleNamespace
 
 import pytest
+from api_world import MAC
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weave_ryu.config import DaemonConfig
 from weave_ryu.errors import ConfigError, NetworkError, OpenFlowError, OvsdbError
-from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.role import Role
-from weave_ryu.gateway.surroundings import NotReadyError, PortSpec
-from weave_ryu.gateway.timers import Timers
-from weave_ryu.mesh.config import RouterConfig
-from weave_ryu.mesh.router import Router
-from weave_ryu.names import PeerName, PeerUID, ShortId
-from weave_ryu.pipeline import cookies, render, rules
-from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
-
-OWN, W = PeerName.parse("7a:00:00:00:00:0a"), PeerName.parse("7a:00:00:00:00:57")
-MAC = "02:00:00:00:00:01"
+from weave_ryu.gateway.surroundings import NotReadyError
 
 ROUTES = {
     "/status": "GET",
@@ -40,91 +26,8 @@ ROUTES = {
     "/macs": "GET",
     "/routes": "GET",
     "/flows": "GET",
+    "/metrics": "GET",
 }
-
-
-@pytest.fixture(scope="module")
-def shell():
-    """The shell's modules. Ryu's and eventlet's imports warn of what nobody here can change."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from webob import Request
-
-        from weave_ryu.shell.api import MAX_BODY_BYTES, Api
-        from weave_ryu.shell.macs import LearntMac
-    return SimpleNamespace(
-        Api=Api, Request=Request, LearntMac=LearntMac, MAX_BODY_BYTES=MAX_BODY_BYTES
-    )
-
-
-class FakeGateways:
-    """Notes what is asked for; fails with `error` if there is one."""
-
-    def __init__(self, core):
-        self.core = core
-        self.calls = []
-        self.error = None
-
-    def names(self):
-        return sorted(self.core.ports)
-
-    def set_role(self, name, role):
-        self.note("set_role", name, role)
-        self.core.ports[name].role = role
-
-    def drain(self, name):
-        self.note("drain", name)
-
-    def note(self, *call):
-        self.calls.append(call)
-        if self.error is not None:
-            raise self.error
-
-
-@pytest.fixture
-def daemon(shell):
-    config = RouterConfig(OWN, "A", PeerUID(7), ShortId(0xA))
-    router = Router(config, rng=random.Random(7))
-    view = ForwardingView(OWN)
-    infos = {OWN: PeerInfo("A", ShortId(0xA)), W: PeerInfo("W", ShortId(0x222))}
-    underlay = Underlay("192.0.2.2", "192.0.2.1", 6784)
-    view.observe({OWN: {W}, W: {OWN}}, infos, {W: underlay}, 0.0)
-    spec = PortSpec("eth1", "vlan", Role.STANDBY)
-    flow = rules.flows(render.EXAMPLE)[0]
-    entry = SimpleNamespace(
-        cookie=cookies.flow_cookie(flow), table_id=0, priority=300, packet_count=5,
-        byte_count=300, duration_sec=9, hard_timeout=0,
-    )  # fmt: skip
-    learnt = [
-        shell.LearntMac(MAC, cookies.Kind.LEARNT_PEER, 0x222, 3),
-        shell.LearntMac("02:00:00:00:00:02", cookies.Kind.LEARNT_PORT, 3, 4),
-    ]
-    return SimpleNamespace(
-        config=DaemonConfig(name=OWN, nickname="A", password=b"s3cret"),
-        datapath="netdev",
-        router=router,
-        view=view,
-        switch=SimpleNamespace(
-            is_connected=True,
-            ports={3: SimpleNamespace(number=3, name="eth1", up=True)},
-            dump=lambda cookie, mask: [entry],
-        ),
-        forwarder=SimpleNamespace(is_in_sync=True, desired=[flow]),
-        macs=SimpleNamespace(learnt=lambda: learnt),
-        gateways=FakeGateways(GatewayCore(OWN, 7, 1, [spec], Timers(), time.monotonic())),
-        mesh=SimpleNamespace(pumped=0, pump=lambda: None),
-    )
-
-
-@pytest.fixture
-def call(shell, daemon):
-    application = shell.Api(daemon)
-
-    def send(path, method="GET", **options):
-        request = shell.Request.blank(path, method=method, **options)
-        return request.get_response(application)
-
-    return send
 
 
 def is_error(response, status, code, field=None):
@@ -148,7 +51,7 @@ def test_importing_the_api_patches_nothing(shell):
 def test_route_answers(call, path):
     response = call(path)
     assert response.status_int == 200
-    is_text = path.startswith("/status")
+    is_text = path.startswith("/status") or path == "/metrics"
     assert response.content_type == ("text/plain" if is_text else "application/json")
     if not is_text:
         json.loads(response.body)
