@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps demo test lint unit netns lab-up lab-down clean
+.PHONY: help install deps test-deps demo test lint unit netns lab-up lab-down clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -24,6 +24,9 @@ install: deps $(STAMP) ## install Debian packages and the Python environment in 
 
 deps:
 	@ovs_scripts/install-deps
+
+test-deps:
+	@ovs_scripts/install-deps --tests
 
 $(STAMP): setup.cfg pyproject.toml build-constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
@@ -36,7 +39,7 @@ $(STAMP): setup.cfg pyproject.toml build-constraints.txt
 demo: install ## build the lab, switch and kill gateways under traffic, print what arrived
 	$(BIN)/weave-ryu lab demo
 
-test: install lint unit netns ## everything: lint, unit, property, interop, model, namespaces
+test: test-deps install lint unit netns ## everything: lint, unit, property, interop, model, namespaces
 
 lint: $(STAMP) ## types, style, shell scripts
 	$(BIN)/mypy

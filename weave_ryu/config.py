@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from weave_ryu.addresses import parse_decimal, parse_http_address
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.records import SEGMENT_PATTERN
 from weave_ryu.gateway.role import Role
@@ -38,6 +39,7 @@ class GatewaySpec:
         priority: for the election, 0 to 255, the highest wins.
         preempt: take the role from a gateway of lower priority.
         preempt_delay: seconds of readiness before that.
+        hello: tell other gateways on the segment itself that this one lives.
     """
 
     port: str
@@ -46,6 +48,7 @@ class GatewaySpec:
     priority: int = 100
     preempt: bool = False
     preempt_delay: float = 10.0
+    hello: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def parse_gateway(key: str, text: str) -> GatewaySpec:
 
 
 def _gateway(key: str, shown: object, entry: Mapping[str, Any]) -> GatewaySpec:
-    known = ("port", "segment", "role", "priority", "preempt", "preempt_delay")
+    known = ("port", "segment", "role", "priority", "preempt", "preempt_delay", "hello")
     for name in entry:
         if name not in known:
             raise ConfigError(key, shown, f"{name} is unknown{_nearest(name, known)}")
@@ -141,33 +144,16 @@ def _gateway(key: str, shown: object, entry: Mapping[str, Any]) -> GatewaySpec:
     rank = parse_decimal(priority)
     if rank is None or rank > 255:
         raise ConfigError(key, shown, f"priority {priority!r} must be a number from 0 to 255")
-    preempt = str(entry.get("preempt", "false")).lower()
-    if preempt not in ("true", "false"):
-        raise ConfigError(key, shown, f"preempt {preempt!r} must be true or false")
     delay = _check_seconds(key, entry.get("preempt_delay", 10.0))
-    return GatewaySpec(port, segment, Role(role), rank, preempt == "true", delay)
+    preempt, hello = (_truth(key, shown, entry, name) for name in ("preempt", "hello"))
+    return GatewaySpec(port, segment, Role(role), rank, preempt, delay, hello)
 
 
-def parse_http_address(key: str, text: str) -> tuple[str, int]:
-    """``HOST:PORT`` to its parts.
-
-    Raises:
-        ConfigError: not of that form.
-    """
-    host, colon, port = text.rpartition(":")
-    number = parse_decimal(port)
-    if not colon or not host or number is None or not 0 < number < 65536:
-        raise ConfigError(key, text, "write it as ADDRESS:PORT, such as 127.0.0.1:6784")
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError as error:
-        raise ConfigError(key, text, f"{host!r} is not an IP address") from error
-    return host.strip("[]"), number
-
-
-def parse_decimal(text: str) -> int | None:
-    """A number of a few digits; None for anything else (`int` itself refuses 5000 digits)."""
-    return int(text) if text.isdecimal() and len(text) <= 9 else None
+def _truth(key: str, shown: object, entry: Mapping[str, Any], name: str) -> bool:
+    value = str(entry.get(name, "false")).lower()
+    if value not in ("true", "false"):
+        raise ConfigError(key, shown, f"{name} {value!r} must be true or false")
+    return value == "true"
 
 
 def _read_file(path: str) -> dict[str, Any]:

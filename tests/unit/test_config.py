@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weave_ryu import config
+from weave_ryu import addresses, config
 from weave_ryu.config import FILE_KEYS, DaemonConfig, GatewaySpec
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.role import Role
@@ -220,8 +220,8 @@ def test_arbitrary_value_of_any_key_is_read_or_refused(key, value):
 
 
 def test_http_address_is_split():
-    assert config.parse_http_address("k", "127.0.0.1:6784") == ("127.0.0.1", 6784)
-    assert config.parse_http_address("k", "[::1]:80") == ("::1", 80)
+    assert addresses.parse_http_address("k", "127.0.0.1:6784") == ("127.0.0.1", 6784)
+    assert addresses.parse_http_address("k", "[::1]:80") == ("::1", 80)
 
 
 def test_password_comes_from_the_file_without_its_line_end(tmp_path):

@@ -6,9 +6,13 @@ import argparse
 import http.client
 import json
 import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from weave_ryu.config import parse_http_address
+from weave_ryu.addresses import parse_http_address
 from weave_ryu.errors import ConfigError, DaemonUnreachableError, WeaveRyuError
 
 DEFAULT_ADDRESS = "127.0.0.1:6784"
@@ -19,12 +23,17 @@ class RequestRefusedError(WeaveRyuError):
     """The daemon said no; the message is its own sentence."""
 
 
+def default_address() -> str:
+    """Where the daemon is if no flag says so."""
+    return os.environ.get("WEAVE_HTTP_ADDR", DEFAULT_ADDRESS)
+
+
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Add ``--http-addr``."""
     parser.add_argument(
         "--http-addr",
         metavar="ADDRESS:PORT",
-        default=os.environ.get("WEAVE_HTTP_ADDR", DEFAULT_ADDRESS),
+        default=default_address(),
         help=f"the daemon's API (default {DEFAULT_ADDRESS}, or environment WEAVE_HTTP_ADDR)",
     )
 
@@ -63,17 +72,48 @@ def request(
 
 def get_json(address: str, path: str) -> Any:  # noqa: ANN401
     """The JSON document at a path."""
-    return json.loads(request(address, "GET", path))
+    return _parse(address, request(address, "GET", path))
 
 
 def get_text(address: str, path: str) -> str:
     """The text at a path."""
-    return request(address, "GET", path, accept="text/plain").decode()
+    return request(address, "GET", path, accept="text/plain").decode(errors="replace")
 
 
 def put_json(address: str, path: str, document: Any) -> Any:  # noqa: ANN401
     """Send a document, return the answer."""
-    return json.loads(request(address, "PUT", path, json.dumps(document).encode()))
+    return _parse(address, request(address, "PUT", path, json.dumps(document).encode()))
+
+
+def _parse(address: str, content: bytes) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RequestRefusedError(
+            f"what answers on {address} is no weave-ryu daemon: it does not speak JSON; "
+            "name the daemon's address with --http-addr"
+        ) from error
+
+
+PATIENCE_S = 1.0
+"""A command that takes longer says that it still waits."""
+
+
+@contextmanager
+def waiting(for_what: str) -> Iterator[None]:
+    """Say on a terminal's stderr what is waited for, if it takes more than a second."""
+    timer = threading.Timer(PATIENCE_S, _say, (f"weave-ryu: waiting for {for_what} …",))
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _refusal(status: int, content: bytes) -> WeaveRyuError:

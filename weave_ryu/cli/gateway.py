@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import urllib.parse
+import sys
+import time
+from typing import Any
+from urllib.parse import quote
 
-from weave_ryu.cli import client
+from weave_ryu.cli import client, glance, tables
 from weave_ryu.cli.status import show_gateways
+from weave_ryu.errors import ConfigError, DaemonUnreachableError
 
 _EXAMPLE = """example:
-  weave-ryu gateway status
+  weave-ryu gateway status --watch
   weave-ryu gateway standby eth1      # on the gateway that forwards
   weave-ryu gateway activate eth1     # on the one that takes over
 
@@ -37,6 +41,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     status = actions.add_parser("status", help="who forwards, and why")
     status.add_argument("--json", action="store_true", help="print one JSON document")
+    status.add_argument("--watch", action="store_true", help="go on, until Ctrl-C")
+    status.add_argument(
+        "--interval",
+        default="1",
+        metavar="SECONDS",
+        help="between two looks of --watch, 0.1 to 60 (default: %(default)s)",
+    )
     client.add_address(status)
     status.set_defaults(handler=_status)
     for action, text in (
@@ -53,6 +64,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    if arguments.watch:
+        if arguments.json:
+            raise ConfigError("--watch", "--json", "choose one: JSON is one document")
+        return _watch(arguments.http_addr, _interval(arguments.interval))
     gateways = client.get_json(arguments.http_addr, "/gateways")
     if arguments.json:
         print(json.dumps(gateways, indent=1))
@@ -62,10 +77,67 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _change(arguments: argparse.Namespace) -> int:
-    path = f"/gateways/{urllib.parse.quote(arguments.port, safe='')}"
-    state = client.put_json(arguments.http_addr, path, _REQUESTS[arguments.action])
+    path = f"/gateways/{quote(arguments.port, safe='')}"
+    with client.waiting("the switch, and the other gateway if it hands over"):
+        state = client.put_json(arguments.http_addr, path, _REQUESTS[arguments.action])
     if arguments.json:
         print(json.dumps(state, indent=1))
     else:
         print(f"{state['port']} ({state['segment']}): {state['state']}, epoch {state['epoch']}")
     return 0
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 60:  # false for NaN, too
+        raise ConfigError("--interval", text, "must be a number of seconds from 0.1 to 60")
+    return seconds
+
+
+def _watch(address: str, interval_s: float) -> int:
+    """Show the gateways until Ctrl-C; a daemon that goes away is waited for."""
+    client.get_json(address, "/gateways")  # whoever is not there at the start is an error
+    try:
+        watch = _watch_in_place if sys.stdout.isatty() else _watch_as_text
+        watch(address, interval_s)
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _look(address: str) -> tuple[str, list[list[object]]]:
+    try:
+        gateways: list[dict[str, Any]] = client.get_json(address, "/gateways")
+    except DaemonUnreachableError as error:
+        return str(error), []
+    return glance.headline(gateways), glance.rows(gateways)
+
+
+def _watch_in_place(address: str, interval_s: float) -> None:
+    from rich.live import Live  # noqa: PLC0415
+
+    with Live(auto_refresh=False) as live:
+        while True:
+            live.update(tables.as_rich(*_titled(*_look(address))), refresh=True)
+            time.sleep(interval_s)
+
+
+def _watch_as_text(address: str, interval_s: float) -> None:
+    """Each state once: ages and leases change all the time."""
+    shown = None
+    while True:
+        title, rows = _look(address)
+        state = (title, [row[:6] for row in rows])
+        if state != shown:
+            shown = state
+            print(tables.as_text(*_titled(title, rows)), flush=True)
+        time.sleep(interval_s)
+
+
+def _titled(
+    title: str, rows: list[list[object]]
+) -> tuple[str, tuple[str, ...], list[list[object]]]:
+    return f"{time.strftime('%H:%M:%S')}  {title}", glance.HEADERS, rows

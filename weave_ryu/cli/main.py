@@ -15,12 +15,32 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 
-_VERB_GROUPS = ("run", "status", "attach", "gateway", "flows", "lab", "debug")
-"""Modules of this package; each has ``register(subparsers)`` and sets its parsers' ``handler``."""
+_MODULES = {
+    "run": "run",
+    "status": "status",
+    "report": "status",
+    "connect": "status",
+    "forget": "status",
+    "attach": "attach",
+    "detach": "attach",
+    "gateway": "gateway",
+    "flows": "flows",
+    "lab": "lab",
+    "debug": "debug",
+    "completion": "completion",
+    "complete": "completion",
+}
+"""Verb → module of this package; each has ``register(subparsers)``, and its parsers a ``handler``.
+
+Only the module of the verb that was given is imported: the lab alone costs more than a request.
+"""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with all verbs. A handler takes the parsed arguments, returns an exit status."""
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """The parser with all verbs, or with one verb's module only.
+
+    A handler takes the parsed arguments and returns an exit status.
+    """
     parser = argparse.ArgumentParser(
         prog="weave-ryu",
         description="Redundant layer-2 gateways between a Weave mesh and a real VLAN.",
@@ -28,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"weave-ryu {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for name in _VERB_GROUPS:
+    wanted = dict.fromkeys(_MODULES.values()) if verb is None else (_MODULES[verb],)
+    for name in wanted:
         importlib.import_module(f"weave_ryu.cli.{name}").register(subparsers)
     return parser
 
@@ -39,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 ok, 1 failed, 2 usage, 3 daemon not reachable.
     """
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    verb = words[0] if words and words[0] in _MODULES else None
+    arguments = build_parser(verb).parse_args(words)
     try:
         return int(arguments.handler(arguments))
     except ConfigError as error:

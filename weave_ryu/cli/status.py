@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-from weave_ryu.cli import client, tables
+from weave_ryu.cli import client, glance, tables
 
 _TOPICS = ("connections", "peers", "targets", "gateways", "macs", "routes")
 
@@ -45,6 +44,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             parser.add_argument(
                 "--replace", action="store_true", help="instead of the present targets"
             )
+        parser.add_argument("--json", action="store_true", help="print the targets as JSON")
         parser.set_defaults(handler=_change_targets)
 
 
@@ -82,6 +82,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _change_targets(arguments: argparse.Namespace) -> int:
+    from urllib.parse import urlencode  # noqa: PLC0415  (not for those who only look)
+
     form = [("peer", peer) for peer in arguments.peer]
     if getattr(arguments, "replace", False):
         form.append(("replace", "true"))
@@ -89,57 +91,18 @@ def _change_targets(arguments: argparse.Namespace) -> int:
         arguments.http_addr,
         "POST",
         f"/{arguments.verb}",
-        urllib.parse.urlencode(form).encode(),
+        urlencode(form).encode(),
         "application/x-www-form-urlencoded",
     )
+    if arguments.json:
+        targets = client.get_json(arguments.http_addr, "/status/targets")
+        print(json.dumps(targets, indent=1))
     return 0
-
-
-_GATEWAY_HEADERS = (
-    "SEGMENT",
-    "PORT",
-    "ROLE",
-    "STATE",
-    "EPOCH",
-    "READY",
-    "SINCE",
-    "MACS HERE/MESH",
-    "WHY",
-)
 
 
 def show_gateways(gateways: list[dict[str, Any]]) -> None:
     """The gateway ports at a glance, the other gateways of their segments below."""
-    rows: list[list[object]] = []
-    for gateway in gateways:
-        rows.append(
-            [
-                gateway["segment"],
-                gateway["port"],
-                gateway["role"],
-                gateway["state"],
-                gateway["epoch"],
-                "yes" if gateway["ready"] else "no",
-                gateway["since"],
-                f"{gateway['macs_local']}/{gateway['macs_remote']}",
-                f"{gateway['reason']}; next: {gateway['next']}",
-            ]
-        )
-        for name, other in sorted(gateway["peer_states"].items()):
-            rows.append(
-                [
-                    gateway["segment"],
-                    f"{other['nick_name'] or name} {other['port']}",
-                    other["role"],
-                    other["state"],
-                    other["epoch"],
-                    "yes" if other["ready"] else "no",
-                    "",
-                    "",
-                    f"BFD {other['bfd']}, lease {other['lease_age_s']} s old: {other['verdict']}",
-                ]
-            )
-    tables.show("", _GATEWAY_HEADERS, rows)
+    tables.show(glance.headline(gateways), glance.HEADERS, glance.rows(gateways))
 
 
 def _show_macs(macs: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ import webob
 import webob.exc
 from routes import Mapper
 
-from weave_ryu.config import parse_http_address
+from weave_ryu.addresses import parse_http_address
 from weave_ryu.errors import (
     ConfigError,
     NetworkError,

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from weave_ryu.config import parse_decimal
+from weave_ryu.addresses import parse_decimal
 from weave_ryu.errors import ConfigError
 from weave_ryu.mesh.commands import CloseConnection, Command, Dial, SendBytes, SendHeartbeat
 from weave_ryu.mesh.config import Address, ConnectionId

@@ -1,0 +1,228 @@
+"""The commands against a stand-in of the API: what they print, and what they say to bad values."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from weave_ryu.cli import glance, tables
+from weave_ryu.cli.main import main
+
+HEAVY = ("ryu", "eventlet", "pyroute2", "ovs", "rich", "structlog", "nacl", "weave_ryu.lab.lab")
+NOW = datetime(2026, 11, 22, 20, 5, tzinfo=UTC)
+
+
+def test_looking_imports_nothing_heavy():
+    code = (
+        "import sys; from weave_ryu.cli.main import main; "
+        "status = main(['status', '--http-addr', '127.0.0.1:1']); "
+        f"print(status, [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.split(maxsplit=1) == ["3", "[]\n"]
+
+
+def test_every_verb_is_found_without_the_others():
+    from weave_ryu.cli import main as module
+
+    for verb in module._MODULES:
+        parser = module.build_parser(verb)
+        assert verb in parser._subparsers._group_actions[0].choices
+
+
+def test_gateways_at_a_glance(run, answers, gateway):
+    answers["/gateways"] = [gateway]
+    status, out, err = run("gateway", "status")
+    assert (status, err) == (0, "")
+    assert out.startswith("office: eth1 here forwards, 1 more could\n")
+    assert "gw2 eth7" in out
+    assert "BFD up" in out
+    assert run("status", "gateways")[1].split("\n")[0] == out.split("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "ready", "line"),
+    [
+        ("standby", "active", True, "office: gw2 eth7 forwards, 1 more could"),
+        ("standby", "active", False, "office: gw2 eth7 forwards, nobody else could"),
+        ("active", "active", True, "office: 2 FORWARD: eth1 here, gw2 eth7, nobody else could"),
+        ("fault", "standby", False, "office: NOBODY FORWARDS, nobody else could"),
+    ],
+)
+def test_headline_says_who_forwards(gateway, own, other, ready, line):
+    (peer,) = gateway["peer_states"].values()
+    peer |= {"state": other, "ready": False}
+    assert glance.headline([gateway | {"state": own, "ready": ready}]) == line
+
+
+def test_headline_without_gateway_ports():
+    assert glance.headline([]) == "this peer has no gateway port"
+
+
+@pytest.mark.parametrize(
+    ("since", "shown"),
+    [
+        ("2026-11-22T20:05:00+00:00", "0 s ago"),
+        ("2026-11-22T20:03:01+00:00", "119 s ago"),
+        ("2026-11-22T20:03:00+00:00", "2 min ago"),
+        ("2026-11-22T17:05:00+00:00", "3 h ago"),
+        ("2026-11-19T20:05:00+00:00", "3 d ago"),
+        ("2026-11-22T20:06:00+00:00", "0 s ago"),
+    ],
+)
+def test_age(since, shown):
+    assert glance.age(since, NOW) == shown
+
+
+def test_json_is_one_document_and_nothing_else(run, answers, gateway):
+    answers["/gateways"] = [gateway]
+    answers["/gateways/eth1"] = gateway
+    answers["/status/targets"] = answers["/macs"] = answers["/status"] = []
+    answers["/connect"] = b""
+    for words in (
+        ("gateway", "status"),
+        ("gateway", "standby", "eth1"),
+        ("status",),
+        ("status", "macs"),
+        ("status", "gateways"),
+        ("connect", "192.0.2.1"),
+    ):
+        status, out, err = run(*words, "--json")
+        assert (status, err) == (0, "")
+        json.loads(out)
+
+
+def test_role_is_sent(run, answers, gateway):
+    answers["/gateways/eth%2F1"] = gateway
+    status, out, _ = run("gateway", "activate", "eth/1")
+    assert status == 0
+    assert out == "eth1 (office): active, epoch 4\n"
+    assert answers.asked[-1][:3] == ("PUT", "/gateways/eth%2F1", b'{"role": "active"}')
+
+
+def test_refusal_is_the_daemons_own_sentence(run, answers):
+    message = "'eth9' is no gateway port (there are: eth1)"
+    error = {"code": "no-such-gateway", "message": message, "field": "port"}
+    answers["/gateways/eth9"] = (404, {"error": error})
+    assert run("gateway", "activate", "eth9") == (2, "", f"weave-ryu: {message}\n")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"[" * 100_000])
+def test_other_server_is_told_from_a_daemon(run, answers, body):
+    answers["/gateways"] = body
+    status, out, err = run("gateway", "status")
+    assert (status, out) == (1, "")
+    assert err.startswith("weave-ryu: what answers on 127.0.0.1:")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"error": 3}', b"[]"])
+def test_refusal_of_another_server_is_one_sentence(run, answers, body):
+    answers["/gateways"] = (500, body)
+    status, out, err = run("gateway", "status")
+    assert (status, out) == (1, "")
+    assert "HTTP status 500" in err
+
+
+@pytest.mark.parametrize("words", [("status",), ("gateway", "status", "--watch"), ("flows",)])
+def test_without_daemon_the_status_is_three(run, words):
+    status, out, err = run(*words, "--http-addr", "127.0.0.1:1")
+    assert (status, out) == (3, "")
+    assert "127.0.0.1:1" in err
+
+
+@pytest.mark.parametrize("address", ["", "x", "localhost:6784", "127.0.0.1", "127.0.0.1:0", "::"])
+def test_wrong_address_is_a_usage_error(run, address):
+    status, out, err = run("status", "--http-addr", address)
+    assert (status, out) == (2, "")
+    assert repr(address) in err
+
+
+@pytest.mark.parametrize("value", ["0", "0.01", "61", "nan", "inf", "-1", "x", "", "1e999"])
+def test_wrong_interval_is_named(run, answers, value):
+    answers["/gateways"] = []
+    status, out, err = run("gateway", "status", "--watch", f"--interval={value}")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"weave-ryu: --interval {value!r}: ")
+
+
+def test_watch_and_json_exclude_each_other(run, answers):
+    answers["/gateways"] = []
+    assert run("gateway", "status", "--watch", "--json")[0] == 2
+
+
+def test_watch_shows_each_state_once_and_outlives_the_daemon(run, answers, gateway, monkeypatch):
+    from weave_ryu.cli import gateway as module
+
+    sequence = iter(
+        [
+            {},
+            {"lease": 1},
+            {"state": "standby"},
+            None,
+        ]
+    )
+
+    def pause(_seconds):
+        change = next(sequence)
+        if change is None:
+            raise KeyboardInterrupt
+        answers["/gateways"] = [gateway | change]
+
+    answers["/gateways"] = [gateway]
+    monkeypatch.setattr(module.time, "sleep", pause)
+    status, out, _ = run("gateway", "status", "--watch")
+    assert status == 0
+    assert out.count("SEGMENT") == 2
+
+
+def test_what_other_hosts_say_is_no_markup():
+    from rich.console import Console
+
+    console = Console(width=80, color_system=None)
+    with console.capture() as captured:
+        console.print(tables.as_rich("", ("A", "B"), [["[red]x[/red]", "active"]]))
+    assert "[red]x[/red]" in captured.get()
+
+
+def test_on_a_terminal_states_have_colours():
+    from rich.console import Console
+
+    console = Console(width=80, force_terminal=True, color_system="standard")
+    with console.capture() as captured:
+        console.print(tables.as_rich("", ("A",), [["active"], ["other"]]))
+    lines = captured.get().splitlines()
+    assert any("\x1b[1;32mactive" in line for line in lines)
+
+
+def test_plain_table_without_rows_has_its_head():
+    assert tables.as_text("t", ("A", "B"), []) == "t\nA  B\n"
+
+
+@pytest.mark.parametrize("words", [(), ("stats",), ("--nonsense",), ("status", "nothing")])
+def test_wrong_words_are_usage_errors(run, words):
+    status, out, err = run(*words)
+    assert (status, out) == (2, "")
+    assert "usage: weave-ryu" in err
+
+
+def test_waiting_is_told_on_a_terminal_only(monkeypatch, capsys):
+    from weave_ryu.cli import client
+
+    with client.waiting("nothing"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(client, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    told = client.threading.Event()
+    monkeypatch.setattr(client, "_say", lambda line: told.set())
+    with client.waiting("the switch"):
+        assert told.wait(5)
+
+
+def test_main_is_what_the_console_script_calls():
+    assert callable(main)

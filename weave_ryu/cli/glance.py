@@ -1,0 +1,81 @@
+"""How gateways are shown: a line for each segment, and a table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+HEADERS = ("SEGMENT", "PORT", "ROLE", "STATE", "EPOCH", "READY", "SINCE", "MACS HERE/MESH", "WHY")
+
+Gateway = dict[str, Any]
+
+
+def headline(gateways: list[Gateway]) -> str:
+    """Who forwards on each segment, and whether somebody else could."""
+    if not gateways:
+        return "this peer has no gateway port"
+    return "; ".join(_segment(gateway) for gateway in gateways)
+
+
+def _segment(gateway: Gateway) -> str:
+    others = gateway["peer_states"]
+    active = [f"{gateway['port']} here"] if gateway["state"] == "active" else []
+    active += [_label(name, other) for name, other in others.items() if other["state"] == "active"]
+    ready = sum(1 for other in others.values() if other["ready"])
+    ready += gateway["state"] == "standby" and gateway["ready"]
+    if not active:
+        who = "NOBODY FORWARDS"
+    elif len(active) == 1:
+        who = f"{active[0]} forwards"
+    else:
+        who = f"{len(active)} FORWARD: {', '.join(active)}"
+    could = f"{ready} more could" if ready else "nobody else could"
+    return f"{gateway['segment']}: {who}, {could}"
+
+
+def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[object]]:
+    """The gateway ports, the other gateways of their segments below."""
+    now = now or datetime.now(UTC)
+    found: list[list[object]] = []
+    for gateway in gateways:
+        found.append(
+            [
+                gateway["segment"],
+                gateway["port"],
+                gateway["role"],
+                gateway["state"],
+                gateway["epoch"],
+                "yes" if gateway["ready"] else "no",
+                age(gateway["since"], now),
+                f"{gateway['macs_local']}/{gateway['macs_remote']}",
+                f"{gateway['reason']}; next: {gateway['next']}",
+            ]
+        )
+        for name, other in sorted(gateway["peer_states"].items()):
+            found.append(
+                [
+                    gateway["segment"],
+                    _label(name, other),
+                    other["role"],
+                    other["state"],
+                    other["epoch"],
+                    "yes" if other["ready"] else "no",
+                    "",
+                    "",
+                    f"BFD {other['bfd']}, lease {other['lease_age_s']} s old: {other['verdict']}",
+                ]
+            )
+    return found
+
+
+def _label(name: str, other: dict[str, Any]) -> str:
+    return f"{other['nick_name'] or name} {other['port']}"
+
+
+def age(since: str, now: datetime) -> str:
+    """How long ago a time of the API was, in words of one unit."""
+    seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"
