@@ -14,6 +14,9 @@ ShortId = NewType("ShortId", int)
 PeerUID = NewType("PeerUID", int)
 """A peer's incarnation: 64 bits, new at each start; 0 marks a placeholder."""
 
+HELLO_GROUP = "03:77:72:79:75:00"
+"""Group address of the hellos between gateways on a segment: locally administered."""
+
 SHORT_ID_BITS = 12
 MAX_SHORT_ID = (1 << SHORT_ID_BITS) - 1
 MAX_UID = (1 << 64) - 1

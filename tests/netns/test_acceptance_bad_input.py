@@ -115,6 +115,7 @@ def test_without_root_the_daemon_refuses_to_start(peer):
         "import os, sys; from weave_ryu.cli.main import build_parser, main; build_parser(); "
         "from weave_ryu.shell import compat, hub; hub.patch(); compat.apply(); "
         "import weave_ryu.shell.api, weave_ryu.shell.app, weave_ryu.shell.daemon; "
+        "import weave_ryu.shell.start; "
         f"os.setuid(65534); sys.exit(main(['run', *{list(FREE)!r}]))"
     )
     refused(in_host(peer, sys.executable, "-c", script), FAILED, "root", "65534", "sudo")

@@ -53,6 +53,14 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class SayHello:
+    """Send a frame out of a gateway port, past its gate."""
+
+    port: str
+    frame: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetBehind:
     """Forget, now and again, the MACs learnt behind these peers."""
 
@@ -116,6 +124,7 @@ Command = (
     | RenewGate
     | Broadcast
     | Tell
+    | SayHello
     | ForgetBehind
     | Announce
     | Prime

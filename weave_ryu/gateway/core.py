@@ -17,9 +17,11 @@ from weave_ryu.gateway.commands import (
     ForgetBehind,
     ReadMacs,
     RememberRole,
+    SayHello,
     Tell,
 )
 from weave_ryu.gateway.detection import Bfd, Evidence, Judgement, judge
+from weave_ryu.gateway.hearing import Hearing
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.records import GatewayRecord, MacTable, decode, encode
 from weave_ryu.gateway.registry import Registry
@@ -39,7 +41,6 @@ class _Signs:
     heard_at: float
     bfd: Bfd = Bfd.NONE
     bfd_at: float = 0.0
-    hello_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class PeerView:
     lease_age_s: float
     bfd: Bfd
     judgement: Judgement
+    hello_age_s: float | None = None
+    """Since its last hello on a segment; None if none was heard."""
 
 
 class GatewayCore:
@@ -62,6 +65,7 @@ class GatewayCore:
         specs: its gateway ports.
         timers: all times; checked.
         now: monotonic seconds.
+        password: of the mesh; it seals hellos.
     """
 
     def __init__(
@@ -72,12 +76,14 @@ class GatewayCore:
         specs: Sequence[PortSpec],
         timers: Timers,
         now: float,
+        password: bytes | None = None,
     ) -> None:
         self._own = own
         self._timers = timers.check()
         self.registry = Registry(own, incarnation, sequence)
         self._commands: list[Command] = []
         self._signs: dict[PeerName, _Signs] = {}
+        self._hearing = Hearing(own, sequence, password)
         self._carrier: dict[str, bool] = {}
         self._is_switch_up = False
         self._peer_count = 0
@@ -139,6 +145,11 @@ class GatewayCore:
                     found.append(Other(name, port, view.judgement, fresh))
         return found
 
+    def elsewhere(self, segment: str, now: float) -> tuple[PeerName, ...]:
+        """Gateways that say on the segment that they forward, but are not in this mesh."""
+        heard = self._hearing.forwarding(segment, self._timers.silent_s, now)
+        return tuple(name for name in heard if self.registry.record(name) is None)
+
     def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
         """MACs of the mesh and of the segment, as far as any gateway knows them."""
         mesh, hosts = self._own_macs.get(port, (frozenset(), frozenset()))
@@ -160,9 +171,10 @@ class GatewayCore:
     def peer_view(self, name: PeerName, now: float) -> PeerView:
         """Signs of life of another gateway."""
         signs = self._signs.get(name) or _Signs(heard_at=float("-inf"))
-        hello_age = None if signs.hello_at is None else now - signs.hello_at
+        hello_age = self._hearing.age_s(name, now)
         evidence = Evidence(now - signs.heard_at, signs.bfd, now - signs.bfd_at, hello_age)
-        return PeerView(name, evidence.lease_age_s, signs.bfd, judge(evidence, self._timers))
+        judgement = judge(evidence, self._timers)
+        return PeerView(name, evidence.lease_age_s, signs.bfd, judgement, hello_age)
 
     @property
     def is_quiet(self) -> bool:
@@ -200,6 +212,7 @@ class GatewayCore:
             self._next_lease = now + self._timers.lease_s
             self._refresh_record_if_stale()
             self._send_leases()
+            self._say_hello()
 
     def deadline(self) -> float | None:
         """When `handle_timer` is due; None for a peer without gateway ports."""
@@ -283,9 +296,21 @@ class GatewayCore:
             signs.bfd, signs.bfd_at = state, now
             self._tick(now)
 
-    def hello(self, peer: PeerName, now: float) -> None:
-        """A hello was heard on the segment."""
-        self._signs.setdefault(peer, _Signs(heard_at=float("-inf"))).hello_at = now
+    def hello(self, port: str, frame: bytes, now: float) -> None:
+        """A hello came in by a gateway port.
+
+        Args:
+            port: its name.
+            frame: as it came; anybody on the segment may have made it.
+            now: monotonic seconds.
+
+        Raises:
+            RemoteProtocolError: it is not for us, or older than one before; nothing was noted.
+        """
+        segment = self._port(port).spec.segment
+        heard = self._hearing.take(segment, frame, now)
+        self.registry.raise_epoch(segment, heard.epoch)
+        self._now = now
 
     def macs_read(self, port: str, mesh: frozenset[str], hosts: frozenset[str], now: float) -> None:
         """The answer to `ReadMacs`: MACs as 12 hex digits."""
@@ -393,3 +418,12 @@ class GatewayCore:
                 self._lease = own, encode([own])
             payload = self._lease[1]
             self._commands.extend(Tell(name, payload) for name in self.companions())
+
+    def _say_hello(self) -> None:
+        """Also while closed: that this gateway lives is what the others must know."""
+        own = self.registry.record(self._own)
+        if own is None or not self._is_switch_up:
+            return
+        for record in own.ports:
+            if self.ports[record.port].spec.hello and self.has_carrier(record.port):
+                self._commands.append(SayHello(record.port, self._hearing.say(own, record)))

@@ -36,7 +36,7 @@ class Evidence:
     """The signs, as of now; ages in seconds.
 
     Args:
-        lease_age_s: since the last message of its daemon.
+        lease_age_s: since the last message of its daemon through the mesh.
         bfd: the session between the switches.
         bfd_age_s: since it changed to what it is.
         hello_age_s: since its last hello on the segment; None if none was heard, or hellos are off.
@@ -65,12 +65,15 @@ def judge(evidence: Evidence, timers: Timers) -> Judgement:
         # The daemon speaks, so it would say if its switch or its link had failed: a BFD session
         # that is down concerns the way between the two, not the gateway.
         return Judgement(Verdict.ALIVE, None)
-    if evidence.hello_age_s is not None and evidence.hello_age_s < timers.take_over_s:
+    age_s = evidence.lease_age_s
+    if evidence.hello_age_s is not None:
+        # Its permits may have been renewed until its last sign of life of either kind.
+        age_s = min(age_s, evidence.hello_age_s)
+    if age_s < timers.silent_s:
         return Judgement(Verdict.ELSEWHERE, None)
     if evidence.bfd is Bfd.DOWN:
-        silent_for_s = evidence.lease_age_s - timers.silent_s
-        return Judgement(Verdict.HOST_DEAD, -min(evidence.bfd_age_s, silent_for_s))
-    remaining = timers.take_over_s - evidence.lease_age_s
+        return Judgement(Verdict.HOST_DEAD, -min(evidence.bfd_age_s, age_s - timers.silent_s))
+    remaining = timers.take_over_s - age_s
     if evidence.bfd is Bfd.UP:
         return Judgement(Verdict.DAEMON_SILENT, remaining)
     return Judgement(Verdict.UNKNOWN, remaining)

@@ -184,16 +184,18 @@ class PortMachine:
         vacant_at, why = self._vacancy(others, now)
         if vacant_at is None:
             return Outlook(None, why)
+        # One that still listens is about to open, too: all gateways may have started together.
         candidates = [
             Candidate(other.name, other.record.priority, other.record.damped)
             for other in others
-            if other.is_fresh and other.record.ready
+            if other.is_fresh and (other.record.ready or other.record.state == State.ARMING)
         ]
         own = Candidate(self.around.own, self.spec.priority, self.is_damped(now))
         place = rank(own, candidates)
         if place:
             why = f"{why}; {place} other candidate(s) first"
-        return Outlook(vacant_at + place * self.around.timers.stagger_s, why)
+        head_start_s = place * self.around.timers.stagger_s
+        return Outlook(vacant_at + head_start_s, why, head_start_s)
 
     def deadline(self, now: float) -> float:
         """When to call `tick` again at the latest."""
@@ -398,12 +400,14 @@ class PortMachine:
         timers = self.around.timers
         enough_s = timers.arm_s if self.around.peer_count else timers.arm_alone_s
         outlook = self.outlook(now)
-        listened = now - self._listening_since >= enough_s
         if outlook.at is None:
             self._enter(Input.PASSED_OVER, outlook.why, now)
-        elif listened and now >= outlook.at:
+            return
+        # Those that started together have listened until the same moment.
+        ready_at = self._listening_since + enough_s
+        if now >= max(outlook.at, ready_at + outlook.head_start_s):
             self._promote(outlook.why, now)
-        elif listened:
+        elif now >= ready_at and outlook.at > ready_at + outlook.head_start_s:
             self._enter(Input.PASSED_OVER, outlook.why, now)
 
     def _tick_standby(self, now: float) -> None:
@@ -633,6 +637,12 @@ class PortMachine:
                 return None, f"{other.name} hands over"
         if self._vacant_since is None:
             self._vacant_since = now
+        elsewhere = self.around.elsewhere(self.spec.segment, now)
+        if elsewhere:
+            names = ", ".join(str(name) for name in elsewhere)
+            return self._vacant_since, (
+                f"{names} forwards for another part of the mesh, none for this one"
+            )
         return self._vacant_since, f"no gateway of {self.spec.segment} forwards"
 
     def _tell(self, peer: PeerName, step: Step, epoch: int) -> None:

@@ -124,14 +124,18 @@ class Registry:
         self.layout += 1
         self._gateways.clear()
 
+    def raise_epoch(self, segment: str, epoch: int) -> None:
+        """Take note of an epoch that was heard of elsewhere than in a record."""
+        if epoch < OUTLIVED_BELOW:
+            self._epochs[segment] = max(self.epoch(segment), epoch)
+
     def _store(self, record: GatewayRecord) -> None:
         old = self._records.get(record.name)
         self._records[record.name] = record
         if old is None or old.segments() != record.segments():
             self._layout_changed()
         for port in record.ports:
-            if port.epoch < OUTLIVED_BELOW:
-                self._epochs[port.segment] = max(self.epoch(port.segment), port.epoch)
+            self.raise_epoch(port.segment, port.epoch)
 
     def _outlive(self, record: GatewayRecord) -> bool:
         """Make sure that the own record is newer than one that others tell of us."""

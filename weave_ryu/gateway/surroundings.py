@@ -27,6 +27,7 @@ class PortSpec:
     priority: int = 100
     preempt: bool = False
     preempt_delay_s: float = 10.0
+    hello: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class Surroundings(Protocol):
     def others(self, segment: str, now: float) -> list[Other]:
         """The other gateways of a segment, sorted by name."""
 
+    def elsewhere(self, segment: str, now: float) -> tuple[PeerName, ...]:
+        """Gateways that say on the segment that they forward, but are not in this mesh."""
+
     def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
         """MACs of the mesh and of the segment, as far as any gateway knows them."""
 
@@ -84,7 +88,9 @@ class Outlook:
     Args:
         at: when this port would open, monotonic seconds; None = not as things are.
         why: in a clause.
+        head_start_s: how much of the wait is for better candidates to come first.
     """
 
     at: float | None
     why: str
+    head_start_s: float = 0.0

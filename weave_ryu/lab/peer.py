@@ -80,7 +80,7 @@ class LabPeer:
             self.directory / "daemon.log",
             self.switch.environment,
             self._daemon_command(plan),
-            None if segment is None else f"{topology.GATEWAY_PORT},segment={segment.name}",
+            None if segment is None else topology.gateway_option(segment),
             partial(plan.state.set_process, f"{spec.nick_name}.daemon"),
         )
         self._plan = plan

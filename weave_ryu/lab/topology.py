@@ -14,6 +14,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Final
 
+from weave_ryu.config import parse_gateway
 from weave_ryu.errors import ConfigError
 from weave_ryu.names import PeerName
 
@@ -61,10 +62,15 @@ class Station:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One L2 domain with the peers that are gateways to it, in the order of their first roles."""
+    """One L2 domain with the peers that are gateways to it, in the order of their first roles.
+
+    Attributes:
+        options: more of the gateways' ``--gateway`` option, such as ``hello=true,preempt=true``.
+    """
 
     name: str
     gateways: tuple[str, ...]
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ def build(
         links=_shape_links(shape, peers, in_line),
         is_full=shape == "full",
         containers=[(f"{name}-c1", name) for name in plain],
-        segments={SEGMENT: (list(gateways), ["Host1", "Host2"])} if gateways else {},
+        segments={SEGMENT: (list(gateways), ["Host1", "Host2"], "")} if gateways else {},
     )
 
 
@@ -163,6 +169,7 @@ def load(path: Path) -> Topology:
         [segments.vlan]
         gateways = ["A", "B"]
         hosts = ["Host1", "Host2"]
+        options = "hello=true"                         # more for --gateway of its gateways
 
     Raises:
         ConfigError: naming the file and the key that is wrong.
@@ -190,7 +197,7 @@ def from_document(document: object, where: str) -> Topology:
         raise ConfigError(where, unknown[0], f"unknown key; there are: {sorted(_FILE_KEYS)}")
     peers = _strings(document.get("peers"), f"{where}: peers")
     segments = _read_segments(document.get("segments", {}), where)
-    gateways = {gateway for members, _ in segments.values() for gateway in members}
+    gateways = {gateway for members, *_ in segments.values() for gateway in members}
     containers = document.get("containers", {f"{p}-c1": p for p in peers if p not in gateways})
     if not isinstance(containers, Mapping):
         raise ConfigError(f"{where}: containers", containers, 'write a table, W-c1 = "W"')
@@ -213,6 +220,7 @@ def to_document(topology: Topology) -> dict[str, object]:
             segment.name: {
                 "gateways": list(segment.gateways),
                 "hosts": [host.name for host in topology.hosts if host.place == segment.name],
+                "options": segment.options,
             }
             for segment in topology.segments
         },
@@ -220,6 +228,12 @@ def to_document(topology: Topology) -> dict[str, object]:
     if not topology.is_full:
         document["links"] = [list(link) for link in topology.links]
     return document
+
+
+def gateway_option(segment: Segment) -> str:
+    """The daemon's ``--gateway`` for a gateway of a segment, without the role."""
+    found = f"{GATEWAY_PORT},segment={segment.name}"
+    return f"{found},{segment.options}" if segment.options else found
 
 
 def parse_peers(text: str) -> tuple[str, ...]:
@@ -284,7 +298,7 @@ def _assemble(
     links: Sequence[tuple[str, str]],
     is_full: bool,
     containers: Sequence[tuple[str, str]],
-    segments: Mapping[str, tuple[list[str], list[str]]],
+    segments: Mapping[str, tuple[list[str], list[str], str]],
 ) -> Topology:
     """Check names against one another and hand out the addresses."""
     if not peers or len(peers) > MAX_PEERS:
@@ -299,10 +313,10 @@ def _assemble(
     for name, place in containers:
         if place not in peers:
             raise ConfigError(f"containers.{name}", place, "not one of the peers")
-    hosts = [(host, segment) for segment, (_, members) in segments.items() for host in members]
+    hosts = [(host, segment) for segment, (_, members, _) in segments.items() for host in members]
     reserved = ["net", *segments]
     _check_names("names", [*peers, *(name for name, _ in [*containers, *hosts]), *reserved])
-    gateways = [gateway for members, _ in segments.values() for gateway in members]
+    gateways = [gateway for members, *_ in segments.values() for gateway in members]
     for gateway in gateways:
         if gateway not in peers:
             raise ConfigError("segments.gateways", gateway, "not one of the peers")
@@ -323,7 +337,10 @@ def _assemble(
             Station(name, place, f"02:b0:00:00:00:{number:02x}", f"10.32.0.{100 + number}/24")
             for number, (name, place) in enumerate(hosts, 1)
         ),
-        segments=tuple(Segment(name, tuple(members)) for name, (members, _) in segments.items()),
+        segments=tuple(
+            Segment(name, tuple(members), options)
+            for name, (members, _, options) in segments.items()
+        ),
     )
 
 
@@ -354,17 +371,23 @@ def _read_links(value: object, where: str) -> list[tuple[str, str]]:
     return links
 
 
-def _read_segments(value: object, where: str) -> dict[str, tuple[list[str], list[str]]]:
+def _read_segments(value: object, where: str) -> dict[str, tuple[list[str], list[str], str]]:
     if not isinstance(value, Mapping) or not all(isinstance(v, Mapping) for v in value.values()):
         raise ConfigError(f"{where}: segments", value, "write tables, [segments.vlan]")
     segments = {}
     for name, keys in value.items():
         key = f"{where}: segments.{name}"
-        unknown = sorted(set(keys) - {"gateways", "hosts"})
+        unknown = sorted(set(keys) - {"gateways", "hosts", "options"})
         if unknown:
-            raise ConfigError(key, unknown[0], "unknown key; there are: gateways, hosts")
+            raise ConfigError(key, unknown[0], "unknown key; there are: gateways, hosts, options")
+        options = keys.get("options", "")
+        if not isinstance(options, str):
+            raise ConfigError(f"{key}.options", options, 'write a text such as "hello=true"')
+        if options:
+            parse_gateway(f"{key}.options", f"{GATEWAY_PORT},{options}")
         segments[name] = (
             _strings(keys.get("gateways"), f"{key}.gateways"),
             _strings(keys.get("hosts", []), f"{key}.hosts"),
+            options,
         )
     return segments

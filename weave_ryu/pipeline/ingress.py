@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weave_ryu.names import SHORT_ID_BITS, ShortId
+from weave_ryu.names import HELLO_GROUP, SHORT_ID_BITS, ShortId
 from weave_ryu.pipeline import tables as t
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
 from weave_ryu.pipeline.model import (
@@ -64,6 +64,19 @@ def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
         (),
         "a group address cannot be a source",
     )
+    hello = Term(Field.ETH_DST, HELLO_GROUP)
+    for gateway in state.gateway_ports:
+        if gateway.hello:
+            yield FlowSpec(
+                name,
+                285,
+                (Term(Field.IN_PORT, gateway.number), hello),
+                (ToController(t.METER_HELLOS),),
+                Kind.GATEWAY,
+                gateway.number,
+                f"hellos of other gateways of segment {gateway.segment}",
+            )
+    yield frame(name, 280, (hello,), (), "hellos of gateways stay on their segment")
     for tunnel in state.tunnel_ports:
         yield FlowSpec(
             name,

@@ -178,7 +178,7 @@ EXAMPLE = ForwardingState(
     ),
     broadcast_hops=(_HOP_W, _HOP_B),
     local_ports=(LocalPort(2, "c1"),),
-    gateway_ports=(GatewayPort(3, "eth1", "vlan"),),
+    gateway_ports=(GatewayPort(3, "eth1", "vlan", hello=True),),
 )
 """What gateway A knows in the example: neighbours W and gateway B, and X behind W."""
 

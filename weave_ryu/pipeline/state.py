@@ -57,11 +57,15 @@ class LocalPort:
 
 @dataclass(frozen=True, slots=True)
 class GatewayPort:
-    """A port of the bridge where a segment meets the mesh."""
+    """A port of the bridge where a segment meets the mesh.
+
+    `hello` says that hellos of other gateways are wanted from the segment.
+    """
 
     number: int
     name: str
     segment: str
+    hello: bool = False
 
 
 @dataclass(frozen=True, slots=True)

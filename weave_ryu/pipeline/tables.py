@@ -255,11 +255,19 @@ METER_NEIGHBOUR_HEARTBEATS = 1
 METER_STRANGE_HEARTBEATS = 2
 """Meter for heartbeats from elsewhere: a neighbour behind address translation, or an attacker."""
 
-METER_RATES = {METER_NEIGHBOUR_HEARTBEATS: 500, METER_STRANGE_HEARTBEATS: 20}
+METER_HELLOS = 3
+"""Meter for hellos of other gateways on a segment."""
+
+METER_RATES = {
+    METER_NEIGHBOUR_HEARTBEATS: 500,
+    METER_STRANGE_HEARTBEATS: 20,
+    METER_HELLOS: 400,
+}
 """Packets per second that each meter lets through to the daemon.
 
 Each neighbour sends two heartbeats per second at most (router/fastdp.go), so 500 suffice for the
-largest connection limit that Weave's own default (200) allows.
+largest connection limit that Weave's own default (200) allows. A gateway says hello 40 times a
+second at most (`gateway.timers`), so 400 suffice for ten on a segment.
 """
 
 MAC_AGE_S = 300

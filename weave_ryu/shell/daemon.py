@@ -27,7 +27,7 @@ from weave_ryu.ovsdb.bridge import BFD_PREFIX, BfdSpec
 from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
-from weave_ryu.shell import hub, meshd, setup, underlay
+from weave_ryu.shell import hub, meshd, setup, traced, underlay
 from weave_ryu.shell.coordinator import (
     BridgePorts,
     ForwardingView,
@@ -87,7 +87,7 @@ class Daemon:
         self.mesh = meshd.MeshDaemon(
             self.router, config.host, config.port, self._mesh_events, self._send_heartbeat
         )
-        self.switch = Switch(self._ports_changed, self._tunnel_frame)
+        self.switch = Switch(self._ports_changed, self._tunnel_frame, self._hello)
         self.macs = MacReader(self.switch)
         self.view = ForwardingView(identity.name, config.restart_hold)
         self.forwarder = Forwarder(
@@ -104,10 +104,12 @@ class Daemon:
             [_port_spec(spec) for spec in setup.remembered_roles(config, self._ovsdb)],
             PROFILES[config.failover],
             time.monotonic(),
+            config.password,
         )
         self.registry = core.registry
         self.gateways = Gateways(core, self.switch, self, self._remember_role, self._own_short_id)
         self._spec = setup.bridge_spec(config, self.datapath, controller, identity.name)
+        self.tracer = traced.Tracer(self, ovsdb_remote)
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
@@ -124,6 +126,7 @@ class Daemon:
         self._database_changed()
         self.forwarder.start()
         self.router.register_channel(CHANNEL)
+        self.router.register_channel(traced.CHANNEL)
         self.router.set_complete_state(CHANNEL, lambda: encode(self.registry.records()))
         self.mesh.start()
         self.gateways.start()
@@ -172,6 +175,8 @@ class Daemon:
     def _mesh_events(self, events: list[mesh_events.Event]) -> None:
         for event in events:
             match event:
+                case mesh_events.GossipReceived(channel=traced.CHANNEL):
+                    self.tracer.received(event.source, event.payload)
                 case mesh_events.GossipReceived():
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
@@ -249,6 +254,9 @@ class Daemon:
             time.monotonic(),
         )
         self.mesh.pump()
+
+    def _hello(self, port: int, frame: bytes) -> None:
+        self.gateways.hello(port, frame)
 
     def _send_heartbeat(self, command: SendHeartbeat) -> None:
         port = self._tunnels().get(command.udp_port)
@@ -394,7 +402,7 @@ class Daemon:
                 continue
             spec = gateway_specs.get(port.name)
             if spec is not None:
-                gateways.append(GatewayPort(port.number, port.name, spec.segment))
+                gateways.append(GatewayPort(port.number, port.name, spec.segment, spec.hello))
             else:
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))
@@ -410,5 +418,11 @@ class Daemon:
 
 def _port_spec(spec: GatewaySpec) -> PortSpec:
     return PortSpec(
-        spec.port, spec.segment, spec.role, spec.priority, spec.preempt, spec.preempt_delay
+        spec.port,
+        spec.segment,
+        spec.role,
+        spec.priority,
+        spec.preempt,
+        spec.preempt_delay,
+        spec.hello,
     )

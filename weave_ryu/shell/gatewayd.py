@@ -8,7 +8,7 @@ from typing import Protocol, assert_never
 
 import structlog
 
-from weave_ryu.errors import ConfigError, OpenFlowError
+from weave_ryu.errors import ConfigError, OpenFlowError, RemoteProtocolError
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import (
     Announce,
@@ -21,6 +21,7 @@ from weave_ryu.gateway.commands import (
     RememberRole,
     RenewGate,
     Report,
+    SayHello,
     SetGate,
     Tell,
 )
@@ -32,8 +33,9 @@ from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.model import Output
 from weave_ryu.pipeline.state import GatewayPort
-from weave_ryu.shell import hub
+from weave_ryu.shell import encode, hub
 from weave_ryu.shell.announce import Announcer
 from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import Switch
@@ -196,6 +198,22 @@ class Gateways:
         self.core.received(source, payload, is_direct, time.monotonic())
         self.pump()
 
+    def hello(self, number: int, frame: bytes) -> None:
+        """A hello came in by a port; one that is not for us is logged and ignored.
+
+        Args:
+            number: OpenFlow number of the port.
+            frame: all of it.
+        """
+        port = self._switch.ports.get(number)
+        if port is None or port.name not in self.core.ports:
+            return
+        try:
+            self.core.hello(port.name, frame, time.monotonic())
+        except RemoteProtocolError as error:
+            _log.debug("hello_ignored", port=port.name, reason=str(error))
+        self.pump()
+
     def bfd(self, peer: PeerName, state: Bfd) -> None:
         """A BFD session is in this state."""
         self.core.bfd(peer, state, time.monotonic())
@@ -251,6 +269,8 @@ class Gateways:
                 self._mesh.broadcast(payload)
             case Tell(peer, payload):
                 self._mesh.tell(peer, payload)
+            case SayHello(port, frame):
+                self._say_hello(port, frame)
             case ForgetBehind(peers):
                 self._forget(peers)
             case Announce(port, to_segment, to_mesh):
@@ -365,6 +385,11 @@ class Gateways:
                 lambda: machine.may_announce,
             )
 
+    def _say_hello(self, name: str, frame: bytes) -> None:
+        port = self._find(name)
+        if port is not None:
+            self._switch.send_frame(frame, encode.actions_of((Output(port.number),)))
+
     def _prime(self, name: str, hosts: frozenset[str]) -> None:
         port = self._find(name)
         if port is not None:
@@ -412,5 +437,6 @@ class Gateways:
         segment = self.core.ports[name].spec.segment
         for port in self._switch.ports.values():
             if port.name == name:
-                return GatewayPort(port.number, port.name, segment)
+                spec = self.core.ports[name].spec
+                return GatewayPort(port.number, port.name, segment, spec.hello)
         return None

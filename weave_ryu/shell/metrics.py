@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 DROP_REASONS = {
     ("classify", 300): "link_local",
     ("classify", 290): "group_source",
+    ("classify", 280): "hello",
     ("classify", 240): "zero_source",
     ("classify", 0): "unknown_port",
     ("tunnel_in", 180): "heartbeat_for_another_peer",

@@ -73,15 +73,18 @@ class Switch:
     Args:
         on_ports_changed: called when a port appeared, vanished, or changed its link state.
         on_tunnel_frame: called with each heartbeat.
+        on_hello: called with the port's number and each hello of another gateway.
     """
 
     def __init__(
         self,
         on_ports_changed: Callable[[], None],
         on_tunnel_frame: Callable[[TunnelFrame], None],
+        on_hello: Callable[[int, bytes], None],
     ) -> None:
         self._on_ports_changed = on_ports_changed
         self._on_tunnel_frame = on_tunnel_frame
+        self._on_hello = on_hello
         self._datapath: Any = None
         self._waiters: dict[int, _Waiter] = {}
         self._bundle_ids = itertools.count(1)
@@ -131,11 +134,13 @@ class Switch:
         self._on_ports_changed()
 
     def packet_in(self, message: Any) -> None:  # noqa: ANN401
-        """A packet-in message came in: only heartbeats are sent to the controller."""
+        """A packet-in message came in: only heartbeats and hellos are sent to the controller."""
         match = message.match
         tun_id, source = match.get("tunnel_id"), match.get("tun_ipv4_src")
         if tun_id is not None and source is not None:
             self._on_tunnel_frame(TunnelFrame(tun_id, source, message.data))
+        elif tun_id is None:
+            self._on_hello(match["in_port"], message.data)
 
     # What the daemon asks for.
 

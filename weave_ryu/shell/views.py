@@ -253,6 +253,7 @@ def _peer_states(daemon: Daemon, segment: str, now: float) -> dict[str, Any]:
             "ready": other.record.ready,
             "bfd": str(signs.bfd),
             "lease_age_s": round(min(signs.lease_age_s, 1e6), 3),
+            "hello_age_s": None if signs.hello_age_s is None else round(signs.hello_age_s, 3),
             "verdict": str(signs.judgement.verdict),
         }
     return found

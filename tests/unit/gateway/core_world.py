@@ -4,7 +4,7 @@ import heapq
 import itertools
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import Broadcast, RenewGate, SetGate, Tell
+from weave_ryu.gateway.commands import Broadcast, RenewGate, SayHello, SetGate, Tell
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.surroundings import PortSpec
@@ -21,6 +21,7 @@ class World:
         self.now = 100.0
         self.timers = timers or Timers()
         self.cores, self.commands, self.paused, self.cut = {}, {}, set(), set()
+        self.password = None
         self.granted = {}
         self.switch_answers = {}
         self._queue, self._order = [], itertools.count()
@@ -31,7 +32,13 @@ class World:
     def start(self, letter, spec):
         name = PeerName(ord(letter))
         core = GatewayCore(
-            name, next(self._incarnations), int(self.now * 1000), [spec], self.timers, self.now
+            name,
+            next(self._incarnations),
+            int(self.now * 1000),
+            [spec],
+            self.timers,
+            self.now,
+            self.password,
         )
         self.cores[letter], self.commands[letter] = core, []
         self.switch_answers.setdefault(letter, True)
@@ -75,6 +82,11 @@ class World:
         getattr(self.cores[letter], method)(*arguments, self.now)
         self._perform(letter)
 
+    def call_plain(self, letter, method, *arguments):
+        """For methods that take no time."""
+        getattr(self.cores[letter], method)(*arguments)
+        self._perform(letter)
+
     def all_commands(self, letter, kind):
         return [command for command in self.commands[letter] if isinstance(command, kind)]
 
@@ -95,6 +107,9 @@ class World:
                     self._send(letter, other, payload)
             case Tell(peer, payload):
                 self._send(letter, chr(peer), payload)
+            case SayHello(_, frame):
+                for other in self.cores:
+                    self._on_segment(letter, other, frame)
             case SetGate() | RenewGate():
                 sent_at = self.now
                 if self.switch_answers[letter]:
@@ -116,6 +131,14 @@ class World:
             if reached and frozenset((source, target)) not in self.cut:
                 self.cores[target].received(PeerName(ord(source)), payload, True, self.now)
                 self._perform(target)
+
+        if source != target:
+            self._later(arrive)
+
+    def _on_segment(self, source, target, frame):
+        def arrive():
+            if target in self.cores and target not in self.paused:
+                self.call(target, "hello", "gw0", frame)
 
         if source != target:
             self._later(arrive)

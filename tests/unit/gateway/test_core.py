@@ -39,7 +39,8 @@ def test_port_starts_closed_and_listens_before_it_opens():
 
 
 def test_two_that_start_together_elect_the_lower_name():
-    settled_pair()
+    world = settled_pair()
+    assert not [c for c in world.all_commands("B", SetGate) if c.gate is Gate.OPEN]
 
 
 def test_higher_priority_comes_first():

@@ -47,6 +47,22 @@ def test_hello_on_the_segment_keeps_a_standby_back(bfd):
     assert judgement.vacant_in_s is None
 
 
+def test_hello_that_has_stopped_counts_as_the_last_sign_of_life():
+    """Permits may have been renewed until then."""
+    judgement = judge(Evidence(SILENT + 2, Bfd.UP, hello_age_s=SILENT), TIMERS)
+    assert judgement.verdict is Verdict.DAEMON_SILENT
+    assert judgement.vacant_in_s == pytest.approx(TIMERS.take_over_s - SILENT)
+    dead = judge(Evidence(SILENT + 2, Bfd.DOWN, bfd_age_s=9.0, hello_age_s=SILENT), TIMERS)
+    assert dead.verdict is Verdict.HOST_DEAD
+    assert dead.vacant_in_s == pytest.approx(TIMERS.silent_s - SILENT)
+
+
+def test_gateway_that_speaks_through_the_mesh_alone_is_alive():
+    """The segment between the two may be broken: no role changes on that."""
+    judgement = judge(Evidence(FRESH, Bfd.UP, hello_age_s=60.0), TIMERS)
+    assert judgement.verdict is Verdict.ALIVE
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_profiles_keep_the_fencing_inequality(profile):
     timers = PROFILES[profile].check()
