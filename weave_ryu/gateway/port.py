@@ -630,11 +630,15 @@ class PortMachine:
             return now + (last.judgement.vacant_in_s or 0.0), f"{last.name}: " + (
                 f"{last.judgement.verdict}"
             )
-        for other in others:
-            if other.record.state == State.DRAINING and other.judgement.vacant_in_s is None:
-                # Its successor is about to say that it forwards.
-                self._vacant_since = None
-                return None, f"{other.name} hands over"
+        leaving = [other for other in others if other.record.state == State.DRAINING]
+        if any(other.judgement.vacant_in_s is None for other in leaving):
+            # Its successor is about to say that it forwards.
+            self._vacant_since = None
+            return None, f"{leaving[0].name} hands over"
+        in_s = max((other.judgement.vacant_in_s or 0.0 for other in leaving), default=0.0)
+        if in_s > 0.0:
+            # It fell silent before it had handed over: its permits must run out as any other's.
+            return now + in_s, f"{leaving[0].name}: silent in the midst of a hand-over"
         if self._vacant_since is None:
             self._vacant_since = now
         elsewhere = self.around.elsewhere(self.spec.segment, now)
