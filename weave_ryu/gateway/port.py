@@ -124,7 +124,12 @@ class PortMachine:
 
     @property
     def may_announce(self) -> bool:
-        """Its announcements are wanted; those of one that leaves would undo the successor's."""
+        """Its announcements are wanted; those of one that leaves would undo the successor's.
+
+        One that reached the switch after the gate was closed would teach it hosts behind that gate.
+        """
+        if self._pending is not None and self._pending.gate in (Gate.CLOSED, Gate.DRAINING):
+            return False
         if self._entering is not None:
             return True
         return self.state is State.ACTIVE and self._leaving is None
@@ -304,11 +309,13 @@ class PortMachine:
         if pending is None or pending.token != token:
             return  # another decision was made meanwhile, and is on its way
         self._pending = None
-        self._run_out_at = None
         self.gate = pending.gate
         self.renewed_at = sent_at
         self._next_renewal = sent_at + self.around.timers.renew_s
+        was_open, self._run_out_at = self._run_out_at is not None, None
         pending.then(now)
+        if was_open:
+            self.around.publish()
 
     def gate_failed(self, token: int | None, error: str, now: float) -> None:
         """The switch has not confirmed; what it holds now runs out by itself."""
@@ -579,9 +586,10 @@ class PortMachine:
     def _lose(self, happened: Input, now: float, why: str = "") -> None:
         if self.state is State.ACTIVE:
             self._faults.append(now)
-        if happened is Input.SWITCH_LOST and self.gate is not Gate.CLOSED:
+        if happened is not Input.LINK_LOST and self.gate is not Gate.CLOSED:
+            # A renewal that was not confirmed may have reached the switch, or still will.
             timers = self.around.timers
-            self._run_out_at = self.renewed_at + timers.permit_s + timers.switch_lag_s
+            self._run_out_at = now + timers.permit_s + timers.switch_lag_s
         self._pending = None
         self._leaving = None
         self._entering = None

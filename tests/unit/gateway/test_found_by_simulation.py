@@ -1,7 +1,9 @@
 """What seeded schedules have found, each as the shortest story that shows it."""
 
-from core_world import World, spec
+from core_world import World, settled_pair, spec
 
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.commands import SetGate
 from weave_ryu.gateway.role import State
 
 
@@ -25,3 +27,32 @@ def test_a_third_gateway_waits_for_the_permits_of_one_that_died_while_handing_ov
     world.run(4.0, watch)
     assert world.forwarders() == ["C"]
     assert longest[0] == 1
+
+
+def test_one_that_is_late_counts_as_active_until_its_switch_has_closed():
+    world = settled_pair()
+    world.switch_answers["A"] = False
+    world.run(1.3)
+    late = world.port("A")
+    assert late.state is State.ARMING
+    assert late.record(world.now).is_active
+    assert world.states()["B"] == State.STANDBY
+    world.run(0.3)
+    close = world.all_commands("A", SetGate)[-1]
+    assert close.gate is Gate.CLOSED
+    world.call("A", "gate_set", "gw0", close.token, world.now)
+    world.run(0.5)
+    assert not late.record(world.now).is_active
+    assert world.states()["B"] == State.ACTIVE
+
+
+def test_nothing_is_announced_while_the_gate_closes():
+    world = settled_pair()
+    world.kill("B")
+    world.run(1.0)
+    assert world.port("A").may_announce
+    world.switch_answers["A"] = False
+    world.call("A", "drain", "gw0")
+    assert world.all_commands("A", SetGate)[-1].gate is Gate.CLOSED
+    assert world.port("A").state is State.ACTIVE
+    assert not world.port("A").may_announce
