@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import time
 from collections import Counter
@@ -18,16 +19,21 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many schedules (100)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (0)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    jobs = os.cpu_count() or 1
+    parser.add_argument("--jobs", type=int, default=jobs, help=f"processes ({jobs})")
     parser.add_argument("--keep-going", action="store_true", help="do not end at a failure")
     parser.add_argument("--log", action="store_true", help="print what happened in each run")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     started, sometimes, failed = time.monotonic(), Counter(), []
+    virtual_s = 0.0
     with multiprocessing.Pool(options.jobs) as pool:
-        runs = pool.imap(run, seeds) if options.jobs > 1 else map(run, seeds)
-        for outcome in runs:
+        runs = pool.imap(run, seeds, chunksize=4) if options.jobs > 1 else map(run, seeds)
+        for count, outcome in enumerate(runs, 1):
             sometimes.update(outcome.sometimes.keys())
+            virtual_s += outcome.virtual_s
+            if count % 500 == 0:
+                print(f"{count} seeds, {time.monotonic() - started:.0f} s", flush=True)
             if options.log:
                 show(outcome)
             if outcome.broken is not None:
@@ -39,7 +45,10 @@ def main():
     took_s = time.monotonic() - started
     for name, count in sorted(sometimes.items()):
         print(f"sometimes {name}: in {count} runs")
-    print(f"{len(seeds)} seeds, {len(failed)} failed {failed}, {took_s:.1f} s")
+    print(
+        f"{len(seeds)} seeds, {len(failed)} failed {failed}, {virtual_s / len(seeds):.1f} virtual "
+        f"seconds each, {took_s:.1f} s, {took_s / len(seeds):.3f} s each with {options.jobs} jobs"
+    )
     return 1 if failed else 0
 
 

@@ -7,7 +7,9 @@ with the same constants, and like them one gate after the other.
 from __future__ import annotations
 
 from collections import deque
-from functools import lru_cache
+
+import sim_flows
+from sim_flows import GATEWAY, OF_THE_MESH
 
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import (
@@ -15,9 +17,7 @@ from weave_ryu.gateway.commands import (
     Broadcast,
     ForgetBehind,
     Prime,
-    RaiseVersion,
     ReadMacs,
-    RememberRole,
     RenewGate,
     Report,
     SetGate,
@@ -27,44 +27,20 @@ from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import decode, encode
 from weave_ryu.gateway.surroundings import NotReadyError
-from weave_ryu.pipeline import cookies, diff, rules
+from weave_ryu.pipeline import cookies, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import Output
-from weave_ryu.pipeline.state import GatewayPort, LocalPort
-from weave_ryu.shell.coordinator import (
-    BridgePorts,
-    ForwardingView,
-    PeerInfo,
-    Underlay,
-    forwarding_state,
-)
+from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
 
-TUNNEL, CONTAINER, GATEWAY, CONTAINER_2 = 1, 2, 3, 4
-
-# As in the shell's modules, which cannot be imported without their I/O.
+# As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
 FORGET_AT_S = (0.0, 0.6, 2.0)
 REPEAT_AT_S = (0.0, 1.0, 2.5)
-FORGET_AGAIN_AT_S = (0.6, 2.0)
+FORGET_AGAIN_AFTER_S = 0.6
 BURST, PAUSE_S = 50, 0.01
 STALE_S = 0.4
 ANSWER_TIMEOUT_S = 3.0
 ASK_DELAY_S = 0.3
 SETTLE_S = 10.0
-
-_OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
-
-
-@lru_cache(maxsize=4096)
-def desired_flows(state):
-    """The flows of a state, each with how the switch reports it."""
-    return [(flow, diff.installed(flow)) for flow in rules.flows(state)]
-
-
-@lru_cache(maxsize=256)
-def permits(short_id, gate, permit_s, successor):
-    port = GatewayPort(GATEWAY, "gw0", "vlan")
-    flows = rules.permits(port, short_id, gate, permit_s, successor)
-    return flows, {diff.installed(flow) for flow in flows}
 
 
 class SimDaemon:
@@ -72,33 +48,47 @@ class SimDaemon:
 
     def __init__(self, world, peer, incarnation):
         self.world, self.peer, self.clock, self.rng = world, peer, world.clock, world.rng
-        now = self.clock.now
-        sequence = int((1000 + now + peer.clock_error_s) * 1000)
+        # Its monotonic clock starts anywhere, and is a bit too fast or too slow.
+        self._rate = 1 + self.rng.uniform(-1, 1) * world.options.drift
+        self._offset = self.rng.uniform(0.0, 10000.0)
+        now = self.local()
+        sequence = int((100000 + self.clock.now + peer.clock_error_s) * 1000)
         specs = [peer.spec_now()] if peer.spec is not None else []
         self.core = GatewayCore(peer.name, incarnation, sequence, specs, world.timers, now)
         self.view = ForwardingView(peer.name)
         self.is_paused = self.is_dead = False
         self._inbox = deque()
         self._timer = None
+        self._timer_at = None
+        self._last_heard = {}
         self._queue = deque()
-        self._sent = None
+        self._sent = self._give_up = None
+        self._connection = 0
         self._permits = set()
         self._is_ready = False
         self._bfd = {}
+        self._companions = ()
         self._installed = None
-        self._last_state = None
+        self._last_wanted = None
+        self._observed = None
+        self._layout = 0
         self._inherited = None
-        self._settled_at = now + SETTLE_S
+        self._settled_at = self.clock.now + SETTLE_S
         self._segments = {}
         self._known = frozenset()
         self._is_asking = False
         self._last_relayed = b""
         self._programming = None
         self.commands = 0
-        self.started_at = now
+        self.started_at = self.clock.now
+
+    def local(self):
+        """Its own monotonic clock."""
+        return self._offset + self._rate * self.clock.now
 
     def start(self):
-        self.input(self.core.start, self.clock.now)
+        self.core.start(self.local())
+        self.pump()
         self.observe()
         if self.peer.switch.is_up:
             self.clock.after(self.rng.uniform(0.05, 0.8), self.input, self.switch_connected)
@@ -122,10 +112,12 @@ class SimDaemon:
 
     def pause(self):
         self.is_paused = True
+        self.world.conditions_changed()
 
     def proceed(self):
         """All that has happened meanwhile comes at once; timers before the rest, or after it."""
         self.is_paused = False
+        self.world.conditions_changed()
         inbox, self._inbox = list(self._inbox), deque()
         timers = [item for item in inbox if item[0] == self._tick]
         rest = [item for item in inbox if item[0] != self._tick]
@@ -140,27 +132,44 @@ class SimDaemon:
         self._timer_changed()
 
     def _timer_changed(self):
+        """Arm the timer; one that is due earlier looks again then."""
         deadline = self.core.deadline()
-        self.clock.cancel(self._timer)
-        self._timer = None
-        if deadline is not None and not self.is_dead:
-            at = max(deadline, self.clock.now + 0.001)
-            self._timer = self.clock.at(at, self.input, self._tick)
+        if deadline is None or self.is_dead:
+            return
+        at = max((deadline - self._offset) / self._rate, self.clock.now + 0.001)
+        if self._timer_at is None or at < self._timer_at:
+            self.clock.cancel(self._timer)
+            self._timer_at = at
+            self._timer = self.clock.at(at, self._timer_due)
+
+    def _timer_due(self):
+        self._timer = self._timer_at = None
+        if self.is_dead:
+            return
+        if self.is_paused:
+            self._inbox.append((self._tick, ()))
+            return
+        if self.core.deadline() <= self.local():
+            self._tick()
+            self.pump()
+        else:
+            self._timer_changed()
 
     def _tick(self):
-        self.core.handle_timer(self.clock.now)
+        self.core.handle_timer(self.local())
 
     # Commands.
 
     def _perform(self, command):
         match command:
+            case Tell():
+                mesh, target = self.world.mesh, self.world.letter_of[command.peer]
+                mesh.tell(self.peer.letter, target, command.payload)
             case SetGate() | RenewGate():
-                self._queue.append((self.clock.now, command))
+                self._queue.append((self.local(), command))
                 self._next_gate()
             case Broadcast(payload):
                 self.world.mesh.broadcast(self.peer.letter, payload)
-            case Tell(target, payload):
-                self.world.mesh.tell(self.peer.letter, self.world.letter_of[target], payload)
             case ForgetBehind(peers):
                 for at in FORGET_AT_S:
                     self.later(at, self._forget_peers, peers, at == 0.0)
@@ -173,8 +182,6 @@ class SimDaemon:
             case Prime(_, hosts):
                 frames = [(mac, rules.priming(GATEWAY)) for mac in sorted(hosts)]
                 self.later(0.0, self._announce, frames, 0)
-            case RaiseVersion() | RememberRole():
-                pass
             case ReadMacs():
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
             case Report(_, _, entry):
@@ -184,7 +191,7 @@ class SimDaemon:
         if self._sent is not None or not self._queue:
             return
         queued_at, command = self._queue.popleft()
-        now = self.clock.now
+        now = self.local()
         self._sent = sent = (command, now)
         if command.gate is not Gate.CLOSED and now - queued_at > STALE_S:
             self._answered(sent, f"it waited {now - queued_at:.1f} s: paused?")
@@ -192,17 +199,24 @@ class SimDaemon:
             self._answered(sent, "the switch is not connected")
         else:
             to_s, back_s = self.peer.confirm_s()
-            self.clock.after(to_s, self._reach_switch, sent, self.peer.switch_life, back_s)
-            self.later(ANSWER_TIMEOUT_S, self._answered, sent, "no answer")
+            self.clock.after(to_s, self._reach_switch, sent, self._connection, back_s)
+            self._give_up = self.clock.after(ANSWER_TIMEOUT_S, self._no_answer, sent)
 
-    def _reach_switch(self, sent, life, back_s):
-        if self.peer.switch_life != life or not self.peer.switch.is_up:
+    def _no_answer(self, sent):
+        if self._sent is sent:
+            self.input(self._answered, sent, "no answer")
+
+    def _reach_switch(self, sent, connection, back_s):
+        if self._connection != connection or not self.peer.switch.is_up:
             return
         command, _ = sent
+        if self.peer.is_refusing(sent):
+            self.later(back_s, self._answered, sent, "refused")
+            return
         permit_s = self.world.timers.permit_s
         to = command.successor
         successor = self._short_id_of(to) if to is not None else None
-        flows, wanted = permits(self.peer.short_id, command.gate, permit_s, successor)
+        flows, wanted = sim_flows.permits(self.peer.short_id, command.gate, permit_s, successor)
         if isinstance(command, RenewGate):
             self.peer.switch.apply(flows)
         else:
@@ -212,7 +226,7 @@ class SimDaemon:
                     (subject_cookie(Kind.PERMIT, GATEWAY), SUBJECT_MASK),
                     (subject_cookie(Kind.LEARNT_PORT, GATEWAY), SUBJECT_MASK),
                 ]
-            self.peer.switch.apply(flows, sorted(self._permits - wanted), forget)
+            self.peer.switch.apply(flows, self._permits - wanted, forget)
             self._permits = wanted
         self.later(back_s, self._answered, sent, None)
 
@@ -220,8 +234,10 @@ class SimDaemon:
         if self._sent is not sent:
             return
         self._sent = None
+        self.clock.cancel(self._give_up)
+        self._give_up = None
         command, sent_at = sent
-        now = self.clock.now
+        now = self.local()
         token = command.token if isinstance(command, SetGate) else None
         if error is not None:
             self.core.gate_failed(command.port, token, error, now)
@@ -278,23 +294,24 @@ class SimDaemon:
                 hosts.add(mac.replace(":", ""))
             elif kind is Kind.LEARNT_PORT or subject in known:
                 mesh.add(mac.replace(":", ""))
-        self.core.macs_read("gw0", frozenset(mesh), frozenset(hosts), self.clock.now)
+        self.core.macs_read("gw0", frozenset(mesh), frozenset(hosts), self.local())
 
     # What the operator asks for.
 
     def set_role(self, role):
         try:
-            self.core.set_role("gw0", role, self.clock.now)
+            self.core.set_role("gw0", role, self.local())
         except NotReadyError as error:
             self.world.note(f"{self.peer.letter} refuses: {error}")
         else:
             self.peer.role = role
+            self.world.conditions_changed()
 
     def drain(self):
-        self.core.drain("gw0", self.clock.now)
+        self.core.drain("gw0", self.local())
 
     def shut_down(self):
-        self.core.shut_down(self.clock.now)
+        self.core.shut_down(self.local())
 
     # What happens to it.
 
@@ -308,6 +325,7 @@ class SimDaemon:
         self._is_ready = False
         self._installed = None
         self._permits = set()
+        self._connection += 1
         if self._sent is not None:
             self._answered(self._sent, "the connection to the switch was lost")
         self.ports_changed()
@@ -315,23 +333,36 @@ class SimDaemon:
     def ports_changed(self):
         if self.peer.spec is not None:
             carrier = {"gw0": self.peer.has_carrier}
-            self.core.switch_state(self._is_ready, carrier, self.clock.now)
+            self.core.switch_state(self._is_ready, carrier, self.local())
 
     def bfd(self, name, state):
         if self._bfd.get(name) is not state:
             self._bfd[name] = state
-            self.core.bfd(name, Bfd.UP if state else Bfd.DOWN, self.clock.now)
+            self.core.bfd(name, Bfd.UP if state else Bfd.DOWN, self.local())
 
     def connected(self, other):
         payload = encode(self.core.registry.records())
         self.world.mesh.neighbour_gossip(self.peer.letter, payload, only=other)
         self.topology_changed()
 
+    def heard(self, source, payload):
+        """A message straight from another gateway; most are leases that say nothing new."""
+        if self.is_dead:
+            return
+        if self._last_heard.get(source) is payload:
+            name = self.world.peers[source].name
+            self.core.received(name, payload, True, self.local())
+        else:
+            self._last_heard[source] = payload
+            self.gossip(source, payload, "unicast")
+            self.pump()
+
     def gossip(self, source, payload, kind):
         name = self.world.peers[source].name
-        self.core.received(name, payload, kind != "neighbour", self.clock.now)
+        self.core.received(name, payload, kind != "neighbour", self.local())
+        registry = self.core.registry
         if kind == "neighbour":
-            records = self.core.registry.records()
+            records = registry.records()
             state = encode(records)
             if state != self._last_relayed:
                 self._last_relayed = state
@@ -339,7 +370,9 @@ class SimDaemon:
             told = {record.name for record in decode(payload).records}
             if any(record.name not in told for record in records):
                 self.world.mesh.tell(self.peer.letter, source, state)
-        self.changed()
+        if self._layout != registry.layout:
+            self._layout = registry.layout
+            self.changed()
 
     # Flows (`shell/forwarder.py`).
 
@@ -348,40 +381,46 @@ class SimDaemon:
 
     def changed(self):
         if self._programming is None and self._is_ready:
-            self._programming = self.clock.after(
-                self.rng.uniform(0.001, 0.01), self.input, self._program_now
-            )
+            wait_s = self.rng.uniform(0.001, 0.01)
+            self._programming = self.clock.after(wait_s, self.input, self._program_now)
 
     def _program_now(self):
         self._programming = None
         self.program()
 
     def observe(self):
+        """`Daemon._wanted`: what the mesh says, as the coordinator sees it."""
         world, letter = self.world, self.peer.letter
-        seen, edges = world.mesh.component(letter)
-        adjacency = {world.peers[x].name: set() for x in seen}
+        found = seen, edges = world.mesh.component(letter)
+        if found is self._observed and self.view.deadline() is None:
+            return
+        self._observed = found
+        name_of = world.name_of
+        adjacency = {name_of[x]: set() for x in seen}
         for a, b in edges:
-            adjacency[world.peers[a].name].add(world.peers[b].name)
-            adjacency[world.peers[b].name].add(world.peers[a].name)
-        infos = {world.peers[x].name: PeerInfo(x, world.peers[x].short_id) for x in sorted(seen)}
+            adjacency[name_of[a]].add(name_of[b])
+            adjacency[name_of[b]].add(name_of[a])
+        peers = world.peers
+        infos = {name_of[x]: PeerInfo(x, peers[x].short_id) for x in seen}
         beside = world.mesh.neighbours(letter)
         underlays = {
-            world.peers[x].name: Underlay(world.peers[x].address, self.peer.address, 6784)
-            for x in beside
+            name_of[x]: Underlay(peers[x].address, self.peer.address, 6784) for x in beside
         }
-        self.view.observe(adjacency, infos, underlays, self.clock.now)
+        self.view.observe(adjacency, infos, underlays, self.local())
         present = frozenset(self.view.infos)
         left, joined = self._known - present, present - self._known
         self._known = present
         if left:
             self.core.peers_left(left)
+            self._last_heard.clear()
         if joined and not self._is_asking:
             self._is_asking = True
             self.later(ASK_DELAY_S, self._ask)
-        self.core.mesh_state(len(beside), self.clock.now)
+        self.core.mesh_state(len(beside), self.local())
         deadline = self.view.deadline()
         if deadline is not None:
-            self.clock.at(deadline + 0.05, self.input, self.changed)
+            at = (deadline - self._offset) / self._rate
+            self.clock.at(at + 0.05, self.input, self.changed)
 
     def _ask(self):
         self._is_asking = False
@@ -396,55 +435,49 @@ class SimDaemon:
             return
         is_fresh = self._installed is None
         if is_fresh:
-            found = {
-                diff.installed(i.flow)
-                for i in switch.flows.values()
-                if i.flow.kind not in (Kind.PERMIT,)
-            }
-            self._installed = found
+            flows = [i.flow for i in switch.flows.values() if not i.flow.is_permit]
+            self._installed = {sim_flows.place(flow) for flow in flows}
             if self._inherited is None:
-                parsed = (cookies.parse(flow.cookie) for flow in found)
+                parsed = (cookies.parse(flow.cookie) for flow in flows)
                 self._inherited = frozenset(s for k, s in parsed if k is Kind.NEIGHBOUR)
-        state = self.state()
-        present = {int(hop.short_id) for hop in state.neighbours}
+        mesh_key = (self._observed, tuple(self.view.held()))
+        gateways = tuple(self.core.registry.gateways_of("vlan"))
+        wanted = sim_flows.wanted(self.view, self.peer, mesh_key, gateways)
+        present = {int(hop.short_id) for hop in wanted.state.neighbours}
         is_settled = self.clock.now >= self._settled_at or self._inherited <= present
         if is_settled:
             self._settled_at = self.clock.now
         elif is_fresh:
             self.clock.at(self._settled_at, self.input, self.changed)
-        if is_fresh or not is_settled or state != self._last_state:
-            self._install(state, is_settled)
-            self._last_state = state if is_settled else None
+        if is_fresh or not is_settled or wanted is not self._last_wanted:
+            self._install(wanted, is_settled)
+            self._last_wanted = wanted if is_settled else None
             if is_settled:
-                self._forget_changed(state)
+                self._forget_changed(wanted.state)
         if is_fresh:
             self._is_ready = True
             self.ports_changed()
+        companions = self.core.companions()
+        if companions != self._companions:
+            self._companions = companions
+            self.later(self.rng.uniform(0.02, 0.3), self._read_bfd)
 
-    def _install(self, state, is_settled):
-        """As `diff.plan`, which is too slow for thousands of schedules."""
-        wanted = {
-            key: flow
-            for flow, key in desired_flows(state)
-            if is_settled or flow.kind not in _OF_THE_MESH
-        }
-        stale = self._installed - wanted.keys()
+    def _read_bfd(self):
+        """The sessions may be there already, and nothing in the database change."""
+        for name, state in self.world.bfd_of(self.peer.letter):
+            self.bfd(name, state)
+
+    def _install(self, wanted, is_settled):
+        """As `diff.plan`, which is too slow for thousands of schedules; `test_sim.py` compares."""
+        flows = wanted.flows if is_settled else wanted.frame
+        stale = self._installed - flows.keys()
         kept = set()
         if not is_settled:
-            kept = {f for f in stale if f.cookie >> 48 & 0xFF in _OF_THE_MESH}
-        add = [flow for key, flow in wanted.items() if key not in self._installed]
+            kept = {key for key in stale if key[2] >> 48 & 0xFF in OF_THE_MESH}
+        add = [flow for key, flow in flows.items() if key not in self._installed]
         if add or stale - kept:
-            self.peer.switch.apply(add, sorted(stale - kept))
-        self._installed = wanted.keys() | kept
-
-    def state(self):
-        peer = self.peer
-        gateways = (GatewayPort(GATEWAY, "gw0", "vlan"),) if peer.spec is not None else ()
-        local = (LocalPort(CONTAINER, "c1"), LocalPort(CONTAINER_2, "c2"))
-        ports = BridgePorts({6784: TUNNEL}, local, gateways)
-        registry = self.core.registry
-        segments = {name: registry.segments_of(name) for name in self.view.infos}
-        return forwarding_state(self.view, peer.name, peer.short_id, ports, segments)
+            self.peer.switch.apply(add, stale - kept)
+        self._installed = flows.keys() | kept
 
     def _forget_changed(self, state):
         present = {peer.short_id: peer.segments for peer in state.peers}
@@ -453,5 +486,4 @@ class SimDaemon:
         if stale:
             selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in stale]
             self._forget(selectors)
-            for at in FORGET_AGAIN_AT_S:
-                self.later(at, self._forget, selectors)
+            self.later(FORGET_AGAIN_AFTER_S, self._forget, selectors)

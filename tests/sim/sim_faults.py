@@ -5,12 +5,38 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from sim_world import Options
+from sim_world import BROADCAST, Options
 
 from weave_ryu.gateway.role import Role
 
-FIRST_S, LAST_S = 8.0, 24.0
+FIRST_S, LAST_S = 6.0, 36.0
 """When faults may begin."""
+MAX_FAULTS = 8
+SHAPES = 16
+"""So many sparse meshes there are of each set of peers: what follows from a mesh is kept."""
+OF_GATEWAY = ("carrier", "drain", "activate", "standby", "slow", "refuse", "term")
+OF_PAIR = ("cut", "oneway", "lossy")
+KINDS = {
+    "kill": 4,
+    "pause": 4,
+    "switch": 3,
+    "power": 3,
+    "openflow": 2,
+    "slow": 2,
+    "refuse": 1,
+    "carrier": 4,
+    "cut": 2,
+    "oneway": 2,
+    "lossy": 2,
+    "partition": 3,
+    "bfd": 2,
+    "term": 3,
+    "drain": 3,
+    "activate": 2,
+    "standby": 1,
+    "move": 2,
+}
+CLOCK_ERRORS_S = (0.0, 0.0, -900.0, 900.0, -86400.0)
 
 
 @dataclass(frozen=True)
@@ -27,22 +53,24 @@ class Fault:
 
 
 def draw_options(rng):
-    """A world: 2 to 4 gateways, 2 to 4 other peers, full or sparse, fast or slow."""
-    gateways = "ABCD"[: rng.choice([2, 2, 2, 3, 3, 4])]
-    plain = "WXYZ"[: rng.randint(2, 4)]
-    letters = sorted(gateways + plain)
+    """A world: 2 to 4 gateways, 4 to 10 peers, full or sparse, fast or slow."""
+    gateways = "ABCD"[: rng.choice([2, 2, 2, 2, 3, 3, 4])]
+    plain = "UVWXYZ"[-rng.choice([2, 2, 2, 3, 3, 4, 5, 6]) :]
     links = None
     if rng.random() < 0.5:
-        links = {(a, b) for a, b in zip(letters, letters[1:] + letters[:1], strict=True)}
-        links = {tuple(sorted(pair)) for pair in links}
-        for _ in range(rng.randint(0, len(letters))):
-            links.add(tuple(sorted(rng.sample(letters, 2))))
+        shape = random.Random(f"shape {gateways} {plain} {rng.randrange(SHAPES)}")
+        letters = sorted(gateways + plain)
+        shape.shuffle(letters)
+        ring = zip(letters, letters[1:] + letters[:1], strict=True)
+        links = {tuple(sorted(pair)) for pair in ring}
+        for _ in range(shape.randint(0, len(letters))):
+            links.add(tuple(sorted(shape.sample(letters, 2))))
         links = sorted(links)
     return Options(
         gateways=gateways,
         plain=plain,
         links=links,
-        profile=rng.choice(["default", "default", "fast"]),
+        profile=rng.choice(["default"] * 7 + ["fast"]),
         priorities={x: rng.choice([50, 100, 100, 150]) for x in gateways},
         preempt=rng.random() < 0.25,
         preempt_delay_s=rng.choice([0.5, 2.0]),
@@ -51,50 +79,41 @@ def draw_options(rng):
         confirm_s=(0.001, rng.choice([0.005, 0.02, 0.05])),
         revalidate_s=rng.choice([0.001, 0.01, 0.05]),
         lag_s=rng.choice([0.02, 0.05, 0.09]),
+        drift=rng.choice([0.0, 0.001, 0.02]),
     )
 
 
 def draw_faults(rng, options):
-    letters = sorted(options.gateways + options.plain)
-    pairs = options.links or [(a, b) for a in letters for b in letters if a < b]
-    kinds = {
-        "kill": 4,
-        "pause": 4,
-        "switch": 3,
-        "power": 3,
-        "carrier": 4,
-        "cut": 2,
-        "partition": 3,
-        "bfd": 2,
-        "slow": 2,
-        "term": 3,
-        "drain": 3,
-        "activate": 2,
-        "standby": 1,
-        "host": 0,
-    }
+    kinds, weights = list(KINDS), list(KINDS.values())
     faults = []
     at = rng.uniform(FIRST_S, FIRST_S + 3)
-    for _ in range(rng.randint(1, 6)):
-        kind = rng.choices(list(kinds), list(kinds.values()))[0]
-        of_gateway = kind in ("carrier", "drain", "activate", "standby", "slow", "term")
-        if of_gateway or (kind not in ("cut", "partition", "bfd") and rng.random() < 0.85):
-            who = rng.choice(options.gateways)
-        elif kind == "cut":
-            who = "".join(rng.choice(pairs))
-        elif kind == "bfd":
-            who = "".join(sorted(rng.sample(options.gateways, 2)))
-        elif kind == "partition":
-            size = rng.randint(1, len(letters) - 1)
-            who = "".join(sorted(rng.sample(letters, size)))
-        else:
-            who = rng.choice(letters)
-        for_s = rng.choice([rng.uniform(0.1, 1.0), rng.uniform(0.5, 4.0), rng.uniform(2.0, 9.0)])
-        faults.append(Fault(round(at, 3), kind, who, round(for_s, 3)))
+    for _ in range(rng.randint(1, MAX_FAULTS)):
+        kind = rng.choices(kinds, weights)[0]
+        lengths = [rng.uniform(0.1, 1.0), rng.uniform(0.5, 4.0), rng.uniform(2.0, 9.0)]
+        who = _draw_who(rng, options, kind)
+        faults.append(Fault(round(at, 3), kind, who, round(rng.choice(lengths), 3)))
         at += rng.choice([rng.uniform(0.0, 0.5), rng.uniform(0.5, 3.0), rng.uniform(2.0, 6.0)])
         if at > LAST_S:
             break
     return faults
+
+
+def _draw_who(rng, options, kind):
+    letters = sorted(options.gateways + options.plain)
+    if kind in OF_PAIR:
+        pairs = options.links or [(a, b) for a in letters for b in letters if a < b]
+        pair = rng.choice(pairs)
+        return "".join(rng.sample(pair, 2))
+    if kind == "bfd":
+        return "".join(sorted(rng.sample(options.gateways, 2)))
+    if kind == "partition":
+        return "".join(sorted(rng.sample(letters, rng.randint(1, len(letters) - 1))))
+    if kind == "move":
+        station = rng.choice(["Host2", f"{rng.choice(letters)}-c1"])
+        return f"{station}>{rng.choice(options.plain)}"
+    if kind in OF_GATEWAY or rng.random() < 0.85:
+        return rng.choice(options.gateways)
+    return rng.choice(letters)
 
 
 def draw(seed):
@@ -110,9 +129,9 @@ class Striker:
     def __init__(self, world):
         self.world, self.clock = world, world.clock
         self.holds = {}
-        self.disturbed_until = 0.0
 
     def plan(self, fault):
+        """Carry it out when its time comes."""
         self.clock.at(fault.at, self._begin, fault)
         self.clock.at(fault.at + fault.for_s, self._end, fault)
 
@@ -129,10 +148,12 @@ class Striker:
         self.world.note(f"FAULT {fault.kind} {fault.who}")
         self.world.sometimes[f"fault {fault.kind}"] += 1
         getattr(self, f"_{fault.kind}")(fault, 1)
+        self.world.conditions_changed()
 
     def _end(self, fault):
         self.world.note(f"OVER  {fault.kind} {fault.who}")
         getattr(self, f"_{fault.kind}")(fault, -1)
+        self.world.conditions_changed()
 
     def _peer(self, fault):
         return self.world.peers[fault.who]
@@ -148,7 +169,7 @@ class Striker:
             if step > 0:
                 peer.kill_daemon()
             else:
-                peer.clock_error_s = self.world.rng.choice([0.0, 0.0, -900.0, 900.0])
+                peer.clock_error_s = self.world.rng.choice(CLOCK_ERRORS_S)
                 self._may_start(peer)
 
     def _term(self, fault, step):
@@ -213,21 +234,44 @@ class Striker:
         if self._hold(("carrier", peer.letter), step) and peer.has_power:
             peer.set_carrier(step < 0)
 
-    def _cut_edges(self, edges, step):
-        for edge in edges:
-            if self._hold(("cut", edge.pair), step):
-                edge.is_cut = step > 0
-                edge.was_cut = True
-                self.world.mesh.look(edge)
+    def _silence(self, edge, letters, step):
+        for letter in letters:
+            if self._hold(("deaf", edge.pair, letter), step):
+                edge.deaf = edge.deaf | {letter} if step > 0 else edge.deaf - {letter}
+        self.world.mesh.look(edge)
         self.world.look_at_bfd()
 
     def _cut(self, fault, step):
-        self._cut_edges([self.world.mesh.edge(*fault.who)], step)
+        self._silence(self.world.mesh.edge(*fault.who), fault.who, step)
+
+    def _oneway(self, fault, step):
+        self._silence(self.world.mesh.edge(*fault.who), fault.who[0], step)
 
     def _partition(self, fault, step):
         inside = set(fault.who)
-        edges = self.world.mesh.edges.values()
-        self._cut_edges([e for e in edges if (e.pair[0] in inside) != (e.pair[1] in inside)], step)
+        for edge in self.world.mesh.edges.values():
+            if (edge.pair[0] in inside) != (edge.pair[1] in inside):
+                self._silence(edge, edge.pair, step)
+
+    def _lossy(self, fault, step):
+        edge = self.world.mesh.edge(*fault.who)
+        if self._hold(("lossy", edge.pair), step):
+            edge.is_lossy = step > 0
+
+    def _openflow(self, fault, step):
+        peer = self._peer(fault)
+        if self._hold(("openflow", peer.letter), step):
+            if step > 0:
+                peer.disconnect()
+            else:
+                peer.reconnect()
+
+    def _move(self, fault, step):
+        station, letter = fault.who.split(">")
+        if step > 0 and self.world.is_free(letter):
+            self.world.move(station, letter)
+            for after_s in (0.01, 0.5, 1.0):
+                self.clock.after(after_s, self.world.send, "greeting", station, BROADCAST)
 
     def _bfd(self, fault, step):
         pair = tuple(fault.who)
@@ -243,6 +287,12 @@ class Striker:
             peer = self._peer(fault)
             peer.slow_until = max(peer.slow_until, self.clock.now + fault.for_s)
         self._hold(("slow", fault.who), step)
+
+    def _refuse(self, fault, step):
+        if step > 0:
+            peer = self._peer(fault)
+            peer.refuses_until = max(peer.refuses_until, self.clock.now + fault.for_s)
+        self._hold(("refuse", fault.who), step)
 
     def _drain(self, fault, step):
         if step > 0:

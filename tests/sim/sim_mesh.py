@@ -2,6 +2,7 @@
 
 Gossip goes hop by hop: a paused daemon relays nothing until it goes on. What was sent on a
 connection that is cut arrives late if the way heals in time, and never if the connection ends.
+Frames take the same underlay without any care: they may be lost, doubled, and overtake each other.
 """
 
 from __future__ import annotations
@@ -9,16 +10,40 @@ from __future__ import annotations
 import itertools
 from collections import deque
 
+RETRANSMIT_S = 0.2
+"""TCP's least time until it sends a lost segment again."""
+MAX_HELD = 2000
+
 
 class Edge:
-    """One connection that both ends want, and the underlay below it."""
+    """One connection that both ends want, and the underlay below it.
+
+    Attributes:
+        deaf: letters whose sending is cut; both of them in a full cut.
+        is_lossy: the underlay loses, doubles and reorders frames, and delays gossip.
+    """
+
+    __slots__ = (
+        "deaf",
+        "held",
+        "is_established",
+        "is_lossy",
+        "last_arrival",
+        "latency_s",
+        "life",
+        "lives",
+        "pair",
+        "timer",
+    )
 
     def __init__(self, pair, latency_s):
         self.pair = pair
         self.latency_s = latency_s
-        self.is_cut = self.was_cut = False
+        self.deaf = frozenset()
+        self.is_lossy = False
         self.is_established = False
         self.life = 0
+        self.lives = ()
         self.held = []
         self.last_arrival = {}
         self.timer = None
@@ -33,13 +58,18 @@ class Mesh:
     def __init__(self, world, pairs):
         self.world, self.clock, self.rng = world, world.clock, world.rng
         self.edges = {pair: Edge(pair, self.rng.uniform(0.00005, 0.0004)) for pair in pairs}
-        self.by_letter = {}
+        self.by_letter = {letter: [] for letter in world.letters}
         for edge in self.edges.values():
             for letter in edge.pair:
-                self.by_letter.setdefault(letter, []).append(edge)
+                self.by_letter[letter].append(edge)
         self._ids = itertools.count()
         self._seen = {}
-        self.messages = 0
+        self._news = set()
+        self._started = False
+        self._forget_routes()
+
+    def _forget_routes(self):
+        self._neighbours, self._hops, self._components = {}, {}, {}
 
     def edge(self, a, b):
         return self.edges.get((a, b) if a < b else (b, a))
@@ -47,33 +77,47 @@ class Mesh:
     # Connections.
 
     def is_possible(self, edge):
-        peers = [self.world.peers[x] for x in edge.pair]
-        return not edge.is_cut and all(p.daemon is not None and p.has_power for p in peers)
+        if edge.deaf:
+            return False
+        peers = self.world.peers
+        return all(peers[x].daemon is not None and peers[x].has_power for x in edge.pair)
 
-    def look(self, edge, soon=False):
+    def start(self):
+        """All connections come up within the first second, some of them together."""
+        moments = [self.rng.uniform(0.2, 1.5) for _ in range(3)]
+        for edge in self.edges.values():
+            edge.timer = self.clock.at(self.rng.choice(moments), self._establish, edge)
+        self._started = True
+
+    def look(self, edge):
         """Something about an edge has changed: it will be made or end in a while."""
+        if not self._started:
+            return
         self.clock.cancel(edge.timer)
         edge.timer = None
         peers = [self.world.peers[x] for x in edge.pair]
         if edge.is_established:
-            if any(p.daemon is None and p.has_power for p in peers):
-                # The kernel of the dead daemon says good-bye.
+            is_new = edge.lives != self._lives(edge)
+            if any(p.daemon is None and p.has_power for p in peers) or is_new:
+                # The kernel of the dead daemon says good-bye, or that it knows no such connection.
                 self.clock.after(self.rng.uniform(0.0005, 0.005), self._end, edge, edge.life)
             elif not self.is_possible(edge):
                 edge.timer = self.clock.after(self._loss_s(), self._end, edge, edge.life)
             else:
-                for from_, item in edge.held:
+                held, edge.held = edge.held, []
+                for from_, item in held:
                     self._carry(edge, from_, item)
-                edge.held = []
         elif self.is_possible(edge):
-            wait_s = 0.0 if soon else self.rng.uniform(0.2, 3.0)
-            edge.timer = self.clock.after(wait_s, self._establish, edge)
+            edge.timer = self.clock.after(self.rng.uniform(0.2, 3.0), self._establish, edge)
 
     def _loss_s(self):
         return self.rng.uniform(3.0, 10.0)
 
+    def _lives(self, edge):
+        return tuple(self.world.peers[x].incarnations for x in edge.pair)
+
     def look_around(self, letter):
-        for edge in self.by_letter.get(letter, ()):
+        for edge in self.by_letter[letter]:
             self.look(edge)
 
     def _establish(self, edge):
@@ -81,11 +125,11 @@ class Mesh:
         if edge.is_established or not self.is_possible(edge):
             return
         edge.is_established = True
-        edge.was_cut = False
         edge.life += 1
+        edge.lives = self._lives(edge)
         edge.held = []
         edge.last_arrival = {}
-        self._tell_views()
+        self._changed()
         for letter in edge.pair:
             daemon = self.world.peers[letter].daemon
             daemon.input(daemon.connected, edge.other(letter))
@@ -95,40 +139,70 @@ class Mesh:
             return
         edge.is_established = False
         edge.held = []
-        self._tell_views()
+        self._changed()
         self.look(edge)
 
-    def _tell_views(self):
-        """Topology gossip: everybody hears of it, some sooner."""
+    def _changed(self):
+        """Topology gossip: everybody hears of it, some sooner; news on its way says it, too."""
+        self._forget_routes()
+        self.world.conditions_changed()
         for peer in self.world.peers.values():
-            if peer.daemon is not None:
-                wait_s = self.rng.uniform(0.002, 0.06)
-                daemon = peer.daemon
-                self.clock.after(wait_s, daemon.input, daemon.topology_changed)
+            daemon = peer.daemon
+            if daemon is not None and daemon not in self._news:
+                self._news.add(daemon)
+                self.clock.after(self.rng.uniform(0.002, 0.06), self._tell_view, daemon)
+
+    def _tell_view(self, daemon):
+        self._news.discard(daemon)
+        daemon.input(daemon.topology_changed)
 
     def neighbours(self, letter):
-        return [e.other(letter) for e in self.by_letter.get(letter, ()) if e.is_established]
+        found = self._neighbours.get(letter)
+        if found is None:
+            found = [e.other(letter) for e in self.by_letter[letter] if e.is_established]
+            self._neighbours[letter] = found = sorted(found)
+        return found
 
     def component(self, letter):
-        """Letters that can be reached, and the connections among them."""
-        seen, queue = {letter}, deque([letter])
-        while queue:
-            for other in self.neighbours(queue.popleft()):
-                if other not in seen:
-                    seen.add(other)
-                    queue.append(other)
-        edges = [e.pair for e in self.edges.values() if e.is_established and e.pair[0] in seen]
-        return seen, edges
+        """Letters that can be reached, and the connections among them, sorted."""
+        found = self._components.get(letter)
+        if found is None:
+            seen, queue = {letter}, deque([letter])
+            while queue:
+                for other in self.neighbours(queue.popleft()):
+                    if other not in seen:
+                        seen.add(other)
+                        queue.append(other)
+            edges = [e.pair for e in self.edges.values() if e.is_established and e.pair[0] in seen]
+            found = tuple(sorted(seen)), tuple(edges)
+            for x in seen:
+                self._components[x] = found
+        return found
 
     def _next_hop(self, here, target):
-        parents, queue = {target: None}, deque([target])
-        while queue:
-            letter = queue.popleft()
-            for other in sorted(self.neighbours(letter)):
-                if other not in parents:
-                    parents[other] = letter
-                    queue.append(other)
-        return parents.get(here)
+        if (here, target) not in self._hops:
+            parents, queue = {target: None}, deque([target])
+            while queue:
+                letter = queue.popleft()
+                for other in self.neighbours(letter):
+                    if other not in parents:
+                        parents[other] = letter
+                        queue.append(other)
+            for x in self.world.letters:
+                self._hops[x, target] = parents.get(x)
+        return self._hops[here, target]
+
+    def can_talk(self, a, b):
+        """The way of a lease from one to the other is whole now, and nobody on it sleeps."""
+        here = a
+        while here != b:
+            hop = self._next_hop(here, b)
+            if hop is None or not self.is_possible(self.edge(here, hop)):
+                return False
+            if hop != b and self.world.peers[hop].daemon.is_paused:
+                return False
+            here = hop
+        return True
 
     # Messages.
 
@@ -165,44 +239,56 @@ class Mesh:
         edge = self.edge(here, hop)
         if edge is None or not edge.is_established:
             return
-        self.messages += 1
-        if self.is_possible(edge):
+        if here not in edge.deaf and self._are_there(edge):
             self._carry(edge, here, item)
-        elif len(edge.held) < 2000:
+        elif len(edge.held) < MAX_HELD:
             edge.held.append((here, item))
 
-    def _carry(self, edge, from_, item):
-        to = edge.other(from_)
-        latency_s = edge.latency_s + self.rng.uniform(*self.world.message_delay_s)
-        # Broadcast and unicast gossip share a connection, so they share its order.
-        arrival = max(self.clock.now + latency_s, edge.last_arrival.get(from_, 0.0))
-        edge.last_arrival[from_] = arrival
-        self.clock.at(arrival, self._arrive, edge, edge.life, to, from_, item)
+    def _are_there(self, edge):
+        peers = self.world.peers
+        a, b = edge.pair
+        return peers[a].daemon is not None and peers[b].daemon is not None
 
-    def _arrive(self, edge, life, to, from_, item):
+    def _carry(self, edge, from_, item):
+        low, high = self.world.message_delay_s
+        latency_s = edge.latency_s + low + (high - low) * self.rng.random()
+        if edge.is_lossy and self.rng.random() < 0.2:
+            latency_s += RETRANSMIT_S * self.rng.choice([1, 1, 1, 3])
+        # Broadcast and unicast gossip share a connection, so they share its order.
+        arrival = self.clock.now + latency_s
+        last = edge.last_arrival.get(from_, 0.0)
+        arrival = edge.last_arrival[from_] = max(arrival, last)
+        self.clock.at(arrival, self._arrive, edge, edge.life, from_, item)
+
+    def _arrive(self, edge, life, from_, item):
+        to = edge.other(from_)
         daemon = self.world.peers[to].daemon
         if not edge.is_established or edge.life != life or daemon is None:
             return
-        if not self.is_possible(edge):
+        if from_ in edge.deaf:
             edge.held.append((from_, item))
             return
-        daemon.input(self._handle, to, from_, item)
-
-    def _handle(self, here, from_, item):
         kind, content = item
-        peer = self.world.peers[here]
+        if kind == "unicast" and content[1] == to and not daemon.is_paused:
+            daemon.heard(content[0], content[2])
+        else:
+            daemon.input(self._handle, to, item)
+
+    def _handle(self, here, item):
+        kind, content = item
+        daemon = self.world.peers[here].daemon
         match kind:
             case "unicast":
                 source, target, payload = content
                 if target == here:
-                    peer.daemon.gossip(source, payload, "unicast")
+                    daemon.gossip(source, payload, "unicast")
                 else:
                     self._unicast(here, content)
             case "broadcast":
                 ident, source, payload = content
                 if here not in self._seen[ident]:
                     self._seen[ident].add(here)
-                    peer.daemon.gossip(source, payload, "broadcast")
+                    daemon.gossip(source, payload, "broadcast")
                     self._flood(here, ident, source, payload)
             case "neighbour":
-                peer.daemon.gossip(content[0], content[1], "neighbour")
+                daemon.gossip(content[0], content[1], "neighbour")

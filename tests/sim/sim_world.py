@@ -7,11 +7,13 @@ loop is seen at the copy that makes it, whoever else has a copy.
 from __future__ import annotations
 
 import random
+import zlib
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from sim_clock import Clock
-from sim_daemon import CONTAINER, CONTAINER_2, GATEWAY, TUNNEL, SimDaemon
+from sim_daemon import SimDaemon
+from sim_flows import CONTAINER, CONTAINER_2, GATEWAY, TUNNEL
 from sim_mesh import Mesh
 from sim_switch import SimSwitch
 
@@ -26,6 +28,10 @@ RARP = 1
 HOP_S = 0.00005
 MAX_COPIES = 400
 """More copies than this of one frame are a loop."""
+LOSS = 0.1
+"""Share of frames that a lossy connection loses, and again doubles, and delays."""
+REFUSED = 0.3
+"""Share of flow-mods that a switch in trouble refuses or never answers."""
 
 
 class InvariantBroken(AssertionError):
@@ -58,22 +64,21 @@ class Options:
     confirm_s: tuple = (0.0005, 0.01)
     revalidate_s: float = 0.003
     lag_s: float = 0.05
+    drift: float = 0.0
+    """How much faster or slower than real time the daemons' clocks may run."""
 
 
-@dataclass
 class Flight:
     """One frame, in all its copies."""
 
-    stream: object
-    number: int
-    src: str
-    dst: str
-    sender: str
-    sent_at: float
-    kind: int = 0
-    copies: int = 0
-    path: list = field(default_factory=list)
-    received: Counter = field(default_factory=Counter)
+    __slots__ = ("copies", "dst", "kind", "path", "received", "sender", "sent_at", "src", "stream")
+
+    def __init__(self, stream, src, dst, sender, sent_at, kind=0):
+        self.stream, self.src, self.dst = stream, src, dst
+        self.sender, self.sent_at, self.kind = sender, sent_at, kind
+        self.copies = 0
+        self.received = {}
+        self.path = []
 
 
 class SimPeer:
@@ -91,14 +96,17 @@ class SimPeer:
         self.has_power = True
         self.has_carrier = True
         self.clock_error_s = 0.0
-        self.switch_life = 0
         self.incarnations = 0
-        self.slow_until = 0.0
+        self.slow_until = self.refuses_until = 0.0
         self.daemon = None
         self.opened_at = None
-        lag_s = options.lag_s
         self.switch = SimSwitch(
-            world.clock, world.rng, TUNNEL, options.revalidate_s, lag_s, self._gate_changed
+            world.clock,
+            world.rng,
+            options.revalidate_s,
+            options.lag_s,
+            self._gate_changed,
+            self._lapsed,
         )
 
     def spec_now(self):
@@ -117,9 +125,14 @@ class SimPeer:
         rng, (low, high) = self.world.rng, self.world.options.confirm_s
         if self.world.clock.now < self.slow_until:
             low, high = 0.1, 0.6
-        total = rng.uniform(low, high)
+        total = low + (high - low) * rng.random()
         there = rng.uniform(0.2, 0.9) * total
         return there, total - there
+
+    def is_refusing(self, _sent):
+        """The switch answers this bundle with an error, and takes nothing of it over."""
+        world = self.world
+        return world.clock.now < self.refuses_until and world.rng.random() < REFUSED
 
     def start_daemon(self):
         if self.daemon is None and self.has_power:
@@ -127,17 +140,18 @@ class SimPeer:
             incarnation = self.incarnations << 32 | self.short_id
             self.daemon = SimDaemon(self.world, self, incarnation)
             self.daemon.start()
+            self.world.conditions_changed()
             self.world.mesh.look_around(self.letter)
 
     def kill_daemon(self):
         if self.daemon is not None:
             self.daemon.is_dead = True
             self.daemon = None
+            self.world.conditions_changed()
             self.world.mesh.look_around(self.letter)
 
     def crash_switch(self):
         if self.switch.is_up:
-            self.switch_life += 1
             self.switch.crash()
             if self.daemon is not None:
                 self.daemon.input(self.daemon.switch_lost)
@@ -146,23 +160,24 @@ class SimPeer:
     def restart_switch(self):
         if not self.switch.is_up and self.has_power:
             self.switch.restart()
-            if self.daemon is not None:
-                daemon = self.daemon
-                wait_s = self.world.rng.uniform(0.05, 1.5)
-                self.world.clock.after(wait_s, daemon.input, daemon.switch_connected)
+            self.reconnect(1.5)
             self.world.look_at_bfd()
+
+    def disconnect(self):
+        """The daemon and its switch lose each other; both live, and the flows stay."""
+        if self.daemon is not None:
+            self.daemon.input(self.daemon.switch_lost)
+
+    def reconnect(self, within_s=0.5):
+        if self.daemon is not None:
+            daemon, wait_s = self.daemon, self.world.rng.uniform(0.05, within_s)
+            self.world.clock.after(wait_s, daemon.input, daemon.switch_connected)
 
     def lose_power(self):
         self.has_power = False
         self.crash_switch()
         self.kill_daemon()
         self.set_carrier(False)
-
-    def get_power(self):
-        self.has_power = True
-        self.restart_switch()
-        self.set_carrier(True)
-        self.start_daemon()
 
     def set_carrier(self, is_up):
         if self.has_carrier != is_up:
@@ -175,16 +190,15 @@ class SimPeer:
     def _tell_carrier(self, daemon):
         daemon.input(daemon.ports_changed)
 
-    @property
-    def is_open(self):
-        """Its switch lets broadcasts through, and there is a link to do so."""
-        return self.opened_at is not None and self.has_carrier
-
     def _gate_changed(self):
-        is_open = bool(self.switch.open_ports())
+        is_open = self.switch.is_open
         if is_open != (self.opened_at is not None):
             self.opened_at = self.world.clock.now if is_open else None
-        self.world.gates_changed()
+            self.world.gates_changed()
+
+    def _lapsed(self, what):
+        world = self.world
+        raise InvariantBroken("standby_silent", f"{self.letter} {what}", world.clock.now)
 
 
 class Segment:
@@ -202,13 +216,14 @@ class Segment:
         world = self.world
         self.fdb[flight.src] = port
         known = self.fdb.get(flight.dst)
-        for other in (*world.hosts, *world.options.gateways):
+        for other in world.taps:
             if other == port or (known is not None and known != other):
                 continue
-            if other in world.hosts:
+            peer = world.peers.get(other)
+            if peer is None:
                 world.deliver(other, flight, way)
-            elif world.peers[other].has_carrier:
-                world.clock.after(HOP_S, world.at_switch, world.peers[other], GATEWAY, flight, way)
+            elif peer.has_carrier:
+                world.clock.after(HOP_S, world.at_switch, peer, GATEWAY, flight, way)
 
 
 class World:
@@ -222,69 +237,95 @@ class World:
         self.message_delay_s = options.message_delay_s
         self.broadcast_delay_s = options.broadcast_delay_s
         self.log = deque(maxlen=4000)
+        self.digest = 0
         self.is_tracing = False
         self.sometimes = Counter()
         self.hosts = [f"Host{n + 1}" for n in range(options.hosts)]
-        letters = sorted(options.gateways + options.plain)
+        self.letters = "".join(sorted(options.gateways + options.plain))
         self.segment = Segment(self)
+        self.taps = [*self.hosts, *options.gateways]
         self.overlaps = []
-        self._open = frozenset()
+        self.open_gateways = []
         self._open_since = 0.0
-        self.peers = {}
-        for index, letter in enumerate(letters):
-            self.peers[letter] = SimPeer(self, letter, index)
+        self.on_event = lambda: None
+        self.conditions_changed = lambda: None
+        self.peers = {x: SimPeer(self, x, index) for index, x in enumerate(self.letters)}
         self.by_address = {peer.address: peer for peer in self.peers.values()}
+        self.name_of = {peer.letter: peer.name for peer in self.peers.values()}
         self.letter_of = {peer.name: peer.letter for peer in self.peers.values()}
-        pairs = options.links or [(a, b) for a in letters for b in letters if a < b]
-        self.mesh = Mesh(self, pairs)
+        self.pairs = options.links or [(a, b) for a in self.letters for b in self.letters if a < b]
+        self.mesh = Mesh(self, self.pairs)
         self.bfd_false = set()
         self._bfd_timers = {}
+        self._bfd_states = {}
         self.macs = {}
         self.ports = {}
-        for letter in letters:
-            for port, name in ((CONTAINER, "c1"), (CONTAINER_2, "c2")):
-                station = f"{letter}-{name}"
-                self.macs[station] = f"02:00:00:00:{port:02x}:{ord(letter):02x}"
-                self.ports[station] = (letter, port)
+        for letter in self.letters:
+            self._plug(f"{letter}-c1", letter, CONTAINER)
+            if letter in options.gateways:
+                self._plug(f"{letter}-c2", letter, CONTAINER_2)
         for number, host in enumerate(self.hosts):
             self.macs[host] = f"02:00:00:00:99:{number:02x}"
+        self.stations = sorted(self.macs)
         self.station_of = {place: station for station, place in self.ports.items()}
-        self.on_delivery = lambda flight, station: None
+
+    def _plug(self, station, letter, port):
+        self.macs[station] = f"02:00:00:00:{port:02x}:{ord(letter):02x}"
+        self.ports[station] = (letter, port)
 
     def note(self, text):
         self.log.append((self.clock.now, text))
+        self.digest = zlib.crc32(f"{self.clock.now:.6f} {text}".encode(), self.digest)
+        self.on_event()
 
     def start(self):
         for peer in self.peers.values():
             peer.start_daemon()
-        for edge in self.mesh.edges.values():
-            self.mesh.look(edge)
+        self.mesh.start()
         self.look_at_bfd()
+
+    # Stations.
+
+    def move(self, station, letter):
+        """A container, or a host of the segment, turns up at a peer with its MAC.
+
+        It takes the peer's second container port, on which nobody else is then.
+        """
+        if station in self.ports:
+            del self.station_of[self.ports[station]]
+        else:
+            self.taps.remove(station)
+        self.ports[station] = (letter, CONTAINER_2)
+        self.station_of[letter, CONTAINER_2] = station
+
+    def is_free(self, letter):
+        return (letter, CONTAINER_2) not in self.station_of
 
     # Frames.
 
-    def send(self, stream, number, sender, dst):
-        flight = Flight(stream, number, self.macs[sender], dst, sender, self.clock.now)
-        if sender in self.ports:
-            letter, port = self.ports[sender]
-            if self.peers[letter].has_power:
-                self.at_switch(self.peers[letter], port, flight, ())
-        else:
+    def send(self, stream, sender, dst):
+        flight = Flight(stream, self.macs[sender], dst, sender, self.clock.now)
+        place = self.ports.get(sender)
+        if place is None:
             self.segment.enter(sender, flight, ())
+        elif self.peers[place[0]].has_power:
+            self.at_switch(self.peers[place[0]], place[1], flight, ())
         return flight
 
     def packet_out(self, peer, mac, actions):
         text = ":".join(mac[i : i + 2] for i in range(0, 12, 2))
-        flight = Flight("announcement", 0, text, BROADCAST, "", self.clock.now, RARP)
+        flight = Flight("announcement", text, BROADCAST, "", self.clock.now, RARP)
         self._leave(peer, flight, (), peer.switch.packet_out(text, actions))
 
     def at_switch(self, peer, port, flight, way, tun_src="0.0.0.0", tun_id=0):
-        if not peer.switch.is_up or (port == GATEWAY and not peer.has_carrier):
+        if port == GATEWAY and not peer.has_carrier:
             return
         sent = peer.switch.send(port, flight.src, flight.dst, tun_src, tun_id, flight.kind)
         if self.is_tracing:
             flight.path.append((self.clock.now, peer.letter, port, tun_src, sent))
-        if sent and port == GATEWAY:
+        if not sent:
+            return
+        if port == GATEWAY:
             # Two parts of a mesh may be joined by the segment: out by one gateway, in by another.
             if len(way) > 1 or way == (f"out {peer.letter}",):
                 way = (*way, f"in {peer.letter}")
@@ -298,30 +339,36 @@ class World:
             self._broken("no_loop", f"{flight.copies} copies of one frame of {flight.sender}")
         for copy in sent:
             if copy.port == TUNNEL:
-                target = self.by_address[copy.tun_dst]
-                edge = self.mesh.edge(peer.letter, target.letter)
-                if edge is not None and not edge.is_cut:
-                    self.clock.after(
-                        edge.latency_s,
-                        self.at_switch,
-                        target,
-                        TUNNEL,
-                        flight,
-                        way,
-                        peer.address,
-                        copy.tun_id,
-                    )
+                self._cross(peer, flight, way, copy)
             elif copy.port == GATEWAY:
                 if peer.has_carrier:
                     self._out(peer, flight, way)
-            elif copy.port in (CONTAINER, CONTAINER_2):
-                self.deliver(self.station_of[peer.letter, copy.port], flight, way)
+            else:
+                station = self.station_of.get((peer.letter, copy.port))
+                if station is not None:
+                    self.deliver(station, flight, way)
+
+    def _cross(self, peer, flight, way, copy):
+        """Through the underlay to a neighbour."""
+        target = self.by_address[copy.tun_dst]
+        edge = self.mesh.edge(peer.letter, target.letter)
+        if edge is None or peer.letter in edge.deaf:
+            return
+        arrive = (self.at_switch, target, TUNNEL, flight, way, peer.address, copy.tun_id)
+        if not edge.is_lossy:
+            self.clock.after(edge.latency_s, *arrive)
+            return
+        rng = self.rng
+        for _ in range(2 if rng.random() < LOSS else 1):
+            late_s = rng.uniform(0.0, 0.1) if rng.random() < LOSS else 0.0
+            if rng.random() >= LOSS:
+                self.clock.after(edge.latency_s + late_s, *arrive)
 
     def _out(self, peer, flight, way):
         if flight.stream == "announcement" and not way:
             self.clock.after(HOP_S, self.segment.enter, peer.letter, flight, ())
             return
-        if way or flight.sender in self.hosts:
+        if way or flight.sender in self.taps:
             way = (*way, f"out {peer.letter}")
             self._broken("no_loop", f"frame of {flight.sender} went {way}")
         way = (f"out {peer.letter}",)
@@ -330,8 +377,7 @@ class World:
     def deliver(self, station, flight, way):
         if station == flight.sender:
             self._broken("no_loop", f"a frame came back to its sender {station}: {way}")
-        flight.received[station] += 1
-        self.on_delivery(flight, station)
+        flight.received[station] = flight.received.get(station, 0) + 1
 
     def _broken(self, name, detail):
         raise InvariantBroken(name, detail, self.clock.now)
@@ -340,19 +386,15 @@ class World:
 
     def gates_changed(self):
         """Note how long two or more gates of the segment are open at once."""
-        now_open = frozenset(
-            letter
-            for letter, peer in self.peers.items()
-            if peer.is_gateway and peer.opened_at is not None
-        )
-        if now_open == self._open:
-            return
-        if len(self._open) > 1 and self.clock.now > self._open_since:
-            self.overlaps.append((self._open_since, self.clock.now, self._open))
-        self._open, self._open_since = now_open, self.clock.now
-
-    def open_gateways(self):
-        return sorted(self._open)
+        before = self.open_gateways
+        self.open_gateways = [
+            x for x, peer in self.peers.items() if peer.is_gateway and peer.opened_at is not None
+        ]
+        if len(before) > 1 and self.clock.now > self._open_since:
+            self.overlaps.append((self._open_since, self.clock.now, before))
+        self._open_since = self.clock.now
+        self.on_event()
+        self.conditions_changed()
 
     # BFD between gateways that are direct neighbours.
 
@@ -364,8 +406,9 @@ class World:
                 edge = self.mesh.edge(a, b) if a < b else None
                 if edge is None:
                     continue
+                # BFD says "up" only if both directions work (RFC 5880, 6.8.6).
                 is_up = (
-                    not edge.is_cut
+                    not edge.deaf
                     and (a, b) not in self.bfd_false
                     and self.peers[a].switch.is_up
                     and self.peers[b].switch.is_up
@@ -379,17 +422,15 @@ class World:
                 timer = self.clock.after(self.rng.uniform(low, high), self._bfd, a, b, is_up)
                 self._bfd_timers[a, b] = (timer, is_up)
 
+    def bfd_of(self, letter):
+        """Other end and state of a peer's sessions."""
+        for (a, b), is_up in self._bfd_states.items():
+            if letter in (a, b):
+                yield self.name_of[b if letter == a else a], is_up
+
     def _bfd(self, a, b, is_up):
+        self._bfd_states[a, b] = is_up
         for one, other in ((a, b), (b, a)):
             daemon = self.peers[one].daemon
             if daemon is not None and self.peers[one].switch.is_up:
                 daemon.input(daemon.bfd, self.peers[other].name, is_up)
-
-    def tell_bfd(self, letter):
-        """A daemon that has just started reads the sessions."""
-        for (a, b), (_, is_up) in list(self._bfd_timers.items()):
-            if letter in (a, b):
-                other = b if letter == a else a
-                daemon = self.peers[letter].daemon
-                if daemon is not None:
-                    daemon.input(daemon.bfd, self.peers[other].name, is_up)

@@ -1,0 +1,77 @@
+"""Flows of a peer, kept for all schedules: the same mesh has the same flows each time."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sim_tables import prepare
+
+from weave_ryu.pipeline import rules
+from weave_ryu.pipeline.cookies import Kind
+from weave_ryu.pipeline.state import GatewayPort, LocalPort
+from weave_ryu.shell.coordinator import BridgePorts, forwarding_state
+
+TUNNEL, CONTAINER, GATEWAY, CONTAINER_2 = 1, 2, 3, 4
+SEGMENT = "vlan"
+MAX_KEPT = 20000
+
+OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
+"""`shell/forwarder.py`: kinds that a daemon that has just started must not judge."""
+
+_kept = {}
+
+
+def place(flow):
+    """As `diff.installed`, as a tuple: table number, priority, cookie."""
+    return flow.number, flow.flow.priority, flow.cookie
+
+
+class Wanted:
+    """What should be in a switch.
+
+    Attributes:
+        state: `ForwardingState`.
+        flows: place → prepared flow.
+        frame: those of `flows` that a daemon which does not know the mesh yet may judge.
+    """
+
+    __slots__ = ("flows", "frame", "state")
+
+    def __init__(self, state):
+        self.state = state
+        prepared = [prepare(flow) for flow in rules.flows(state)]
+        self.flows = {place(flow): flow for flow in prepared}
+        self.frame = {
+            key: flow for key, flow in self.flows.items() if flow.flow.kind not in OF_THE_MESH
+        }
+
+
+def wanted(view, peer, mesh_key, segment_gateways):
+    """The flows of a peer.
+
+    Args:
+        view: its `ForwardingView`.
+        peer: `SimPeer`.
+        mesh_key: whatever the view's content follows from.
+        segment_gateways: names of the gateways that its daemon knows.
+    """
+    key = (peer.letter, peer.world.letters, mesh_key, segment_gateways, peer.spec is not None)
+    found = _kept.get(key)
+    if found is None:
+        gateways = (GatewayPort(GATEWAY, "gw0", SEGMENT),) if peer.spec is not None else ()
+        local = (LocalPort(CONTAINER, "c1"), LocalPort(CONTAINER_2, "c2"))
+        ports = BridgePorts({6784: TUNNEL}, local, gateways)
+        segments = dict.fromkeys(segment_gateways, frozenset({SEGMENT}))
+        state = forwarding_state(view, peer.name, peer.short_id, ports, segments)
+        if len(_kept) > MAX_KEPT:
+            _kept.clear()
+        found = _kept[key] = Wanted(state)
+    return found
+
+
+@lru_cache(maxsize=256)
+def permits(short_id, gate, permit_s, successor):
+    """Prepared permits, and their places."""
+    port = GatewayPort(GATEWAY, "gw0", SEGMENT)
+    flows = [prepare(f) for f in rules.permits(port, short_id, gate, permit_s, successor)]
+    return flows, {place(flow) for flow in flows}

@@ -1,0 +1,300 @@
+"""The flows of a switch, compiled: one dictionary look-up for each shape of match.
+
+Says the same as `tests/model/table_model.py` (`test_switch.py` compares the two), some twenty times
+as fast: a schedule makes thousands of walks.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from operator import itemgetter
+
+from weave_ryu.pipeline import cookies
+from weave_ryu.pipeline.cookies import Kind
+from weave_ryu.pipeline.model import (
+    ClearInPort,
+    Field,
+    Goto,
+    Learn,
+    Load,
+    Mark,
+    MoveTunnelIds,
+    Output,
+    OutputMark,
+    Resubmit,
+    SetTunnel,
+    ToController,
+)
+from weave_ryu.pipeline.parts import LEARN_PRIORITY, LEARN_PRIORITY_SECOND_HAND
+from weave_ryu.pipeline.tables import BY_NAME, BY_NUMBER, MARKS
+
+CONTROLLER = -1
+_SLOT = {mark: place for place, mark in enumerate(MARKS)}
+_IN_PORT, _SRC, _DST, _TUN_SRC, _TUN_ID, _SRC_NUMBER, _DST_NUMBER = range(
+    len(MARKS), len(MARKS) + 7
+)
+_FIELD_SLOT = {
+    Field.IN_PORT: _IN_PORT,
+    Field.ETH_SRC: _SRC,
+    Field.ETH_DST: _DST,
+    Field.TUN_SRC: _TUN_SRC,
+    Field.TUN_ID: _TUN_ID,
+}
+_NUMBER_SLOT = {Field.ETH_SRC: _SRC_NUMBER, Field.ETH_DST: _DST_NUMBER, Field.TUN_ID: _TUN_ID}
+_NO_MARKS = [0] * len(MARKS)
+_LEARNT = {name: _DST if name == "mac" else _SRC for name, t in BY_NAME.items() if t.learnt}
+
+
+def _check_marks():
+    taken = {}
+    for mark in MARKS:
+        if taken.get(mark.register, 0) & mark.mask:
+            raise AssertionError(f"{mark.name} shares bits: the slots of this module must, too")
+        taken[mark.register] = taken.get(mark.register, 0) | mark.mask
+
+
+_check_marks()
+
+
+class Sent:
+    """One copy that left; tunnel fields are empty for other ports."""
+
+    __slots__ = ("port", "tun_dst", "tun_id", "tun_src")
+
+    def __init__(self, port, tun_dst="", tun_src="", tun_id=0):
+        self.port, self.tun_dst, self.tun_src, self.tun_id = port, tun_dst, tun_src, tun_id
+
+    def __repr__(self):
+        return f"{self.port} {self.tun_dst} {self.tun_id:#x}"
+
+
+class Walk:
+    """A frame on its way through the tables.
+
+    `slots` holds marks and fields; `noted` what is to be learnt; `asked` the entries of the learnt
+    tables that were looked at, with what was found.
+    """
+
+    __slots__ = ("asked", "noted", "sent", "slots", "tunnel", "visited")
+
+    def __init__(self, in_port, src, dst, tun_src, tun_id):
+        self.slots = [*_NO_MARKS, in_port, src, dst, tun_src, tun_id, _number(src), _number(dst)]
+        self.tunnel = None
+        self.sent = []
+        self.noted = []
+        self.asked = []
+        self.visited = []
+
+    def output(self, port):
+        slots = self.slots
+        if port == slots[_IN_PORT]:
+            return
+        if port == TUNNEL_PORT:
+            remote, local, tun_id = self.tunnel
+            self.sent.append(Sent(port, remote, local, tun_id))
+        else:
+            self.sent.append(Sent(port))
+
+
+TUNNEL_PORT = 1
+
+
+@lru_cache(maxsize=4096)
+def _number(mac):
+    return int(mac.replace(":", ""), 16)
+
+
+# Actions as functions of (tables, walk).
+
+
+@lru_cache(maxsize=8192)
+def _compiled(action):
+    match action:
+        case Output(port):
+            return lambda _tables, walk: walk.output(port)
+        case OutputMark(mark):
+            slot = _SLOT[mark]
+            return lambda _tables, walk: walk.output(walk.slots[slot])
+        case ToController():
+            return lambda _tables, walk: walk.sent.append(Sent(CONTROLLER))
+        case Load(mark, value):
+            slot = _SLOT[mark]
+            return lambda _tables, walk: walk.slots.__setitem__(slot, value)
+        case ClearInPort():
+            return lambda _tables, walk: walk.slots.__setitem__(_IN_PORT, 0)
+        case MoveTunnelIds(source, destination):
+            return _moving(_SLOT[source], _SLOT[destination])
+        case SetTunnel():
+            return _tunnelling(action)
+        case Resubmit(table) | Goto(table):
+            return lambda tables, walk: tables.look_up(table, walk)
+        case Learn():
+            lesson = Lesson(action)
+            return lambda _tables, walk: walk.noted.append((lesson, walk.slots[_SRC]))
+    raise AssertionError(action)
+
+
+def _moving(source, destination):
+    def move(_tables, walk):
+        slots = walk.slots
+        slots[source] = slots[_TUN_ID] & 0xFFF
+        slots[destination] = slots[_TUN_ID] >> 12 & 0xFFF
+
+    return move
+
+
+def _tunnelling(action):
+    remote, local, destination = action.remote_ip, action.local_ip, action.destination
+
+    def set_tunnel(_tables, walk):
+        kept = walk.slots[_TUN_ID] if action.tun_id is None else action.tun_id
+        if destination is not None:
+            kept = destination << 12 | kept & 0xFFF
+        walk.tunnel = (remote, local, kept)
+
+    return set_tunnel
+
+
+class Lesson:
+    """What a learn action teaches about a MAC."""
+
+    __slots__ = ("cookie", "effect", "priority", "table", "taught", "with_parent")
+
+    def __init__(self, learn):
+        self.table, self.priority, self.cookie = learn.table, learn.priority, learn.cookie
+        self.with_parent = learn.with_parent
+        effect = tuple((_SLOT[load.mark], load.value) for load in learn.loads)
+        self.taught = (effect, learn.cookie)
+
+
+class Prepared:
+    """A flow, ready to be installed.
+
+    Args:
+        flow: `FlowSpec`.
+    """
+
+    __slots__ = (
+        "actions",
+        "cookie",
+        "flow",
+        "group",
+        "is_permit",
+        "key",
+        "lessons",
+        "number",
+        "opens",
+        "table",
+        "timeout_s",
+        "values",
+    )
+
+    def __init__(self, flow):
+        self.flow = flow
+        self.table, self.number = flow.table, BY_NAME[flow.table].number
+        self.cookie = cookies.flow_cookie(flow)
+        self.timeout_s = flow.hard_timeout_s
+        self.is_permit = flow.kind == Kind.PERMIT
+        self.opens = self.is_permit and flow.table == "gate_flood"
+        terms = sorted(_term(term) for term in flow.match)
+        self.group = (-flow.priority, tuple((slot, mask) for slot, mask, _ in terms))
+        self.values = tuple(value for _, _, value in terms)
+        if len(self.values) == 1:
+            (self.values,) = self.values
+        self.key = (self.table, self.group, self.values)
+        self.actions = tuple(_compiled(action) for action in flow.actions)
+        self.lessons = [
+            (a.table, a.cookie) for a in flow.actions if isinstance(a, Learn) and a.with_parent
+        ]
+
+
+def _term(term):
+    if isinstance(term.what, Mark):
+        return _SLOT[term.what], -1, term.value
+    if term.mask is None:
+        return _FIELD_SLOT[term.what], -1, term.value
+    mask, value = (_number(x) if isinstance(x, str) else x for x in (term.mask, term.value))
+    return _NUMBER_SLOT[term.what], mask, value & mask
+
+
+def _reader(fields):
+    """Slots → the value to look for in a group's dictionary."""
+    if all(mask == -1 for _, mask in fields):
+        return itemgetter(*(slot for slot, _ in fields)) if fields else lambda _slots: ()
+    if len(fields) == 1:
+        ((slot, mask),) = fields
+        return lambda slots: slots[slot] & mask
+    return lambda slots: tuple(slots[s] if m == -1 else slots[s] & m for s, m in fields)
+
+
+@lru_cache(maxsize=65536)
+def prepare(flow):
+    return Prepared(flow)
+
+
+class Tables:
+    """All tables of one switch, and what it has learnt: (table, MAC, priority) → (effect, cookie).
+
+    `version` grows with each change of flows that is more than a renewal.
+    """
+
+    def __init__(self):
+        self.learnt = {}
+        self.version = 0
+        self._groups = {name: [] for name in BY_NAME}
+        """table → [group, reader, values → actions], highest priority first."""
+
+    def put(self, flow):
+        for entry in self._groups[flow.table]:
+            if entry[0] == flow.group:
+                entry[2][flow.values] = flow.actions
+                return
+        entries = self._groups[flow.table]
+        entries.append((flow.group, _reader(flow.group[1]), {flow.values: flow.actions}))
+        entries.sort(key=lambda entry: entry[0])
+
+    def drop(self, flow):
+        entries = self._groups[flow.table]
+        for place, entry in enumerate(entries):
+            if entry[0] == flow.group:
+                del entry[2][flow.values]
+                if not entry[2]:
+                    del entries[place]
+                return
+
+    def walk(self, in_port, src, dst, tun_src="0.0.0.0", tun_id=0):
+        walk = Walk(in_port, src, dst, tun_src, tun_id)
+        self.look_up("classify", walk)
+        return walk
+
+    def walk_actions(self, src, dst, actions):
+        """A frame that the daemon hands over with the actions to do (packet-out)."""
+        walk = Walk(0, src, dst, "0.0.0.0", 0)
+        for action in actions:
+            _compiled(action)(self, walk)
+        return walk
+
+    def look_up(self, table, walk):
+        walk.visited.append(table)
+        slots = walk.slots
+        if table in _LEARNT:
+            mac, asked = slots[_LEARNT[table]], walk.asked
+            for priority in (LEARN_PRIORITY, LEARN_PRIORITY_SECOND_HAND):
+                key = (table, mac, priority)
+                found = self.learnt.get(key)
+                asked.append((key, found))
+                if found is not None:
+                    for slot, value in found[0]:
+                        slots[slot] = value
+                    return
+            return
+        for _, read, by_values in self._groups[table]:
+            actions = by_values.get(read(slots))
+            if actions is not None:
+                for act in actions:
+                    act(self, walk)
+                return
+
+
+def table_name(number):
+    return BY_NUMBER[number].name

@@ -1,0 +1,99 @@
+"""Looks at the world whenever something changes that an invariant depends on."""
+
+from __future__ import annotations
+
+from sim_world import InvariantBroken
+
+from weave_ryu.gateway.role import Role
+
+LOOK_S = 0.05
+OVERLAP_S = 0.25
+"""Two automatic gateways of one segment may be open at once for so long in a hand-over: a message
+and two answers of a switch."""
+SLOW_OVERLAP_S = 1.0
+MERGE_S = 2.0
+"""Time until one of two has yielded, from when they can hear each other again."""
+
+
+class Watch:
+    """Raises `InvariantBroken`.
+
+    one_forwarder is looked at while more than one gate is open, fail_closed once a daemon has been
+    dead or stopped for as long as its permits may live; no_loop and standby_silent are looked at
+    where frames pass and switches learn.
+    """
+
+    def __init__(self, world, striker):
+        self.world, self.striker, self.clock = world, striker, world.clock
+        self._overlap_s = 0.0
+        self._is_looking = False
+        self._was_excused = True
+        self._excused_at = 0.0
+        self._asleep = {}
+        timers = world.timers
+        self._fail_closed_s = timers.permit_s + world.options.lag_s + 0.7
+        world.conditions_changed = self.look
+
+    def look(self):
+        """Something has changed: a gate, a daemon, a connection, a role, or a fault."""
+        if self._was_excused:
+            self._excused_at = self.clock.now
+        self._was_excused = self._is_excused()
+        if not self._is_looking and len(self.world.open_gateways) > 1:
+            self._is_looking = True
+            self._overlap_s = 0.0
+            self.clock.after(LOOK_S, self._look_again)
+        for letter, peer in self.world.peers.items():
+            if peer.is_gateway:
+                self._look_at_life(letter, peer)
+
+    # one_forwarder.
+
+    def _look_again(self):
+        now = self.clock.now
+        if len(self.world.open_gateways) < 2:
+            self._is_looking = False
+            return
+        self.clock.after(LOOK_S, self._look_again)
+        self._was_excused = self._is_excused()
+        if self._was_excused:
+            self._excused_at = now
+        if now - self._excused_at < MERGE_S:
+            self._overlap_s = 0.0
+            return
+        self._overlap_s += LOOK_S
+        is_slow = self.striker.is_held("slow", "refuse")
+        if self._overlap_s > (SLOW_OVERLAP_S if is_slow else OVERLAP_S) + LOOK_S:
+            who = ", ".join(self.world.open_gateways)
+            raise InvariantBroken("one_forwarder", f"{who} for {self._overlap_s:.2f} s", now)
+
+    def _is_excused(self):
+        """Those that forward cannot hear each other, or somebody was told wrong, or wanted it."""
+        world = self.world
+        # A false alarm counts only together with a silent daemon: both at once look like death.
+        if self.striker.is_held("bfd"):
+            return True
+        gateways = [p for p in world.peers.values() if p.is_gateway]
+        if any(peer.role is Role.ACTIVE for peer in gateways):
+            return True
+        alive = [p.letter for p in gateways if p.daemon is not None]
+        return not all(world.mesh.can_talk(a, b) for a in alive for b in alive if a != b)
+
+    # fail_closed: a daemon that is dead or stopped forwards no more once its permits have run out.
+
+    def _look_at_life(self, letter, peer):
+        is_awake = peer.daemon is not None and not peer.daemon.is_paused
+        timer = self._asleep.get(letter)
+        if is_awake and timer is not None:
+            self.clock.cancel(self._asleep.pop(letter))
+        elif not is_awake and timer is None:
+            timer = self.clock.after(self._fail_closed_s, self._must_be_closed, peer)
+            self._asleep[letter] = timer
+
+    def _must_be_closed(self, peer):
+        if peer.switch.permits:
+            raise InvariantBroken(
+                "fail_closed", f"{peer.letter} is open without a daemon", self.clock.now
+            )
+        # It must stay so for as long as nobody wakes up.
+        self._asleep[peer.letter] = self.clock.after(1.0, self._must_be_closed, peer)
