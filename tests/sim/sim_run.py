@@ -22,7 +22,19 @@ CALM_S = 3.0
 COMMANDS_PER_S = 150
 BETWEEN = "between containers"
 HITLESS = frozenset(
-    "kill term pause openflow slow refuse carrier drain activate standby bfd".split()
+    [
+        "kill",
+        "term",
+        "pause",
+        "openflow",
+        "slow",
+        "refuse",
+        "carrier",
+        "drain",
+        "activate",
+        "standby",
+        "bfd",
+    ]
 )
 """Faults that may cost containers on two peers no frame to each other, whoever else they hit."""
 
