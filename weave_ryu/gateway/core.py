@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from weave_ryu.errors import LocalProtocolError
 from weave_ryu.gateway.commands import (
+    Announce,
     Broadcast,
     Command,
     ForgetBehind,
@@ -39,6 +40,9 @@ class _Signs:
     """Signs of life of one other gateway; times are monotonic seconds."""
 
     heard_at: float
+    doubted_at: float = float("-inf")
+    deaf_until: float = float("-inf")
+    """It has said that it does not hear this peer."""
     bfd: Bfd = Bfd.NONE
     bfd_at: float = 0.0
 
@@ -213,13 +217,15 @@ class GatewayCore:
             self._refresh_record_if_stale()
             self._send_leases()
             self._say_hello()
+        self._send_detours()
 
     def deadline(self) -> float | None:
         """When `handle_timer` is due; None for a peer without gateway ports."""
         if not self.ports:
             return None
         ports = (port.deadline(self._now) for port in self.ports.values())
-        return min(self._next_lease, self._next_sync, *ports)
+        doubts = (self._doubt_at(name) for name in self.companions())
+        return min(self._next_lease, self._next_sync, *ports, *doubts)
 
     def poll_commands(self) -> list[Command]:
         """What is to be done, in this order."""
@@ -264,6 +270,7 @@ class GatewayCore:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
         message = decode(payload)
+        self._now = now
         before = {record.name: self.registry.record(record.name) for record in message.records}
         changes, own_is_stale = self.registry.merge(message.records)
         stale: set[PeerName] = set()
@@ -273,11 +280,14 @@ class GatewayCore:
             self._meet(before[change.record.name], change.record)
         if is_direct and source in self._signs:
             self._signs[source].heard_at = now
+            if self._own in message.unheard:
+                self._signs[source].deaf_until = now + self._timers.silent_s
+                self._send_detours()
         if stale:
             self._commands.append(ForgetBehind(tuple(sorted(stale))))
         for table in message.tables:
             if table.name == source:
-                self._told[table.name, table.segment] = table
+                self._learn_from(table)
         for step in message.hand_overs:
             for port in self.ports.values():
                 if port.spec.segment == step.segment and source in self.gateways(step.segment):
@@ -321,7 +331,8 @@ class GatewayCore:
         # One that has restarted has forgotten what it was told.
         lives = tuple((name, self._incarnation_of(name)) for name in others)
         key = (mesh, hosts, lives)
-        if machine.state is State.ACTIVE and others and self._synced.get(port) != key:
+        # One that stands by tells, too: it may remember hosts that the active one never heard.
+        if others and self._synced.get(port) != key:
             self._synced[port] = key
             table = MacTable(self._own, machine.spec.segment, mesh, hosts)
             payload = encode(tables=[table])
@@ -389,6 +400,18 @@ class GatewayCore:
                 table = MacTable(self._own, segment, mesh, hosts)
                 self._commands.append(Tell(new.name, encode(tables=[table])))
 
+    def _learn_from(self, table: MacTable) -> None:
+        """Take over another gateway's table, and announce what nobody here knew."""
+        key = table.name, table.segment
+        ports = [p for p in self.ports.values() if p.spec.segment == table.segment]
+        known = {port.spec.port: frozenset().union(*self.macs(port.spec.port)) for port in ports}
+        self._told[key] = table
+        for port in ports:
+            if port.may_announce and port.state is State.ACTIVE:
+                mesh, hosts = (macs - known[port.spec.port] for macs in self.macs(port.spec.port))
+                if mesh - hosts or hosts - mesh:
+                    self._commands.append(Announce(port.spec.port, mesh - hosts, hosts - mesh))
+
     def _tick(self, now: float) -> None:
         self._now = now
         for port in self.ports.values():
@@ -418,6 +441,28 @@ class GatewayCore:
                 self._lease = own, encode([own])
             payload = self._lease[1]
             self._commands.extend(Tell(name, payload) for name in self.companions())
+
+    def _doubt_at(self, name: PeerName) -> float:
+        """When the next lease to a gateway takes a detour, if nothing is heard of it before."""
+        signs = self._signs.get(name) or _Signs(heard_at=self._now)
+        heard_until = signs.heard_at + self._timers.doubt_s
+        if signs.bfd is Bfd.DOWN or self._now < signs.deaf_until:
+            heard_until = float("-inf")
+        return max(heard_until, signs.doubted_at + self._timers.lease_s)
+
+    def _send_detours(self) -> None:
+        """Where the way to a gateway is in doubt, let it know by others that this one lives.
+
+        It cannot tell a dead gateway from a dead way, and would open.
+        """
+        own = self.registry.record(self._own)
+        for name in self.companions():
+            if own is not None and name in self._signs and self._now >= self._doubt_at(name):
+                signs = self._signs[name]
+                signs.doubted_at = self._now
+                is_unheard = self._now - signs.heard_at >= self._timers.doubt_s
+                payload = encode([own], unheard=[name] if is_unheard else ())
+                self._commands.append(Tell(name, payload, detour=True))
 
     def _say_hello(self) -> None:
         """Also while closed: that this gateway lives is what the others must know."""

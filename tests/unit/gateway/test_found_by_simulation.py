@@ -3,7 +3,7 @@
 from core_world import World, settled_pair, spec
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import SetGate
+from weave_ryu.gateway.commands import Announce, SetGate
 from weave_ryu.gateway.role import State
 
 
@@ -56,3 +56,15 @@ def test_nothing_is_announced_while_the_gate_closes():
     assert world.all_commands("A", SetGate)[-1].gate is Gate.CLOSED
     assert world.port("A").state is State.ACTIVE
     assert not world.port("A").may_announce
+
+
+def test_hosts_that_only_a_standby_remembers_are_announced_by_the_active_one():
+    world = settled_pair()
+    world.call("B", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.run(0.1)
+    announced = world.all_commands("A", Announce)[-1]
+    assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    count = len(world.all_commands("A", Announce))
+    world.call("B", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset())
+    world.run(0.1)
+    assert len(world.all_commands("A", Announce)) == count
