@@ -46,10 +46,11 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Gossip to one peer on the gateway channel."""
+    """Gossip to one peer on the gateway channel; `detour` = around the way that routes name."""
 
     peer: PeerName
     payload: bytes = field(repr=False)
+    detour: bool = False
 
 
 @dataclass(frozen=True, slots=True)

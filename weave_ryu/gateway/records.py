@@ -145,12 +145,15 @@ class Message:
     records: tuple[GatewayRecord, ...] = ()
     tables: tuple[MacTable, ...] = ()
     hand_overs: tuple[HandOver, ...] = ()
+    unheard: frozenset[PeerName] = frozenset()
+    """Gateways whose leases do not reach the sender: they are to take other ways."""
 
 
 def encode(
     records: Iterable[GatewayRecord] = (),
     tables: Iterable[MacTable] = (),
     hand_overs: Iterable[HandOver] = (),
+    unheard: Iterable[PeerName] = (),
 ) -> bytes:
     """The payload; empty bytes if there is nothing to say."""
     gateways = [
@@ -187,6 +190,8 @@ def encode(
     if not gateways and not macs and not steps:
         return b""
     document = {"version": VERSION, "gateways": gateways, "macs": macs, "hand_overs": steps}
+    if names := [str(name) for name in sorted(unheard)]:
+        document["unheard"] = names
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -225,6 +230,9 @@ def _decode(payload: bytes) -> Message:
         tuple(_record(entry) for entry in _list(document, "gateways", MAX_RECORDS)),
         tuple(_table(entry) for entry in _list(document, "macs", MAX_PORTS)),
         tuple(_hand_over(entry) for entry in _list(document, "hand_overs", MAX_PORTS)),
+        frozenset(
+            _name({"name": n}) for n in _list({"unheard": [], **document}, "unheard", MAX_PORTS)
+        ),
     )
 
 

@@ -32,6 +32,8 @@ class Timers:
     """How long after its time a permit may still pass frames (measured: 0.016 s)."""
     lease_s: float = 0.1
     """How often gateways of a segment tell each other that they live."""
+    doubt_s: float = 0.13
+    """Age of a lease from which the way to a gateway is in doubt, and leases take others, too."""
     silent_s: float = 0.35
     """Age of a lease from which a gateway counts as silent."""
     take_over_s: float = 1.6
@@ -77,6 +79,13 @@ class Timers:
             raise ConfigError(
                 "renew", self.renew_s, f"must be at most a third of the permit ({self.permit_s} s)"
             )
+        if not self.lease_s < self.doubt_s < self.silent_s:
+            raise ConfigError(
+                "doubt",
+                self.doubt_s,
+                f"must lie between a lease ({self.lease_s:.3f} s) and silence "
+                f"({self.silent_s:.3f} s)",
+            )
         if self.silent_s < 2 * self.lease_s:
             raise ConfigError(
                 "silent", self.silent_s, f"must be at least two leases ({2 * self.lease_s:.2f} s)"
@@ -86,6 +95,6 @@ class Timers:
 
 PROFILES = {
     "default": Timers(),
-    "fast": replace(Timers(), bfd_interval_ms=20, lease_s=0.025, silent_s=0.06),
+    "fast": replace(Timers(), bfd_interval_ms=20, lease_s=0.025, doubt_s=0.032, silent_s=0.06),
 }
 """``fast`` suits gateways with cores to spare: a host that stalls for 60 ms loses its role."""

@@ -89,7 +89,7 @@ class Bench:
 
     def measure(self, event: Event) -> Run:
         """One run; the lab is whole again afterwards."""
-        active, standby = self._wait_ready()
+        active, standby = self.wait_ready()
         repair: Callable[[], None] = _nothing
         with Traffic(_stations(self._lab)) as traffic:
             pairs = {
@@ -148,7 +148,7 @@ class Bench:
         run.sender_pause_ms = round(run.sender_pause_ms, 1)
         return run
 
-    def _wait_ready(self) -> tuple[LabPeer, LabPeer]:
+    def wait_ready(self) -> tuple[LabPeer, LabPeer]:
         """Wait until one gateway forwards and another could take over."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while True:

@@ -21,6 +21,9 @@ from weave_ryu.names import UNKNOWN_PEER, PeerName
 MAX_SURROGATES = 64
 """Channels we do not know but relay; a neighbour may name any number of them."""
 
+DETOURS = 2
+"""How many neighbours are tried around the direct way."""
+
 WEAVE_CHANNELS = frozenset({"IPallocation", "nameserver"})
 """These always have a place, whoever uses up the others."""
 
@@ -139,6 +142,13 @@ class Gossiper:
             return False
         self._queues[hop][1].add_unicast(body)
         return True
+
+    def pass_around(self, destination: PeerName, body: bytes) -> None:
+        """Tag 5 by neighbours that are not on the way: they know others, which may work."""
+        hop = self._tables.gossip_unicast.get(destination, UNKNOWN_PEER)
+        others = sorted(self._queues.keys() - {hop, destination})
+        for name in self._rng.sample(others, min(DETOURS, len(others))):
+            self._queues[name][1].add_unicast(body)
 
     def drain(self) -> list[tuple[ConnectionId, Tag, bytes]]:
         """What can be sent now, by name of the neighbour."""

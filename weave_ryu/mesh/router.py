@@ -290,6 +290,19 @@ class Router:
         self._core.gossiper.pass_to(destination, body)
         self._settle(now)
 
+    def gossip_detour(
+        self, channel: str, destination: PeerName, payload: bytes, now: float
+    ) -> None:
+        """As `gossip_unicast`, but around the way that the routes name, by two other neighbours.
+
+        A connection counts as alive for up to a minute after its way has failed (60 s,
+        mesh/connection.go); until then routes lead there, and what takes them is lost.
+        """
+        _check_size(payload)
+        body = encode_unicast(UnicastGossip(channel, self.name, destination, payload))
+        self._core.gossiper.pass_around(destination, body)
+        self._settle(now)
+
     def gossip_broadcast(self, channel: str, payload: bytes, now: float) -> None:
         """Tag 6: to all peers, once each."""
         _check_size(payload)

@@ -64,8 +64,8 @@ class Mesh(Protocol):
     def broadcast(self, payload: bytes) -> None:
         """Tell all peers."""
 
-    def tell(self, peer: PeerName, payload: bytes) -> None:
-        """Tell one peer."""
+    def tell(self, peer: PeerName, payload: bytes, *, detour: bool = False) -> None:
+        """Tell one peer; with `detour` by other ways than the one that routes name."""
 
     def raise_version(self) -> None:
         """Make unmodified Weave peers recalculate their routes, so that they drop their flows."""
@@ -267,8 +267,8 @@ class Gateways:
                 self._gate_queue.put((time.monotonic(), command))
             case Broadcast(payload):
                 self._mesh.broadcast(payload)
-            case Tell(peer, payload):
-                self._mesh.tell(peer, payload)
+            case Tell(peer, payload, detour):
+                self._mesh.tell(peer, payload, detour=detour)
             case SayHello(port, frame):
                 self._say_hello(port, frame)
             case ForgetBehind(peers):

@@ -22,6 +22,7 @@ class World:
         self.timers = timers or Timers()
         self.cores, self.commands, self.paused, self.cut = {}, {}, set(), set()
         self.password = None
+        self.has_detours = False
         self.granted = {}
         self.switch_answers = {}
         self._queue, self._order = [], itertools.count()
@@ -105,8 +106,9 @@ class World:
             case Broadcast(payload):
                 for other in self.cores:
                     self._send(letter, other, payload)
-            case Tell(peer, payload):
-                self._send(letter, chr(peer), payload)
+            case Tell(peer, payload, detour):
+                if self.has_detours or not detour:
+                    self._send(letter, chr(peer), payload, detour)
             case SayHello(_, frame):
                 for other in self.cores:
                     self._on_segment(letter, other, frame)
@@ -125,10 +127,11 @@ class World:
             core.renewed(command.port, sent_at, self.now)
         self._perform(letter)
 
-    def _send(self, source, target, payload):
+    def _send(self, source, target, payload, detour=False):
         def arrive():
             reached = target in self.cores and target not in self.paused
-            if reached and frozenset((source, target)) not in self.cut:
+            is_cut = {frozenset((source, target)), (source, target)} & self.cut
+            if reached and (detour or not is_cut):
                 self.cores[target].received(PeerName(ord(source)), payload, True, self.now)
                 self._perform(target)
 

@@ -10,11 +10,12 @@ from weave_ryu.gateway.commands import (
     RaiseVersion,
     ReadMacs,
     SetGate,
+    Tell,
 )
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
-from weave_ryu.gateway.timers import Timers
+from weave_ryu.gateway.timers import PROFILES, Timers
 from weave_ryu.names import PeerName
 
 A, B = PeerName(ord("A")), PeerName(ord("B"))
@@ -271,3 +272,30 @@ def test_macs_are_sorted_anew_when_a_gateway_is_met_for_the_first_time():
     world.run(0.1)
     assert len(world.all_commands("A", ReadMacs)) > reads
     assert world.cores["A"].macs("gw0") == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    "cut", [frozenset("AB"), ("A", "B"), ("B", "A")], ids=["both ways", "A to B", "B to A"]
+)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_way_that_fails_between_gateways_changes_no_role_if_there_is_another(cut, profile):
+    world = World(("A", spec()), ("B", spec()), timers=PROFILES[profile])
+    world.run(3.0)
+    world.has_detours = True
+    world.call("A", "bfd", B, Bfd.UP)
+    world.call("B", "bfd", A, Bfd.UP)
+    world.cut.add(cut)
+    world.run(0.3)
+    world.call("A", "bfd", B, Bfd.DOWN)
+    world.call("B", "bfd", A, Bfd.DOWN)
+    world.run(10.0)
+    world.cut.clear()
+    world.run(3.0)
+    assert world.states() == {"A": "active", "B": "standby"}
+    assert len(world.port("B").history) == 3
+
+
+def test_leases_take_no_detours_while_all_is_well():
+    world = settled_pair()
+    world.run(5.0)
+    assert not [c for c in world.all_commands("A", Tell) if c.detour]

@@ -60,11 +60,14 @@ GOOD = json.loads(records.encode([RECORD], [TABLE], [HandOver("vlan", Step.REQUE
     st.lists(gateways, max_size=3, unique_by=lambda record: record.name),
     st.lists(tables, max_size=2),
     st.lists(steps, max_size=2),
+    st.sets(st.sampled_from([PeerName(1), PeerName(2)])),
 )
-def test_message_is_read_back_as_it_was_written(told, told_tables, told_steps):
-    message = records.decode(records.encode(told, told_tables, told_steps))
+def test_message_is_read_back_as_it_was_written(told, told_tables, told_steps, unheard):
+    message = records.decode(records.encode(told, told_tables, told_steps, unheard))
     ordered = tuple(sorted(told, key=lambda record: record.name))
-    assert message == Message(ordered, tuple(told_tables), tuple(told_steps))
+    if told or told_tables or told_steps:
+        assert message.unheard == unheard
+    assert message == Message(ordered, tuple(told_tables), tuple(told_steps), message.unheard)
 
 
 def test_nothing_to_say_is_no_bytes():
@@ -126,6 +129,9 @@ MACS, STEP = ("macs", 0), ("hand_overs", 0)
         (("gateways",), {}),
         (("macs",), None),
         (("hand_overs",), "x"),
+        (("unheard",), "x"),
+        (("unheard",), [7]),
+        (("unheard",), ["7a"]),
         (GATEWAY, []),
         (PORT, "eth1"),
         (MACS, 1),

@@ -6,7 +6,7 @@ import ipaddress
 import random
 
 import pytest
-from mesh_world import World, host_of, name_of
+from mesh_world import LATENCY_S, World, host_of, name_of
 
 from weave_ryu.mesh import events
 from weave_ryu.mesh.config import Address
@@ -126,6 +126,21 @@ def test_a_surrogate_passes_all_three_kinds_of_gossip_on_unharmed():
     }
     assert len(world.of_type(3, events.GossipReceived)) == 3
     assert not world.of_type(2, events.GossipReceived)
+
+
+def test_detour_reaches_a_neighbour_by_others():
+    world = World()
+    for number, targets in ((1, []), (2, [1]), (3, [1, 2])):
+        world.add(number, targets)
+    for number in (1, 2, 3):
+        world.call(number, lambda router: router.register_channel("gateway"))
+    world.run(5)
+    world.call(1, lambda r: r.gossip_detour("gateway", name_of(3), b"by 2", world.now))
+    world.run(LATENCY_S * 1.5)
+    assert not world.of_type(3, events.GossipReceived)
+    world.run(LATENCY_S)
+    (event,) = world.of_type(3, events.GossipReceived)
+    assert (event.kind, event.source, event.payload) == (GossipKind.UNICAST, name_of(1), b"by 2")
 
 
 def test_complete_state_goes_down_a_fresh_connection_and_every_round():
