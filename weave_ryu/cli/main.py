@@ -25,6 +25,7 @@ _MODULES = {
     "detach": "attach",
     "gateway": "gateway",
     "flows": "flows",
+    "trace": "trace",
     "lab": "lab",
     "debug": "debug",
     "completion": "completion",

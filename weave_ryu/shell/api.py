@@ -24,14 +24,18 @@ from weave_ryu.errors import (
 )
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
-from weave_ryu.shell import hub, meshd, views
+from weave_ryu.shell import hub, meshd, traceview, views
 from weave_ryu.shell.daemon import Daemon
+from weave_ryu.shell.limits import Bucket
 from weave_ryu.shell.metrics import Metrics
 
 _log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 << 10
 MAX_CONNECTIONS = 128
+TRACES_PER_S = 2
+TRACES_AT_ONCE = 5
+"""A trace asks many switches."""
 
 
 class ApiError(Exception):
@@ -89,6 +93,7 @@ class Api:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._metrics = Metrics(daemon)
+        self._traces = Bucket(TRACES_PER_S, TRACES_AT_ONCE)
         daemon.gateways.observers.append(self._metrics.counting)
         self._mapper = Mapper(controller_scan=None, register=False)
         self._mapper.minimization = False
@@ -107,6 +112,7 @@ class Api:
             ("GET", "/routes", self._routes),
             ("GET", "/flows", self._flows),
             ("GET", "/metrics", self._show_metrics),
+            ("GET", "/trace", self._trace),
         ):
             self._mapper.connect(
                 None, path, view=view, method=method, conditions={"method": [method]}
@@ -199,6 +205,18 @@ class Api:
     def _flows(self, _request: webob.Request) -> webob.Response:
         return _json(views.flows(self._daemon))
 
+    def _trace(self, request: webob.Request) -> webob.Response:
+        query = _query(request, ("from", "to", "broadcast"))
+        if "from" not in query:
+            raise ApiError(422, "missing", "say where the frame comes from: from=MAC", "from")
+        broadcast = query.get("broadcast", "false")
+        if broadcast not in ("true", "false"):
+            raise ApiError(422, "bad-value", "broadcast must be true or false", "broadcast")
+        if not self._traces.take(time.monotonic()):
+            raise ApiError(429, "too-often", "too many traces: wait a second")
+        found = traceview.run(self._daemon, query["from"], query.get("to", ""), broadcast == "true")
+        return _json(found)
+
     def _show_metrics(self, request: webob.Request) -> webob.Response:
         page, content_type = self._metrics.render(request.headers.get("Accept", ""))
         return webob.Response(body=page, headerlist=[("Content-Type", content_type)])
@@ -260,6 +278,21 @@ class Api:
         if not texts:
             raise ApiError(422, "missing", "send at least one peer=HOST[:PORT]", "peer")
         return [address for text in texts for address in meshd.resolve(text, "peer")]
+
+
+def _query(request: webob.Request, known: tuple[str, ...]) -> dict[str, str]:
+    """The query's fields, each at most once."""
+    try:
+        found = list(request.GET.items())
+    except (ValueError, DeprecationWarning) as error:
+        raise ApiError(400, "bad-query", "the query is not UTF-8") from error
+    for name, _ in found:
+        if name not in known:
+            choices = ", ".join(known)
+            raise ApiError(422, "unknown-field", f"the query may have {choices}", name[:64])
+    if len(dict(found)) != len(found):
+        raise ApiError(422, "bad-value", "a field of the query is given twice", found[0][0])
+    return dict(found)
 
 
 def _json(document: Any) -> webob.Response:  # noqa: ANN401

@@ -226,3 +226,37 @@ def test_waiting_is_told_on_a_terminal_only(monkeypatch, capsys):
 
 def test_main_is_what_the_console_script_calls():
     assert callable(main)
+
+
+def test_trace_shows_each_hop_and_the_reason(run, answers):
+    drop = {"table": "gate_in", "why": "eth1 is not active", "drop": "not_active_in"}
+    step = {
+        "peer": "7a:00:00:00:00:0a", "nick_name": "A", "how": "comes in by c1", "error": None,
+        "path": [{"table": "classify", "why": "a port", "drop": None}], "drops": [drop],
+        "out": [
+            {"port": "eth1", "segment": "vlan", "host": False},
+            {"port": "weave", "host": True},
+        ],
+        "next": ["7a:00:00:00:00:0b"],
+    }  # fmt: skip
+    other = step | {"nick_name": "B", "error": "no answer", "drops": [], "out": [], "next": []}
+    answers["/trace?from=A%2Fc1&to=&broadcast=true"] = {
+        "source": "02:00", "to": "ff:ff", "steps": [step, other], "problems": ["twice"],
+        "summary": "1 port(s) get it",
+    }  # fmt: skip
+    status, out, err = run("trace", "A/c1", "--broadcast", "--explain")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        "02:00 → ff:ff",
+        "  A: comes in by c1",
+        "    classify        a port",
+        "    dropped in gate_in: eth1 is not active",
+        "    goes out by eth1 to segment vlan",
+        "    goes out by weave, the host's own port",
+        "    goes on through the mesh to 7a:00:00:00:00:0b",
+        "  B: comes in by c1",
+        "    no answer",
+        "    classify        a port",
+        "  problem: twice",
+        "1 port(s) get it",
+    ]
