@@ -35,6 +35,10 @@ FRESH_LEASES = 2
 """A claim counts in a conflict while its lease is not older than this many times `silent_s`."""
 
 
+REMEMBER_S = 300.0
+"""For so long MACs are remembered that the switch has forgotten: as long as it would have."""
+
+
 @dataclass(slots=True)
 class _Signs:
     """Signs of life of one other gateway; times are monotonic seconds."""
@@ -93,6 +97,7 @@ class GatewayCore:
         self._peer_count = 0
         self._told: dict[tuple[PeerName, str], MacTable] = {}
         self._own_macs: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._remembered: dict[str, tuple[float, frozenset[str], frozenset[str]]] = {}
         self._synced: dict[str, object] = {}
         self._lease: tuple[GatewayRecord | None, bytes] = (None, b"")
         self._now = now
@@ -241,6 +246,9 @@ class GatewayCore:
             carrier: gateway port → its link is up; missing ports are down.
             now: monotonic seconds.
         """
+        if self._is_switch_up and not is_up:
+            until = now + REMEMBER_S
+            self._remembered = {port: (until, *macs) for port, macs in self._own_macs.items()}
         self._is_switch_up = is_up
         self._carrier = dict(carrier)
         self._tick(now)
@@ -326,6 +334,8 @@ class GatewayCore:
         """The answer to `ReadMacs`: MACs as 12 hex digits."""
         machine = self.ports[port]
         self._now = now
+        known = frozenset().union(*self.macs(port))
+        mesh, hosts = self._with_remembered(port, mesh, hosts, now)
         self._own_macs[port] = (mesh, hosts)
         others = self.gateways(machine.spec.segment)
         # One that has restarted has forgotten what it was told.
@@ -338,6 +348,9 @@ class GatewayCore:
             payload = encode(tables=[table])
             self._commands.extend(Tell(name, payload) for name in others)
         machine.macs_told(now)
+        # What came through the gate is known on the segment; but it was learnt before, perhaps,
+        # behind peers that the mesh had not told of yet.
+        self._announce_news(machine, known, to_mesh=False)
 
     def set_role(self, port: str, role: Role, now: float) -> None:
         """The operator's wish.
@@ -395,6 +408,7 @@ class GatewayCore:
                 # What was learnt behind it counted as the mesh's: announced to the segment, it
                 # would draw the frames for its own hosts away from them.
                 self._own_macs.pop(name, None)
+                self._remembered.pop(name, None)
                 self._commands.append(ReadMacs(name))
             elif mesh or hosts:
                 table = MacTable(self._own, segment, mesh, hosts)
@@ -407,10 +421,26 @@ class GatewayCore:
         known = {port.spec.port: frozenset().union(*self.macs(port.spec.port)) for port in ports}
         self._told[key] = table
         for port in ports:
-            if port.may_announce and port.state is State.ACTIVE:
-                mesh, hosts = (macs - known[port.spec.port] for macs in self.macs(port.spec.port))
-                if mesh - hosts or hosts - mesh:
-                    self._commands.append(Announce(port.spec.port, mesh - hosts, hosts - mesh))
+            self._announce_news(port, known[port.spec.port], to_mesh=True)
+
+    def _announce_news(self, port: PortMachine, known: frozenset[str], to_mesh: bool) -> None:
+        if port.state is not State.ACTIVE or not port.may_announce:
+            return
+        mesh, hosts = (macs - known for macs in self.macs(port.spec.port))
+        to_segment, to_peers = mesh - hosts, hosts - mesh if to_mesh else frozenset()
+        if to_segment or to_peers:
+            self._commands.append(Announce(port.spec.port, to_segment, to_peers))
+
+    def _with_remembered(
+        self, port: str, mesh: frozenset[str], hosts: frozenset[str], now: float
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """What was read, and what had been before the switch lost its memory."""
+        if port in self._remembered:
+            until, old_mesh, old_hosts = self._remembered[port]
+            if now < until:
+                return mesh | (old_mesh - hosts), hosts | (old_hosts - mesh)
+            del self._remembered[port]
+        return mesh, hosts
 
     def _tick(self, now: float) -> None:
         self._now = now

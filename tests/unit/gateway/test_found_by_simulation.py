@@ -4,6 +4,7 @@ from core_world import World, settled_pair, spec
 
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Announce, SetGate
+from weave_ryu.gateway.core import REMEMBER_S
 from weave_ryu.gateway.role import State
 
 
@@ -68,3 +69,24 @@ def test_hosts_that_only_a_standby_remembers_are_announced_by_the_active_one():
     world.call("B", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset())
     world.run(0.1)
     assert len(world.all_commands("A", Announce)) == count
+
+
+def test_macs_that_a_restarted_switch_has_forgotten_are_remembered_for_a_while():
+    world = settled_pair()
+    mesh, hosts = frozenset({"02c000000001"}), frozenset({"02b000000001"})
+    world.call("A", "macs_read", "gw0", mesh, hosts)
+    world.call("A", "switch_state", False, {"gw0": True})
+    world.call("A", "switch_state", True, {"gw0": True})
+    world.call("A", "macs_read", "gw0", frozenset({"02b000000001"}), frozenset())
+    assert world.cores["A"].macs("gw0") == (mesh | hosts, frozenset())
+    world.now += REMEMBER_S
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    assert world.cores["A"].macs("gw0") == (frozenset(), frozenset())
+
+
+def test_macs_behind_peers_that_the_mesh_tells_of_late_are_announced():
+    world = settled_pair()
+    world.run(2.0)
+    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    announced = world.all_commands("A", Announce)[-1]
+    assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset())
