@@ -16,6 +16,7 @@ from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
     ForgetBehind,
+    Introduce,
     Prime,
     ReadMacs,
     RenewGate,
@@ -35,6 +36,7 @@ from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
 # As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
 FORGET_AT_S = (0.0, 0.6, 2.0)
 REPEAT_AT_S = (0.0, 1.0, 2.5)
+INTRODUCE_AT_S = (0.1, 1.2)
 FORGET_AGAIN_AFTER_S = 0.6
 BURST, PAUSE_S = 50, 0.01
 STALE_S = 0.4
@@ -182,6 +184,8 @@ class SimDaemon:
             case Prime(_, hosts):
                 frames = [(mac, rules.priming(GATEWAY)) for mac in sorted(hosts)]
                 self.later(0.0, self._announce, frames, 0)
+            case Introduce(to):
+                self.later(self.rng.uniform(0.001, 0.02), self._introduce, to)
             case ReadMacs():
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
             case Report(_, _, entry):
@@ -269,13 +273,31 @@ class SimDaemon:
 
     def _announce(self, frames, start):
         machine = self.core.ports["gw0"]
+        self._send_frames(frames, start, lambda: machine.may_announce)
+
+    def _send_frames(self, frames, start, go_on, name="announcement"):
         for mac, actions in frames[start : start + BURST]:
-            if not machine.may_announce:
+            if not go_on():
                 return
             if self._is_ready:
-                self.world.packet_out(self.peer, mac, actions)
+                self.world.packet_out(self.peer, mac, actions, name)
         if start + BURST < len(frames):
-            self.later(PAUSE_S, self._announce, frames, start + BURST)
+            self.later(PAUSE_S, self._send_frames, frames, start + BURST, go_on, name)
+
+    def _introduce(self, to):
+        short_id = self._short_id_of(to)
+        if short_id is None or not self._is_ready:
+            return
+        parsed = (
+            (mac, cookies.parse(cookie))
+            for (table, mac, _), (_, cookie) in self.peer.switch.tables.learnt.items()
+            if table == "mac"
+        )
+        own = [m for m, (kind, at) in parsed if kind is Kind.LEARNT_PORT and at != GATEWAY]
+        actions = rules.introduction(short_id)
+        frames = [(mac.replace(":", ""), actions) for mac in sorted(own)]
+        for at in INTRODUCE_AT_S:
+            self.later(at, self._send_frames, frames, 0, lambda: True, "introduction")
 
     def _read_macs(self):
         if not self._is_ready:

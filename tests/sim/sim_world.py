@@ -312,9 +312,9 @@ class World:
             self.at_switch(self.peers[place[0]], place[1], flight, ())
         return flight
 
-    def packet_out(self, peer, mac, actions):
+    def packet_out(self, peer, mac, actions, name="announcement"):
         text = ":".join(mac[i : i + 2] for i in range(0, 12, 2))
-        flight = Flight("announcement", text, BROADCAST, "", self.clock.now, RARP)
+        flight = Flight(name, text, BROADCAST, "", self.clock.now, RARP)
         self._leave(peer, flight, (), peer.switch.packet_out(text, actions))
 
     def at_switch(self, peer, port, flight, way, tun_src="0.0.0.0", tun_id=0):

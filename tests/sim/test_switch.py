@@ -100,9 +100,26 @@ def test_constants_are_those_of_the_shell():
     assert gateways["FORGET_AT_S"] == sim_daemon.FORGET_AT_S
     assert gateways["STALE_S"] == sim_daemon.STALE_S
     assert announce["REPEAT_AT_S"] == sim_daemon.REPEAT_AT_S
+    assert announce["INTRODUCE_AT_S"] == sim_daemon.INTRODUCE_AT_S
     assert (announce["BURST"], announce["PAUSE_S"]) == (sim_daemon.BURST, sim_daemon.PAUSE_S)
     assert forwarder["FORGET_AGAIN_AFTER_S"] == sim_daemon.FORGET_AGAIN_AFTER_S
     assert daemon["ASK_DELAY_S"] == sim_daemon.ASK_DELAY_S
     text = (SHELL / "forwarder.py").read_text()
     (names,) = re.findall(r"_OF_THE_MESH = frozenset\(\{(.*?)\}\)", text)
     assert {f"Kind.{kind.name}" for kind in sim_flows.OF_THE_MESH} == set(names.split(", "))
+
+
+def test_an_introduced_container_is_learnt_and_passed_on_as_if_it_had_spoken():
+    overlay = OverlayModel(LINKS["ring"], gateways="AB", active="A")
+    tables = {}
+    for letter in "AW":
+        tables[letter] = Tables()
+        for flow in overlay.models[letter].flows:
+            tables[letter].put(prepare(flow))
+    mac, ids = overlay.mac("W-c1"), overlay.short_ids
+    introduced = tables["W"].walk_actions(mac, BROADCAST, rules.introduction(ids["A"]))
+    (copy,) = introduced.sent
+    assert (copy.tun_dst, copy.tun_id) == (overlay.addresses["A"], ids["A"] << 12 | ids["W"])
+    arrived = tables["A"].walk(TUNNEL, mac, BROADCAST, overlay.addresses["W"], copy.tun_id)
+    assert GATEWAY in [copy.port for copy in arrived.sent]
+    assert [lesson.table for lesson, taught in arrived.noted if taught == mac] == ["mac", "origins"]

@@ -104,6 +104,16 @@ class ReadMacs:
 
 
 @dataclass(frozen=True, slots=True)
+class Introduce:
+    """Let a gateway's switch, and its segment, know the containers of this peer.
+
+    By frames in their name, so that they are learnt as if they had spoken.
+    """
+
+    to: PeerName
+
+
+@dataclass(frozen=True, slots=True)
 class RememberRole:
     """Keep the operator's choice over restarts."""
 
@@ -131,6 +141,7 @@ Command = (
     | Prime
     | RaiseVersion
     | ReadMacs
+    | Introduce
     | RememberRole
     | Report
 )

@@ -16,6 +16,7 @@ from weave_ryu.gateway.commands import (
     Broadcast,
     Command,
     ForgetBehind,
+    Introduce,
     ReadMacs,
     RememberRole,
     SayHello,
@@ -300,6 +301,8 @@ class GatewayCore:
             for port in self.ports.values():
                 if port.spec.segment == step.segment and source in self.gateways(step.segment):
                     port.hand_over(source, step, now)
+        if message.is_call and self.registry.record(source) is not None and source != self._own:
+            self._commands.append(Introduce(source))
         if own_is_stale:
             self.publish()
         if changes or message.hand_overs:
@@ -375,7 +378,12 @@ class GatewayCore:
 
     def gate_set(self, port: str, token: int, sent_at: float, now: float) -> None:
         """The switch has confirmed `SetGate`; the permits were sent at `sent_at`."""
-        self._port(port).gate_set(token, sent_at, now)
+        machine = self._port(port)
+        before = machine.state
+        machine.gate_set(token, sent_at, now)
+        if machine.state is State.ACTIVE and before is not State.ACTIVE:
+            # Whoever forwarded before may be gone with what only it knew.
+            self._commands.append(Broadcast(encode(is_call=True)))
         self._tick(now)
 
     def gate_failed(self, port: str, token: int | None, error: str, now: float) -> None:

@@ -147,6 +147,8 @@ class Message:
     hand_overs: tuple[HandOver, ...] = ()
     unheard: frozenset[PeerName] = frozenset()
     """Gateways whose leases do not reach the sender: they are to take other ways."""
+    is_call: bool = False
+    """The sender has just begun to forward: all peers are to let it know their containers."""
 
 
 def encode(
@@ -154,6 +156,7 @@ def encode(
     tables: Iterable[MacTable] = (),
     hand_overs: Iterable[HandOver] = (),
     unheard: Iterable[PeerName] = (),
+    is_call: bool = False,
 ) -> bytes:
     """The payload; empty bytes if there is nothing to say."""
     gateways = [
@@ -187,11 +190,13 @@ def encode(
         for table in tables
     ]
     steps = [{"segment": h.segment, "step": str(h.step), "epoch": h.epoch} for h in hand_overs]
-    if not gateways and not macs and not steps:
+    if not gateways and not macs and not steps and not is_call:
         return b""
     document = {"version": VERSION, "gateways": gateways, "macs": macs, "hand_overs": steps}
     if names := [str(name) for name in sorted(unheard)]:
         document["unheard"] = names
+    if is_call:
+        document["call"] = True
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -233,6 +238,7 @@ def _decode(payload: bytes) -> Message:
         frozenset(
             _name({"name": n}) for n in _list({"unheard": [], **document}, "unheard", MAX_PORTS)
         ),
+        _flag({"call": False, **document}, "call"),
     )
 
 

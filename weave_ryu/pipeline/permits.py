@@ -144,6 +144,14 @@ def priming(port: int) -> tuple[Action, ...]:
     )
 
 
+def introduction(to: ShortId) -> tuple[Action, ...]:
+    """What to do with a frame in the name of a container of this peer that is for one gateway.
+
+    It goes the way of a unicast to that peer, whatever its destination MAC.
+    """
+    return (Load(t.DST_PEER, to), Resubmit(t.UNICAST.name))
+
+
 def announcement(port: int, own: ShortId) -> tuple[Action, ...]:
     """What to do with a frame that tells the mesh of a host of the segment (a packet-out).
 

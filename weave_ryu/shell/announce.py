@@ -22,6 +22,9 @@ REPEAT_AT_S = (0.0, 1.0, 2.5)
 """When each MAC is announced: a single frame may be lost, and the last time peers forget what was
 learnt behind the old gateway is after 2 s (`gatewayd.FORGET_AT_S`)."""
 
+INTRODUCE_AT_S = (0.1, 1.2)
+"""When a new gateway is told of containers: after it has forgotten what was behind the old one."""
+
 BURST = 50
 """Frames between two pauses."""
 
@@ -81,6 +84,17 @@ class Announcer:
         """
         learn = encode.actions_of(rules.priming(port))
         hub.spawn(self._run, [(mac, learn) for mac in sorted(hosts)], (0.0,), go_on)
+
+    def introduce(self, containers: Iterable[str], to: ShortId) -> None:
+        """Let a gateway know containers of this peer, in the background.
+
+        Args:
+            containers: MACs, 12 hex digits.
+            to: the gateway.
+        """
+        actions = encode.actions_of(rules.introduction(to))
+        frames = [(mac, actions) for mac in sorted(containers)]
+        hub.spawn(self._run, frames, INTRODUCE_AT_S, lambda: True)
 
     def _run(
         self,

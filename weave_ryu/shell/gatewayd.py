@@ -15,6 +15,7 @@ from weave_ryu.gateway.commands import (
     Broadcast,
     Command,
     ForgetBehind,
+    Introduce,
     Prime,
     RaiseVersion,
     ReadMacs,
@@ -281,6 +282,8 @@ class Gateways:
                 self._mesh.raise_version()
             case ReadMacs(port):
                 hub.spawn(self._read_macs, port)
+            case Introduce(to):
+                hub.spawn(self._introduce, to)
             case RememberRole(port, role):
                 hub.spawn(self._remember, port, role)
             case Report(port, segment, entry):
@@ -395,6 +398,19 @@ class Gateways:
         if port is not None:
             machine = self.core.ports[name]
             self._announcer.prime(port.number, hosts, lambda: machine.may_announce)
+
+    def _introduce(self, to: PeerName) -> None:
+        short_id = self._mesh.short_id_of(to)
+        if short_id is None or not self._switch.is_connected:
+            return
+        gateway_ports = {port.number & 0xFFFF for port in map(self._find, self.core.ports) if port}
+        try:
+            learnt = self._macs.learnt()
+        except OpenFlowError as error:
+            _log.debug("containers_not_read", error=str(error))
+            return
+        own = (m for m in learnt if m.kind is Kind.LEARNT_PORT and m.subject not in gateway_ports)
+        self._announcer.introduce((m.mac.replace(":", "") for m in own), short_id)
 
     def _read_macs(self, name: str) -> None:
         port = self._find(name)

@@ -3,9 +3,11 @@
 from core_world import World, settled_pair, spec
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import Announce, SetGate
+from weave_ryu.gateway.commands import Announce, Broadcast, Introduce, SetGate
 from weave_ryu.gateway.core import REMEMBER_S
+from weave_ryu.gateway.records import decode
 from weave_ryu.gateway.role import State
+from weave_ryu.names import PeerName
 
 
 def test_a_third_gateway_waits_for_the_permits_of_one_that_died_while_handing_over():
@@ -90,3 +92,14 @@ def test_macs_behind_peers_that_the_mesh_tells_of_late_are_announced():
     world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
     announced = world.all_commands("A", Announce)[-1]
     assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset())
+
+
+def test_who_begins_to_forward_calls_all_peers_and_they_introduce_their_containers():
+    world = settled_pair()
+    calls = [c for c in world.all_commands("A", Broadcast) if decode(c.payload).is_call]
+    assert len(calls) == 1
+    assert world.all_commands("B", Introduce) == [Introduce(PeerName(ord("A")))]
+    assert world.all_commands("A", Introduce) == []
+    # Nobody who is not known as a gateway is answered.
+    world.call("B", "received", PeerName(99), calls[0].payload, True)
+    assert len(world.all_commands("B", Introduce)) == 1
