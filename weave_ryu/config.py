@@ -21,6 +21,7 @@ from weave_ryu.gateway.records import SEGMENT_PATTERN
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.names import UNKNOWN_PEER, PeerName
+from weave_ryu.tokens import read_token
 
 DatapathChoice = Literal["auto", "system", "netdev"]
 
@@ -67,6 +68,8 @@ class DaemonConfig:
     mtu: int = 1376
     trusted_subnets: tuple[ipaddress.IPv4Network, ...] = ()
     http_addr: str = "127.0.0.1:6784"
+    api_token_file: str = ""
+    api_token: str | None = field(default=None, repr=False)
     bridge: str = "weave"
     datapath_type: DatapathChoice = "auto"
     ovs_db: str = ""
@@ -77,8 +80,8 @@ class DaemonConfig:
     log_json: bool = False
 
 
-FILE_KEYS = tuple(f.name for f in fields(DaemonConfig) if f.name != "password")
-"""The password itself never stands in the file: files get copied."""
+FILE_KEYS = tuple(f.name for f in fields(DaemonConfig) if f.name not in ("password", "api_token"))
+"""The secrets themselves never stand in the file: files get copied."""
 
 
 def load(
@@ -103,7 +106,11 @@ def load(
             raw[key] = (f"--{key.replace('_', '-')}", value)
     values = {key: _CHECKS[key](spelled, value) for key, (spelled, value) in raw.items()}
     config = DaemonConfig(**values)
-    return replace(config, password=_password(config.password_file, environment))
+    return replace(
+        config,
+        password=_password(config.password_file, environment),
+        api_token=_api_token(config, raw),
+    )
 
 
 def parse_gateway(key: str, text: str) -> GatewaySpec:
@@ -192,6 +199,18 @@ def _password(path: str, environment: Mapping[str, str]) -> bytes | None:
     text = environment.get("WEAVE_PASSWORD", "")
     # Bytes that are no UTF-8 come as surrogates (PEP 383); a password may be any bytes.
     return text.encode(errors="surrogateescape") if text else None
+
+
+def _api_token(config: DaemonConfig, raw: Mapping[str, tuple[str, Any]]) -> str | None:
+    if config.api_token_file:
+        return read_token(raw["api_token_file"][0], config.api_token_file)
+    host, _ = parse_http_address("--http-addr", config.http_addr)
+    if not ipaddress.ip_address(host).is_loopback:
+        key, value = raw["http_addr"]
+        raise ConfigError(
+            key, value, "others reach this address: give --api-token-file, or listen on 127.0.0.1"
+        )
+    return None
 
 
 def _check_text(key: str, value: object) -> str:
@@ -335,6 +354,7 @@ _CHECKS: Mapping[str, Any] = {
     "mtu": _number(576, 65535 - HEADER_OVERHEAD_BYTES),
     "trusted_subnets": _check_subnets,
     "http_addr": _check_http,
+    "api_token_file": _check_text,
     "bridge": _check_bridge,
     "datapath_type": _choice("auto", "system", "netdev"),
     "ovs_db": _check_text,

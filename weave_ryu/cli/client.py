@@ -10,10 +10,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from weave_ryu.addresses import parse_http_address
 from weave_ryu.errors import ConfigError, DaemonUnreachableError, WeaveRyuError
+from weave_ryu.tokens import read_token
 
 DEFAULT_ADDRESS = "127.0.0.1:6784"
 TIMEOUT_S = 15.0
@@ -23,76 +25,99 @@ class RequestRefusedError(WeaveRyuError):
     """The daemon said no; the message is its own sentence."""
 
 
-def default_address() -> str:
-    """Where the daemon is if no flag says so."""
-    return os.environ.get("WEAVE_HTTP_ADDR", DEFAULT_ADDRESS)
+def default() -> Api:
+    """The API if no flag says otherwise."""
+    address = os.environ.get("WEAVE_HTTP_ADDR", DEFAULT_ADDRESS)
+    return Api(address, os.environ.get("WEAVE_API_TOKEN_FILE", ""))
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
-    """Add ``--http-addr``."""
+    """Add the flags that say where the daemon is; `of` reads them."""
     parser.add_argument(
         "--http-addr",
         metavar="ADDRESS:PORT",
-        default=default_address(),
+        default=default().address,
         help=f"the daemon's API (default {DEFAULT_ADDRESS}, or environment WEAVE_HTTP_ADDR)",
+    )
+    parser.add_argument(
+        "--api-token-file",
+        metavar="FILE",
+        default=default().token_file,
+        help="token, if the daemon asks for one (or environment WEAVE_API_TOKEN_FILE)",
     )
 
 
-def request(
-    address: str,
-    method: str,
-    path: str,
-    body: bytes | None = None,
-    content_type: str = "application/json",
-    accept: str = "application/json",
-) -> bytes:
-    """One request; returns the body.
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A daemon's API.
 
-    Raises:
-        ConfigError: the address is not one, or the daemon says that a value cannot be used.
-        DaemonUnreachableError: nobody answers.
-        RequestRefusedError: the daemon could not do it.
+    Args:
+        address: ``ADDRESS:PORT``.
+        token_file: with the token that it may ask for; empty = none.
     """
-    host, port = parse_http_address("--http-addr", address)
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-    try:
+
+    address: str
+    token_file: str = ""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> bytes:
+        """One request; returns the body.
+
+        Raises:
+            ConfigError: the address is not one, or the daemon says that a value cannot be used.
+            DaemonUnreachableError: nobody answers.
+            RequestRefusedError: the daemon could not do it.
+        """
+        host, port = parse_http_address("--http-addr", self.address)
         headers = {"Accept": accept, "Content-Type": content_type}
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        content = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DaemonUnreachableError(address, reason) from error
-    finally:
-        connection.close()
-    if response.status >= 400:
-        raise _refusal(response.status, content)
-    return content
+        if self.token_file:
+            token = read_token("--api-token-file", self.token_file)
+            headers["Authorization"] = f"Bearer {token}"
+        connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise DaemonUnreachableError(self.address, reason) from error
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise _refusal(response.status, content)
+        return content
+
+    def get_json(self, path: str) -> Any:  # noqa: ANN401
+        """The JSON document at a path."""
+        return self._parse(self.request("GET", path))
+
+    def get_text(self, path: str) -> str:
+        """The text at a path."""
+        return self.request("GET", path, accept="text/plain").decode(errors="replace")
+
+    def put_json(self, path: str, document: Any) -> Any:  # noqa: ANN401
+        """Send a document, return the answer."""
+        return self._parse(self.request("PUT", path, json.dumps(document).encode()))
+
+    def _parse(self, content: bytes) -> Any:  # noqa: ANN401
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise RequestRefusedError(
+                f"what answers on {self.address} is no weave-ryu daemon: it does not speak JSON; "
+                "name the daemon's address with --http-addr"
+            ) from error
 
 
-def get_json(address: str, path: str) -> Any:  # noqa: ANN401
-    """The JSON document at a path."""
-    return _parse(address, request(address, "GET", path))
-
-
-def get_text(address: str, path: str) -> str:
-    """The text at a path."""
-    return request(address, "GET", path, accept="text/plain").decode(errors="replace")
-
-
-def put_json(address: str, path: str, document: Any) -> Any:  # noqa: ANN401
-    """Send a document, return the answer."""
-    return _parse(address, request(address, "PUT", path, json.dumps(document).encode()))
-
-
-def _parse(address: str, content: bytes) -> Any:  # noqa: ANN401
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise RequestRefusedError(
-            f"what answers on {address} is no weave-ryu daemon: it does not speak JSON; "
-            "name the daemon's address with --http-addr"
-        ) from error
+def of(arguments: argparse.Namespace) -> Api:
+    """The API that the flags of `add_address` name."""
+    return Api(arguments.http_addr, arguments.api_token_file)
 
 
 PATIENCE_S = 1.0

@@ -155,7 +155,7 @@ def _values(action: argparse.Action) -> Iterator[str]:
 
 def _gateway_ports() -> Iterator[str]:
     try:
-        gateways = client.get_json(client.default_address(), "/gateways")
+        gateways = client.default().get_json("/gateways")
     except WeaveRyuError:
         return  # nothing to offer; a tab is no place for an error
     yield from (str(gateway["port"]) for gateway in gateways)

@@ -30,7 +30,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _flows(arguments: argparse.Namespace) -> int:
-    flows: list[dict[str, Any]] = client.get_json(arguments.http_addr, "/flows")
+    flows: list[dict[str, Any]] = client.of(arguments).get_json("/flows")
     if arguments.json:
         print(json.dumps(flows, indent=1))
         return 0

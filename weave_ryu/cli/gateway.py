@@ -67,8 +67,8 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.watch:
         if arguments.json:
             raise ConfigError("--watch", "--json", "choose one: JSON is one document")
-        return _watch(arguments.http_addr, _interval(arguments.interval))
-    gateways = client.get_json(arguments.http_addr, "/gateways")
+        return _watch(client.of(arguments), _interval(arguments.interval))
+    gateways = client.of(arguments).get_json("/gateways")
     if arguments.json:
         print(json.dumps(gateways, indent=1))
     else:
@@ -79,7 +79,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def _change(arguments: argparse.Namespace) -> int:
     path = f"/gateways/{quote(arguments.port, safe='')}"
     with client.waiting("the switch, and the other gateway if it hands over"):
-        state = client.put_json(arguments.http_addr, path, _REQUESTS[arguments.action])
+        state = client.of(arguments).put_json(path, _REQUESTS[arguments.action])
     if arguments.json:
         print(json.dumps(state, indent=1))
     else:
@@ -97,39 +97,39 @@ def _interval(text: str) -> float:
     return seconds
 
 
-def _watch(address: str, interval_s: float) -> int:
+def _watch(api: client.Api, interval_s: float) -> int:
     """Show the gateways until Ctrl-C; a daemon that goes away is waited for."""
-    client.get_json(address, "/gateways")  # whoever is not there at the start is an error
+    api.get_json("/gateways")  # whoever is not there at the start is an error
     try:
         watch = _watch_in_place if sys.stdout.isatty() else _watch_as_text
-        watch(address, interval_s)
+        watch(api, interval_s)
     except KeyboardInterrupt:
         return 0
     return 0
 
 
-def _look(address: str) -> tuple[str, list[list[object]]]:
+def _look(api: client.Api) -> tuple[str, list[list[object]]]:
     try:
-        gateways: list[dict[str, Any]] = client.get_json(address, "/gateways")
+        gateways: list[dict[str, Any]] = api.get_json("/gateways")
     except DaemonUnreachableError as error:
         return str(error), []
     return glance.headline(gateways), glance.rows(gateways)
 
 
-def _watch_in_place(address: str, interval_s: float) -> None:
+def _watch_in_place(api: client.Api, interval_s: float) -> None:
     from rich.live import Live  # noqa: PLC0415
 
     with Live(auto_refresh=False) as live:
         while True:
-            live.update(tables.as_rich(*_titled(*_look(address))), refresh=True)
+            live.update(tables.as_rich(*_titled(*_look(api))), refresh=True)
             time.sleep(interval_s)
 
 
-def _watch_as_text(address: str, interval_s: float) -> None:
+def _watch_as_text(api: client.Api, interval_s: float) -> None:
     """Each state once: ages and leases change all the time."""
     shown = None
     while True:
-        title, rows = _look(address)
+        title, rows = _look(api)
         state = (title, [row[:6] for row in rows])
         if state != shown:
             shown = state

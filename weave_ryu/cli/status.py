@@ -68,16 +68,16 @@ def _add(
 def _status(arguments: argparse.Namespace) -> int:
     path = _PATHS[arguments.topic]
     if arguments.json:
-        print(json.dumps(client.get_json(arguments.http_addr, path), indent=1))
+        print(json.dumps(client.of(arguments).get_json(path), indent=1))
     elif arguments.topic in ("gateways", "macs", "routes"):
-        _RENDERERS[arguments.topic](client.get_json(arguments.http_addr, path))
+        _RENDERERS[arguments.topic](client.of(arguments).get_json(path))
     else:
-        print(client.get_text(arguments.http_addr, path), end="")
+        print(client.of(arguments).get_text(path), end="")
     return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    print(json.dumps(client.get_json(arguments.http_addr, "/report"), indent=1))
+    print(json.dumps(client.of(arguments).get_json("/report"), indent=1))
     return 0
 
 
@@ -87,15 +87,14 @@ def _change_targets(arguments: argparse.Namespace) -> int:
     form = [("peer", peer) for peer in arguments.peer]
     if getattr(arguments, "replace", False):
         form.append(("replace", "true"))
-    client.request(
-        arguments.http_addr,
+    client.of(arguments).request(
         "POST",
         f"/{arguments.verb}",
         urlencode(form).encode(),
         "application/x-www-form-urlencoded",
     )
     if arguments.json:
-        targets = client.get_json(arguments.http_addr, "/status/targets")
+        targets = client.of(arguments).get_json("/status/targets")
         print(json.dumps(targets, indent=1))
     return 0
 

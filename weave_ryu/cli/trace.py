@@ -42,7 +42,7 @@ def _trace(arguments: argparse.Namespace) -> int:
     if arguments.broadcast:
         query["broadcast"] = "true"
     with client.waiting("the answers of the other daemons"):
-        found = client.get_json(arguments.http_addr, f"/trace?{urlencode(query)}")
+        found = client.of(arguments).get_json(f"/trace?{urlencode(query)}")
     if arguments.json:
         print(json.dumps(found, indent=1))
     else:

@@ -25,35 +25,28 @@ from weave_ryu.errors import (
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.shell import hub, meshd, traceview, views
+from weave_ryu.shell.auth import SAFE_METHODS, Guard
 from weave_ryu.shell.daemon import Daemon
 from weave_ryu.shell.limits import Bucket
 from weave_ryu.shell.metrics import Metrics
+from weave_ryu.shell.openapi import document
+from weave_ryu.shell.problems import ApiError
 
 _log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 << 10
 MAX_CONNECTIONS = 128
+AUDIT = "weave_ryu.audit"
+"""Key of the WSGI environment under which a view notes what a change is about."""
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 TRACES_PER_S = 2
 TRACES_AT_ONCE = 5
 """A trace asks many switches."""
-
-
-class ApiError(Exception):
-    """A request that cannot be served.
-
-    Args:
-        status: HTTP status.
-        code: short machine-readable reason.
-        message: a sentence for humans.
-        field: the input that is wrong; empty if none.
-    """
-
-    def __init__(self, status: int, code: str, message: str, field: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.field = field
 
 
 def listen(address: str) -> socket.socket:
@@ -92,6 +85,7 @@ class Api:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self.guard = Guard(daemon.config.http_addr, daemon.config.api_token)
         self._metrics = Metrics(daemon)
         self._traces = Bucket(TRACES_PER_S, TRACES_AT_ONCE)
         daemon.gateways.observers.append(self._metrics.counting)
@@ -113,6 +107,7 @@ class Api:
             ("GET", "/flows", self._flows),
             ("GET", "/metrics", self._show_metrics),
             ("GET", "/trace", self._trace),
+            ("GET", "/openapi.json", self._openapi),
         ):
             self._mapper.connect(
                 None, path, view=view, method=method, conditions={"method": [method]}
@@ -133,6 +128,9 @@ class Api:
         except WeaveRyuError as error:
             response = _error(ApiError(400, "failed", str(error)))
         self._metrics.counting.answered(request.method, response.status_int)
+        if request.method not in SAFE_METHODS:
+            _audit(request, response.status_int)
+        response.headers.update(SECURITY_HEADERS)
         return response(environ, start_response)
 
     def _dispatch(self, request: webob.Request) -> webob.Response:
@@ -140,6 +138,7 @@ class Api:
             path = request.path_info
         except UnicodeDecodeError as error:
             raise ApiError(400, "bad-path", "the path is not UTF-8") from error
+        self.guard.check(request, path, time.monotonic())
         found = self._mapper.match(path, request.environ)
         if not found:
             allowed = self._allowed(path, request)
@@ -205,6 +204,9 @@ class Api:
     def _flows(self, _request: webob.Request) -> webob.Response:
         return _json(views.flows(self._daemon))
 
+    def _openapi(self, _request: webob.Request) -> webob.Response:
+        return _json(document())
+
     def _trace(self, request: webob.Request) -> webob.Response:
         query = _query(request, ("from", "to", "broadcast"))
         if "from" not in query:
@@ -240,15 +242,15 @@ class Api:
         if "drain" in body:
             if body["drain"] is not True or "role" in body:
                 raise ApiError(422, "bad-value", "send either drain: true or a role", "drain")
+            request.environ[AUDIT] = {"port": port, "drain": True}
             self._daemon.gateways.drain(port)
-            _log.info("drained_by_api", port=port, client=request.remote_addr)
             return self._gateway(request, port)
         role = body.get("role")
         if not isinstance(role, str) or role not in list(Role):
             choices = ", ".join(Role)
             raise ApiError(422, "bad-value", f"role {role!r} must be one of {choices}", "role")
+        request.environ[AUDIT] = {"port": port, "role": role}
         self._daemon.gateways.set_role(port, Role(role))
-        _log.info("role_set_by_api", port=port, role=role, client=request.remote_addr)
         return self._gateway(request, port)
 
     def _no_gateway(self, port: str) -> ApiError:
@@ -277,7 +279,20 @@ class Api:
             raise ApiError(400, "bad-form", "send peer=HOST as a form", "peer") from error
         if not texts:
             raise ApiError(422, "missing", "send at least one peer=HOST[:PORT]", "peer")
+        request.environ[AUDIT] = {"peers": texts[:8]}
         return [address for text in texts for address in meshd.resolve(text, "peer")]
+
+
+def _audit(request: webob.Request, status: int) -> None:
+    """One line for each request that could have changed something."""
+    _log.info(
+        "api_write",
+        client=request.remote_addr,
+        method=request.method[:16],
+        path=request.environ.get("PATH_INFO", "")[:128],
+        status=status,
+        **request.environ.get(AUDIT, {}),
+    )
 
 
 def _query(request: webob.Request, known: tuple[str, ...]) -> dict[str, str]:
@@ -316,4 +331,8 @@ def _error(error: ApiError) -> webob.Response:
         {"error": {"code": error.code, "message": error.message, "field": error.field}}
     )
     response.status = error.status
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="weave-ryu"'
+    if error.status == 429:
+        response.headers["Retry-After"] = "1"
     return response

@@ -260,3 +260,34 @@ def test_trace_shows_each_hop_and_the_reason(run, answers):
         "  problem: twice",
         "1 port(s) get it",
     ]
+
+
+def test_token_is_sent_and_never_shown(run, answers, gateway, tmp_path, monkeypatch):
+    path = tmp_path / "token"
+    path.write_text("0123456789abcdef")
+    path.chmod(0o600)
+    answers["/gateways"] = [gateway]
+    out = run("gateway", "status", "--api-token-file", str(path))[1]
+    assert answers.asked[-1][3]["Authorization"] == "Bearer 0123456789abcdef"
+    assert "0123456789abcdef" not in out
+    monkeypatch.setenv("WEAVE_API_TOKEN_FILE", str(path))
+    run("status", "gateways")
+    assert answers.asked[-1][3]["Authorization"] == "Bearer 0123456789abcdef"
+
+
+@pytest.mark.parametrize("text", ["", "short", "spaces in between are wrong"])
+def test_wrong_token_file_is_named(run, answers, tmp_path, text):
+    path = tmp_path / "token"
+    path.write_text(text)
+    path.chmod(0o600)
+    status, out, err = run("gateway", "status", "--api-token-file", str(path))
+    assert (status, out) == (2, "")
+    assert err.startswith(f"weave-ryu: --api-token-file {str(path)!r}: holds no token")
+    assert answers.asked == []
+
+
+def test_refused_token_is_told(run, answers):
+    message = "send the token of --api-token-file: Authorization: Bearer TOKEN"
+    error = {"code": "no-token", "message": message, "field": "Authorization"}
+    answers["/gateways/eth1"] = (401, {"error": error})
+    assert run("gateway", "drain", "eth1") == (1, "", f"weave-ryu: {message}\n")

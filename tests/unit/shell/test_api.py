@@ -28,6 +28,7 @@ ROUTES = {
     "/flows": "GET",
     "/metrics": "GET",
     "/trace": "GET",
+    "/openapi.json": "GET",
 }
 SHOWN = [path for path, methods in ROUTES.items() if "GET" in methods and path != "/trace"]
 """What can be asked for without saying more; for traces see `test_trace.py`."""
