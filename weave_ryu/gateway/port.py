@@ -24,7 +24,7 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.detection import Verdict
 from weave_ryu.gateway.election import Candidate, Claim, rank, yields
-from weave_ryu.gateway.records import HandOver, PortRecord, Step, encode
+from weave_ryu.gateway.records import MAX_REASON, HandOver, PortRecord, Step, encode
 from weave_ryu.gateway.role import Entry, Input, Role, State, follow
 from weave_ryu.gateway.surroundings import NotReadyError, Other, Outlook, PortSpec, Surroundings
 from weave_ryu.names import PeerName
@@ -35,6 +35,9 @@ FAULT_LIMIT = 3
 
 ANNOUNCEMENTS_PER_S = 5000
 """What the shell sends at most; a hand-over of many hosts waits accordingly."""
+
+TAKEN_S = 0.03
+"""In a hand-over the successor has opened by then; until that the old one keeps still."""
 
 PREEMPT_RETRY_S = 10.0
 
@@ -63,6 +66,9 @@ class _Leaving:
     is_prepared: bool = False
     """The successor has been told all MACs, and asked to open for known unicast."""
     settled_at: float | None = None
+    """When broadcasts are to change hands."""
+    handed_at: float | None = None
+    """When the successor was told that they are its."""
 
 
 @dataclass(slots=True)
@@ -168,6 +174,7 @@ class PortMachine:
             self.spec.priority,
             self.state is State.STANDBY and not self.obstacles(),
             self.is_damped(now),
+            _printable(self.history[-1].reason),
         )
 
     def _shown_state(self) -> State:
@@ -208,7 +215,9 @@ class PortMachine:
         if self._pending is None:  # else nothing is done before the switch has answered
             if self.gate is not Gate.CLOSED:
                 times.append(self._next_renewal)
-            if self._leaving is not None and self._leaving.settled_at is not None:
+            if self._leaving is not None and self._leaving.handed_at is not None:
+                times.append(self._leaving.handed_at + TAKEN_S)
+            elif self._leaving is not None and self._leaving.settled_at is not None:
                 times.append(self._leaving.settled_at)
             if self.state is State.DRAINING:
                 times.append(self._drained_at)
@@ -456,13 +465,14 @@ class PortMachine:
     def _tick_active(self, now: float) -> None:
         leaving = self._leaving
         if leaving is not None:
-            if leaving.settled_at is not None and now >= leaving.settled_at:
-                # At once, not after our switch has answered: until the successor has heard this
-                # and opened, nobody takes the segment's broadcasts. Its way is the longer one.
+            if leaving.handed_at is not None:
+                if now >= leaving.handed_at + TAKEN_S:
+                    self._set_gate(Gate.DRAINING, self._left)
+            elif leaving.settled_at is not None and now >= leaving.settled_at:
+                # Broadcasts first, and alone: until the successor has heard of it and opened,
+                # nobody takes them. Known unicast goes both ways meanwhile.
                 self._handed_to = leaving.to
-                self._tell(leaving.to, Step.YOURS, leaving.epoch)
-                self._set_gate(Gate.DRAINING, self._left)
-                self.around.publish()
+                self._set_gate(Gate.KNOWN, self._hand_to)
             elif leaving.settled_at is None and now >= leaving.until:
                 self._leaving = None
                 self._tell(leaving.to, Step.ABORT, leaving.epoch)
@@ -548,6 +558,12 @@ class PortMachine:
                 self._enter(Input.TAKING_OVER, f"{source} hands over", now)
 
         self._set_gate(Gate.KNOWN, open_for_known)
+
+    def _hand_to(self, now: float) -> None:
+        leaving = self._leaving
+        if leaving is not None:
+            self._tell(leaving.to, Step.YOURS, leaving.epoch)
+            leaving.handed_at = now
 
     def _left(self, now: float) -> None:
         leaving = self._leaving
@@ -659,3 +675,8 @@ class PortMachine:
 
     def _tell(self, peer: PeerName, step: Step, epoch: int) -> None:
         self.emit(Tell(peer, encode(hand_overs=[HandOver(self.spec.segment, step, epoch)])))
+
+
+def _printable(reason: str) -> str:
+    """A reason as records may carry it; it may quote an error of the switch."""
+    return (reason if reason.isprintable() else ascii(reason))[:MAX_REASON]

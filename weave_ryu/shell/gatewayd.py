@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 import structlog
@@ -57,6 +58,14 @@ CHANGE_TIMEOUT_S = 6.0
 """How long a change of role may take, a hand-over included, before the API gives up waiting."""
 
 POLL_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class _Permits:
+    """What was installed for a port, and when all of it was last renewed."""
+
+    flows: frozenset[diff.InstalledFlow]
+    renewed_at: float
 
 
 class Mesh(Protocol):
@@ -115,7 +124,7 @@ class Gateways:
         self._macs = MacReader(switch)
         self._announcer = Announcer(switch)
         self.observers: list[Observer] = []
-        self._permits: dict[str, set[diff.InstalledFlow]] = {}
+        self._permits: dict[str, _Permits] = {}
         self._gate_queue: hub.Queue = hub.Queue()
         self._timer_changed = hub.Signal()
         self._is_pumping = False
@@ -311,43 +320,51 @@ class Gateways:
                     raise OpenFlowError(
                         "opening", f"it waited {sent_at - queued_at:.1f} s: paused?"
                     )
-                self._set_gate(command)
+                renewed_at = self._set_gate(command, sent_at)
             except OpenFlowError as error:
                 _log.warning("gate_not_set", port=command.port, error=str(error))
                 self.core.gate_failed(command.port, token, str(error), time.monotonic())
             else:
                 now = time.monotonic()
                 if token is None:
-                    self.core.renewed(command.port, sent_at, now)
+                    self.core.renewed(command.port, renewed_at, now)
                     for observer in self.observers:
                         observer.renewed(command.port, sent_at)
                 else:
-                    self.core.gate_set(command.port, token, sent_at, now)
+                    self.core.gate_set(command.port, token, renewed_at, now)
             self.pump()
 
-    def _set_gate(self, command: SetGate | RenewGate) -> None:
+    def _set_gate(self, command: SetGate | RenewGate, now: float) -> float:
+        """Install the permits; returns since when the oldest of them lives."""
         port = self._find(command.port)
         if port is None:
             if command.gate is Gate.CLOSED:
-                return  # a port that is not there lets nothing pass
+                return now  # a port that is not there lets nothing pass
             raise OpenFlowError(f"change of {command.port}", "the bridge has no such port")
         to = command.successor
         successor = self._mesh.short_id_of(to) if to is not None else None
         permit_s = self.core.timers.permit_s
         flows = rules.permits(port, self._own_short_id(), command.gate, permit_s, successor)
+        wanted = frozenset(diff.installed(flow) for flow in flows)
         if isinstance(command, RenewGate):
             self._switch.install(flows)
-            return
+            self._permits[command.port] = _Permits(wanted, now)
+            return now
         forget = self._selectors(command.forget)
         if command.gate is Gate.CLOSED:
             forget += [
                 (subject_cookie(Kind.PERMIT, port.number), SUBJECT_MASK),
                 (subject_cookie(Kind.LEARNT_PORT, port.number), SUBJECT_MASK),
             ]
-        wanted = {diff.installed(flow) for flow in flows}
-        obsolete = self._permits.get(command.port, set()) - wanted
-        self._switch.commit(diff.BundlePlan(tuple(flows), tuple(sorted(obsolete))), forget)
-        self._permits[command.port] = wanted
+        before = self._permits.get(command.port, _Permits(frozenset(), now))
+        if now - before.renewed_at < permit_s / 2:
+            # Only what differs: in a hand-over each millisecond counts.
+            flows = [flow for flow in flows if diff.installed(flow) not in before.flows]
+        obsolete = tuple(sorted(before.flows - wanted))
+        self._switch.commit(diff.BundlePlan(tuple(flows), obsolete), forget)
+        renewed_at = before.renewed_at if len(flows) < len(wanted) else now
+        self._permits[command.port] = _Permits(wanted, renewed_at)
+        return renewed_at
 
     def _forget(self, peers: Sequence[PeerName]) -> None:
         hub.spawn(self._forget_repeatedly, peers)

@@ -1,0 +1,75 @@
+"""What a change of a gate sends to the switch."""
+
+import warnings
+from types import SimpleNamespace
+
+import pytest
+
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.commands import RenewGate, SetGate
+from weave_ryu.gateway.timers import Timers
+from weave_ryu.names import ShortId
+
+with warnings.catch_warnings():
+    # Ryu's and eventlet's imports warn of what nobody here can change.
+    warnings.simplefilter("ignore")
+    from weave_ryu.shell.gatewayd import Gateways
+    from weave_ryu.shell.openflow import Port
+
+
+class NotingSwitch:
+    def __init__(self):
+        self.ports = {3: Port(3, "gw0", True)}
+        self.plans, self.installed = [], []
+
+    def commit(self, plan, forget=()):
+        self.plans.append(plan)
+
+    def install(self, flows):
+        self.installed.append(list(flows))
+
+
+@pytest.fixture
+def gateways():
+    spec = SimpleNamespace(segment="vlan", hello=False)
+    core = SimpleNamespace(ports={"gw0": SimpleNamespace(spec=spec)}, timers=Timers())
+    mesh = SimpleNamespace(short_id_of=lambda peer: None)
+    return Gateways(core, NotingSwitch(), mesh, lambda port, role: None, lambda: ShortId(1))
+
+
+def set_gate(gateways, gate, now):
+    before = len(gateways._switch.plans)
+    renewed_at = gateways._set_gate(SetGate("gw0", gate, 1), now)
+    (plan,) = gateways._switch.plans[before:]
+    return plan, renewed_at
+
+
+def test_broadcasts_alone_change_hands_between_two_renewals(gateways):
+    opened, renewed_at = set_gate(gateways, Gate.OPEN, 10.0)
+    assert renewed_at == 10.0
+    known, renewed_at = set_gate(gateways, Gate.KNOWN, 10.2)
+    assert not known.add
+    assert len(known.delete) == 2
+    # The permits that stay live since then, and are due for renewal accordingly.
+    assert renewed_at == 10.0
+    again, renewed_at = set_gate(gateways, Gate.OPEN, 10.3)
+    assert len(again.add) == 2
+    assert not again.delete
+    assert renewed_at == 10.0
+    assert len(opened.add) > 2
+
+
+def test_permits_that_may_have_run_out_are_installed_anew(gateways):
+    set_gate(gateways, Gate.KNOWN, 10.0)
+    late, renewed_at = set_gate(gateways, Gate.OPEN, 10.0 + gateways.core.timers.permit_s)
+    assert renewed_at > 10.0
+    assert len(late.add) > 2
+
+
+def test_renewal_installs_all_of_them(gateways):
+    opened, _ = set_gate(gateways, Gate.OPEN, 10.0)
+    assert gateways._set_gate(RenewGate("gw0", Gate.OPEN), 10.2) == 10.2
+    assert gateways._switch.installed == [list(opened.add)]
+    known, renewed_at = set_gate(gateways, Gate.KNOWN, 10.4)
+    assert not known.add
+    assert renewed_at == 10.2
