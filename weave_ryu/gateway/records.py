@@ -26,6 +26,7 @@ MAX_CACHED_BYTES = 2048
 MAX_RECORDS = 4096
 MAX_PORTS = 256
 MAX_MACS = 65536
+MAX_REASON = 200
 MAX_COUNTER = (1 << 63) - 1
 
 SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -47,6 +48,7 @@ class PortRecord:
         priority: for the election.
         ready: it could take over now.
         damped: it has lost the role by faults too often lately.
+        reason: why it is in this state, for humans; others never decide on it.
     """
 
     segment: str
@@ -57,6 +59,7 @@ class PortRecord:
     priority: int = 100
     ready: bool = False
     damped: bool = False
+    reason: str = ""
 
     @property
     def is_active(self) -> bool:
@@ -174,6 +177,7 @@ def encode(
                     "priority": p.priority,
                     "ready": p.ready,
                     "damped": p.damped,
+                    "reason": p.reason,
                 }
                 for p in record.ports
             ],
@@ -253,6 +257,7 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
             _number(port, "priority", 256),
             _flag(port, "ready"),
             _flag(port, "damped"),
+            _reason(port),
         )
         for port in _list(entry, "ports", MAX_PORTS)
     )
@@ -266,6 +271,11 @@ def _hand_over(entry: Any) -> HandOver:  # noqa: ANN401
     if step not in list(Step):
         raise RemoteProtocolError("gateway-gossip", f"step {step!r} is unknown")
     return HandOver(_segment(entry), Step(step), _number(entry, "epoch"))
+
+
+def _reason(port: Any) -> str:  # noqa: ANN401
+    """Optional: gateways of before did not tell it."""
+    return _text(port, "reason", MAX_REASON) if "reason" in port else ""
 
 
 def _flag(entry: Any, key: str) -> bool:  # noqa: ANN401

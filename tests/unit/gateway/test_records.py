@@ -37,6 +37,7 @@ ports = st.builds(
     priority=st.integers(0, 255),
     ready=st.booleans(),
     damped=st.booleans(),
+    reason=printable,
 )
 gateways = st.builds(
     GatewayRecord,
@@ -162,6 +163,9 @@ MACS, STEP = ("macs", 0), ("hand_overs", 0)
         ((*PORT, "priority"), 256),
         ((*PORT, "ready"), 1),
         ((*PORT, "damped"), "no"),
+        ((*PORT, "reason"), 5),
+        ((*PORT, "reason"), "a\nb"),
+        ((*PORT, "reason"), "x" * 201),
         ((*MACS, "mesh"), ["02:00:00:00:00:01"]),
         ((*MACS, "mesh"), ["02000000000G"]),
         ((*MACS, "mesh"), ["0200000000010"]),
@@ -196,7 +200,10 @@ def test_missing_field_is_refused_by_name(path):
         for step in path:
             where = where[step]
         del where[key]
-        assert key in refused(json.dumps(document).encode())
+        if key == "reason":
+            assert records.decode(json.dumps(document).encode()).records[0].ports[0].reason == ""
+        else:
+            assert key in refused(json.dumps(document).encode())
 
 
 def test_unknown_fields_are_ignored_so_that_later_versions_can_add_some():
