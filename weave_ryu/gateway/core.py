@@ -287,6 +287,7 @@ class GatewayCore:
             self._signs.setdefault(change.record.name, _Signs(heard_at=now))
             stale |= change.forget
             self._meet(before[change.record.name], change.record)
+            self._reclaim(before[change.record.name], change.record)
         if is_direct and source in self._signs:
             self._signs[source].heard_at = now
             if self._own in message.unheard:
@@ -421,6 +422,15 @@ class GatewayCore:
             elif mesh or hosts:
                 table = MacTable(self._own, segment, mesh, hosts)
                 self._commands.append(Tell(new.name, encode(tables=[table])))
+
+    def _reclaim(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
+        """Another one has stopped to forward beside this one: what it had announced is wrong."""
+        ended = old.active_epochs().keys() - new.active_epochs().keys() if old else set()
+        for name, port in self.ports.items():
+            if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:
+                mesh, hosts = self.macs(name)
+                self._commands.append(Announce(name, mesh - hosts, hosts - mesh))
+                self._commands.append(Broadcast(encode(is_call=True)))
 
     def _learn_from(self, table: MacTable) -> None:
         """Take over another gateway's table, and announce what nobody here knew."""

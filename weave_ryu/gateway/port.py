@@ -107,6 +107,7 @@ class PortMachine:
         self._handed_to: PeerName | None = None
         self._entering: _Entering | None = None
         self._request_until: float | None = None
+        self._is_awaited = False
         self._next_renewal = 0.0
         self._listening_since: float | None = None
         self._vacant_since: float | None = None
@@ -238,7 +239,7 @@ class PortMachine:
         if role is Role.ACTIVE and not self.around.has_carrier(self.spec.port):
             raise NotReadyError(f"{self.spec.port}: the segment's link is down; look at the cable")
         self.role = role
-        self.is_drained = False
+        self.is_drained = self._is_awaited = False
         self._preempt_since = None
         if role is Role.ACTIVE:
             self._activate(now)
@@ -260,6 +261,9 @@ class PortMachine:
 
     def _activate(self, now: float) -> None:
         if self.state is State.ACTIVE or self._entering is not None:
+            return
+        if self.state not in (State.ARMING, State.STANDBY):
+            self._is_awaited = True  # its gate is being closed: as soon as that is confirmed
             return
         holder = self._polite_holder(now)
         if holder is None:
@@ -368,6 +372,9 @@ class PortMachine:
             case State.BLOCKED | State.FAULT:
                 # Permits of an earlier life must be gone before anything else is decided.
                 self._set_gate(Gate.CLOSED, self._ready)
+            case State.ARMING | State.STANDBY if self._is_awaited:
+                self._is_awaited = False
+                self._activate(now)
             case State.ARMING:
                 self._tick_arming(now)
             case State.STANDBY:

@@ -6,7 +6,7 @@ from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Announce, Broadcast, Introduce, SetGate
 from weave_ryu.gateway.core import REMEMBER_S
 from weave_ryu.gateway.records import decode
-from weave_ryu.gateway.role import State
+from weave_ryu.gateway.role import Role, State
 from weave_ryu.names import PeerName
 
 
@@ -103,3 +103,38 @@ def test_who_begins_to_forward_calls_all_peers_and_they_introduce_their_containe
     # Nobody who is not known as a gateway is answered.
     world.call("B", "received", PeerName(99), calls[0].payload, True)
     assert len(world.all_commands("B", Introduce)) == 1
+
+
+def test_activation_waits_while_the_gate_is_being_closed():
+    world = World(("A", spec(Role.STANDBY)))
+    assert world.states() == {"A": State.BLOCKED}
+    world.call("A", "set_role", "gw0", Role.ACTIVE)
+    world.run(0.1)
+    assert world.states() == {"A": State.ACTIVE}
+
+
+def test_activation_of_one_that_drains_waits_until_it_has_closed():
+    world = settled_pair()
+    world.call("A", "drain", "gw0")
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    while world.states()["A"] != State.DRAINING:
+        world.run(0.01)
+    world.kill("B")
+    world.call("A", "set_role", "gw0", Role.ACTIVE)
+    world.run(4.0)
+    assert world.states() == {"A": State.ACTIVE}
+
+
+def test_who_is_left_of_two_announces_again():
+    world = settled_pair()
+    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset())
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.call("A", "set_role", "gw0", Role.ACTIVE)
+    world.run(3.0)
+    assert world.states() == {"A": State.ACTIVE, "B": State.ACTIVE}
+    announced, called = (len(world.all_commands("A", kind)) for kind in (Announce, Broadcast))
+    world.call("B", "set_role", "gw0", Role.STANDBY)
+    world.run(0.5)
+    assert world.states() == {"A": State.ACTIVE, "B": State.STANDBY}
+    assert len(world.all_commands("A", Announce)) > announced
+    assert len(world.all_commands("A", Broadcast)) > called
