@@ -22,6 +22,7 @@ def main():
     jobs = os.cpu_count() or 1
     parser.add_argument("--jobs", type=int, default=jobs, help=f"processes ({jobs})")
     parser.add_argument("--keep-going", action="store_true", help="do not end at a failure")
+    parser.add_argument("--no-shrink", action="store_true", help="a failing seed is enough")
     parser.add_argument("--log", action="store_true", help="print what happened in each run")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
@@ -40,7 +41,8 @@ def main():
                 failed.append(outcome.seed)
                 print(f"seed {outcome.seed}: {outcome.broken}", flush=True)
                 if not options.keep_going:
-                    report(outcome)
+                    if not options.no_shrink:
+                        report(outcome)
                     break
     took_s = time.monotonic() - started
     for name, count in sorted(sometimes.items()):

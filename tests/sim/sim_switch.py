@@ -170,8 +170,8 @@ class SimSwitch:
     def _settle(self, was_open):
         self.tables.version += 1
         orphaned = {key for key, count in self._parents.items() if count == 0}
+        learnt = self.tables.learnt
         if orphaned:
-            learnt = self.tables.learnt
             for key in orphaned:
                 del self._parents[key]
             for key in [k for k, (_, cookie) in learnt.items() if (k[0], cookie) in orphaned]:
@@ -179,8 +179,8 @@ class SimSwitch:
         self._changed()
         if bool(was_open) != bool(self.opening):
             self.on_gate()
-        if not self.permits:
-            self._check_silent()
+        if not self.permits and any(v[1] == BEHIND_GATEWAY_PORT for v in learnt.values()):
+            self.clock.after(LAPSE_S, self._check_silent)
 
     # Frames.
 
