@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -13,6 +13,7 @@ from weave_ryu.pipeline import cookies, diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import FlowSpec
 from weave_ryu.pipeline.state import ForwardingState
+from weave_ryu.pipeline.tables import TUNNEL_SOURCE
 from weave_ryu.shell import hub
 from weave_ryu.shell.openflow import Switch
 
@@ -125,7 +126,7 @@ class Forwarder:
         if plan:
             _log.debug("flows_installed", added=len(plan.add), deleted=len(plan.delete))
         if not holds_back:
-            self._forget_changed(state)
+            self._forget_changed(state, plan.delete)
         if fresh:
             self._on_ready()
 
@@ -152,15 +153,20 @@ class Forwarder:
                     )
         return self._is_settled
 
-    def _forget_changed(self, state: ForwardingState) -> None:
+    def _forget_changed(
+        self, state: ForwardingState, replaced: Iterable[diff.InstalledFlow]
+    ) -> None:
         """Drop the MACs behind peers that left the mesh, or became gateways, or are none any more.
 
         Frames of a peer that is not known as a gateway yet teach this switch that its hosts live in
-        the mesh; later they would be turned back as copies for as long as that is remembered.
+        the mesh; later they would be turned back as copies for as long as that is remembered. What
+        an earlier daemon took a peer for shows in its flows, which are `replaced`.
         """
         present = {peer.short_id: peer.segments for peer in state.peers}
-        stale = [sid for sid, before in self._segments.items() if present.get(sid) != before]
+        stale = {sid for sid, before in self._segments.items() if present.get(sid) != before}
         self._segments = present
+        teaching = (cookies.parse(f.cookie) for f in replaced if f.table == TUNNEL_SOURCE.number)
+        stale |= {ShortId(subject) for kind, subject in filter(None, teaching) if kind is Kind.PEER}
         if stale:
             selectors = [
                 (subject_cookie(Kind.LEARNT_PEER, sid), SUBJECT_MASK) for sid in sorted(stale)

@@ -115,3 +115,9 @@ def test_flows_of_neighbours_that_do_not_come_back_go_in_the_end(switch):
     fresh = NotingSwitch()
     forwarder_on(fresh, states)._work()
     assert switch.found == fresh.found
+
+
+def test_what_an_earlier_daemon_took_a_gateways_hosts_for_is_forgotten(switch):
+    forwarder_on(switch, [state_of(PEER)])._work()
+    forwarder_on(switch, [state_of(GATEWAY)])._work()
+    assert switch.forgotten == [BEHIND_PEER]
