@@ -31,6 +31,7 @@ from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.pipeline import cookies, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import Output
+from weave_ryu.pipeline.tables import TUNNEL_SOURCE
 from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
 
 # As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
@@ -472,10 +473,10 @@ class SimDaemon:
         elif is_fresh:
             self.clock.at(self._settled_at, self.input, self.changed)
         if is_fresh or not is_settled or wanted is not self._last_wanted:
-            self._install(wanted, is_settled)
+            replaced = self._install(wanted, is_settled)
             self._last_wanted = wanted if is_settled else None
             if is_settled:
-                self._forget_changed(wanted.state)
+                self._forget_changed(wanted.state, replaced)
         if is_fresh:
             self._is_ready = True
             self.ports_changed()
@@ -500,12 +501,15 @@ class SimDaemon:
         if add or stale - kept:
             self.peer.switch.apply(add, stale - kept)
         self._installed = flows.keys() | kept
+        return stale
 
-    def _forget_changed(self, state):
+    def _forget_changed(self, state, replaced):
         present = {peer.short_id: peer.segments for peer in state.peers}
-        stale = [sid for sid, before in self._segments.items() if present.get(sid) != before]
+        stale = {sid for sid, before in self._segments.items() if present.get(sid) != before}
         self._segments = present
+        teaching = (cookies.parse(key[2]) for key in replaced if key[0] == TUNNEL_SOURCE.number)
+        stale |= {subject for kind, subject in teaching if kind is Kind.PEER}
         if stale:
-            selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in stale]
+            selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in sorted(stale)]
             self._forget(selectors)
             self.later(FORGET_AGAIN_AFTER_S, self._forget, selectors)

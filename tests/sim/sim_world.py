@@ -183,6 +183,7 @@ class SimPeer:
         if self.has_carrier != is_up:
             self.has_carrier = is_up
             self.world.segment.port_changed(self.letter)
+            self.world.gates_changed()
             if self.daemon is not None:
                 wait_s = self.world.rng.uniform(0.001, 0.02)
                 self.world.clock.after(wait_s, self._tell_carrier, self.daemon)
@@ -388,8 +389,12 @@ class World:
         """Note how long two or more gates of the segment are open at once."""
         before = self.open_gateways
         self.open_gateways = [
-            x for x, peer in self.peers.items() if peer.is_gateway and peer.opened_at is not None
+            x
+            for x, peer in self.peers.items()
+            if peer.is_gateway and peer.opened_at is not None and peer.has_carrier
         ]
+        if self.open_gateways == before:
+            return
         if len(before) > 1 and self.clock.now > self._open_since:
             self.overlaps.append((self._open_since, self.clock.now, before))
         self._open_since = self.clock.now
