@@ -24,10 +24,11 @@ from weave_ryu.errors import (
 )
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
-from weave_ryu.shell import hub, meshd, traceview, views
+from weave_ryu.shell import hub, meshd, pages, traceview, views
 from weave_ryu.shell.auth import SAFE_METHODS, Guard
 from weave_ryu.shell.daemon import Daemon
 from weave_ryu.shell.limits import Bucket
+from weave_ryu.shell.meshview import MeshView
 from weave_ryu.shell.metrics import Metrics
 from weave_ryu.shell.openapi import document
 from weave_ryu.shell.problems import ApiError
@@ -69,9 +70,11 @@ def listen(address: str) -> socket.socket:
 
 def serve(listener: socket.socket, daemon: Daemon) -> None:
     """Serve for ever."""
+    application = Api(daemon)
+    hub.spawn(application.mesh_view.watch)
     hub.wsgi.server(
         listener,
-        Api(daemon),
+        application,
         log=logging.getLogger("weave_ryu.http"),
         log_output=False,
         max_size=MAX_CONNECTIONS,
@@ -88,7 +91,9 @@ class Api:
         self.guard = Guard(daemon.config.http_addr, daemon.config.api_token)
         self._metrics = Metrics(daemon)
         self._traces = Bucket(TRACES_PER_S, TRACES_AT_ONCE)
-        daemon.gateways.observers.append(self._metrics.counting)
+        self.mesh_view = MeshView(daemon)
+        daemon.gateways.observers += [self._metrics.counting, self.mesh_view]
+        self._files = pages.load()
         self._mapper = Mapper(controller_scan=None, register=False)
         self._mapper.minimization = False
         for method, path, view in (
@@ -107,6 +112,10 @@ class Api:
             ("GET", "/flows", self._flows),
             ("GET", "/metrics", self._show_metrics),
             ("GET", "/trace", self._trace),
+            ("GET", "/mesh", self._mesh),
+            ("GET", "/events", self._events),
+            ("GET", "/", self._page),
+            ("GET", "/web/{name}", self._page),
             ("GET", "/openapi.json", self._openapi),
         ):
             self._mapper.connect(
@@ -203,6 +212,25 @@ class Api:
 
     def _flows(self, _request: webob.Request) -> webob.Response:
         return _json(views.flows(self._daemon))
+
+    def _mesh(self, _request: webob.Request) -> webob.Response:
+        return _json(self.mesh_view.document())
+
+    def _events(self, request: webob.Request) -> webob.Response:
+        # eventlet would collect 4 KiB before it sends anything.
+        request.environ["eventlet.minimum_write_chunk_size"] = 1
+        stream = self.mesh_view.listen()
+        return webob.Response(app_iter=stream, headerlist=[("Content-Type", "text/event-stream")])
+
+    def _page(self, _request: webob.Request, name: str = "index.html") -> webob.Response:
+        file = self._files.get(name)
+        if file is None:
+            raise ApiError(404, "not-found", f"there is no file {name[:64]!r}")
+        headers = [
+            ("Content-Type", file.content_type),
+            ("Content-Security-Policy", pages.CONTENT_SECURITY_POLICY),
+        ]
+        return webob.Response(body=file.content, headerlist=headers)
 
     def _openapi(self, _request: webob.Request) -> webob.Response:
         return _json(document())

@@ -144,6 +144,21 @@ _SCHEMAS: Json = {
         }
     ),
     "Target": _object({"Address": _STRING, "State": _STRING, "Direct": _FLAG}),
+    "Mesh": _object(
+        {
+            "own": _STRING,
+            "nick_name": _STRING,
+            "ready": _FLAG,
+            "needs_token": _FLAG,
+            "at": _TIME,
+            "peers": _list(_object({"name": _STRING, "nick_name": _STRING})),
+            "links": _list(_list(_COUNT) | {"minItems": 3, "maxItems": 3}),
+            "segments": _list(
+                _object({"name": _STRING, "epoch": _COUNT, "gateways": _list({"type": "object"})})
+            ),
+            "events": _list({"type": "object"}),
+        }
+    ),
     "Trace": _object(
         {
             "source": _MAC,
@@ -241,6 +256,19 @@ _PATHS: Json = {
             _query("broadcast", "Follow a broadcast instead.", {"enum": ["true", "false"]}),
         ],
     ),
+    "/mesh": _get("The whole mesh: peers, links, segments, and what happened.", _ref("Mesh")),
+    "/events": {
+        "get": {
+            "summary": "The same, each time that it has changed (server-sent events).",
+            "responses": {
+                "200": {
+                    "description": "A stream that does not end.",
+                    "content": {"text/event-stream": {"schema": _STRING}},
+                },
+                **_ERRORS,
+            },
+        }
+    },
     "/metrics": {
         "get": {
             "summary": "Figures for Prometheus.",

@@ -1,10 +1,21 @@
 """Names and fakes for tests of the API, on a daemon without switch and sockets."""
 
+import random
+import time
 from types import SimpleNamespace
 
-from weave_ryu.names import PeerName
+from weave_ryu.config import DaemonConfig
+from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.surroundings import PortSpec
+from weave_ryu.gateway.timers import Timers
+from weave_ryu.mesh.config import RouterConfig
+from weave_ryu.mesh.router import Router
+from weave_ryu.names import PeerName, PeerUID, ShortId
+from weave_ryu.pipeline import cookies, render, rules
 from weave_ryu.pipeline.cookies import flow_cookie
 from weave_ryu.pipeline.tables import BY_NAME
+from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
 
 OWN, W = PeerName.parse("7a:00:00:00:00:0a"), PeerName.parse("7a:00:00:00:00:57")
 MAC = "02:00:00:00:00:01"
@@ -46,4 +57,37 @@ def flow_entry(flow, packets=5):
         duration_sec=9,
         hard_timeout=flow.hard_timeout_s,
         instructions=list(flow.actions),
+    )
+
+
+def make_daemon(learnt_mac):
+    """A daemon with one gateway port `eth1` and one neighbour, W."""
+    config = RouterConfig(OWN, "A", PeerUID(7), ShortId(0xA))
+    router = Router(config, rng=random.Random(7))
+    view = ForwardingView(OWN)
+    infos = {OWN: PeerInfo("A", ShortId(0xA)), W: PeerInfo("W", ShortId(0x222))}
+    underlay = Underlay("192.0.2.2", "192.0.2.1", 6784)
+    view.observe({OWN: {W}, W: {OWN}}, infos, {W: underlay}, 0.0)
+    spec = PortSpec("eth1", "vlan", Role.STANDBY)
+    flow = rules.flows(render.EXAMPLE)[0]
+    entries = [flow_entry(flow)]
+    learnt = [
+        learnt_mac(MAC, cookies.Kind.LEARNT_PEER, 0x222, 3),
+        learnt_mac("02:00:00:00:00:02", cookies.Kind.LEARNT_PORT, 3, 4),
+    ]
+    return SimpleNamespace(
+        config=DaemonConfig(name=OWN, nickname="A", password=b"s3cret"),
+        datapath="netdev",
+        router=router,
+        view=view,
+        switch=SimpleNamespace(
+            is_connected=True,
+            ports={3: SimpleNamespace(number=3, name="eth1", up=True)},
+            dump=lambda cookie, mask: [e for e in entries if e.cookie & mask == cookie & mask],
+        ),
+        flow_entries=entries,
+        forwarder=SimpleNamespace(is_in_sync=True, desired=[flow]),
+        macs=SimpleNamespace(learnt=lambda: learnt),
+        gateways=FakeGateways(GatewayCore(OWN, 7, 1, [spec], Timers(), time.monotonic())),
+        mesh=SimpleNamespace(pumped=0, pump=lambda: None),
     )
