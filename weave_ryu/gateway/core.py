@@ -36,6 +36,9 @@ FRESH_LEASES = 2
 """A claim counts in a conflict while its lease is not older than this many times `silent_s`."""
 
 
+OVERSLEPT_LEASES = 2
+"""A process that was called so many leases late reads what has come meanwhile before it judges."""
+
 REMEMBER_S = 300.0
 """For so long MACs are remembered that the switch has forgotten: as long as it would have."""
 
@@ -207,7 +210,7 @@ class GatewayCore:
 
     def start(self, now: float) -> None:
         """Begin."""
-        self._now = now
+        self._set_now(now)
         if self.ports:
             self.publish()
         self._tick(now)
@@ -256,8 +259,12 @@ class GatewayCore:
 
     def mesh_state(self, peer_count: int, now: float) -> None:
         """The number of established connections changed."""
+        if peer_count and not self._peer_count:
+            # Nobody could be heard before.
+            for port in self.ports.values():
+                port.listen_anew(now)
         self._peer_count = peer_count
-        self._now = now
+        self._set_now(now)
 
     def peers_left(self, names: Iterable[PeerName]) -> None:
         """Peers are no longer part of the mesh."""
@@ -279,7 +286,7 @@ class GatewayCore:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
         message = decode(payload)
-        self._now = now
+        self._set_now(now)
         before = {record.name: self.registry.record(record.name) for record in message.records}
         changes, own_is_stale = self.registry.merge(message.records)
         stale: set[PeerName] = set()
@@ -332,12 +339,12 @@ class GatewayCore:
         segment = self._port(port).spec.segment
         heard = self._hearing.take(segment, frame, now)
         self.registry.raise_epoch(segment, heard.epoch)
-        self._now = now
+        self._set_now(now)
 
     def macs_read(self, port: str, mesh: frozenset[str], hosts: frozenset[str], now: float) -> None:
         """The answer to `ReadMacs`: MACs as 12 hex digits."""
         machine = self.ports[port]
-        self._now = now
+        self._set_now(now)
         known = frozenset().union(*self.macs(port))
         mesh, hosts = self._with_remembered(port, mesh, hosts, now)
         self._own_macs[port] = (mesh, hosts)
@@ -395,7 +402,7 @@ class GatewayCore:
     def renewed(self, port: str, sent_at: float, now: float) -> None:
         """The switch has confirmed `RenewGate`; the permits were sent at `sent_at`."""
         self._port(port).renewed(sent_at)
-        self._now = now
+        self._set_now(now)
 
     # Small things.
 
@@ -460,8 +467,18 @@ class GatewayCore:
             del self._remembered[port]
         return mesh, hosts
 
-    def _tick(self, now: float) -> None:
+    def _set_now(self, now: float) -> None:
+        """Do not take for silence of others that this process was stopped, or its host stalled."""
+        slept_s = now - self._now
         self._now = now
+        if slept_s > OVERSLEPT_LEASES * self._timers.lease_s:
+            for signs in self._signs.values():
+                signs.heard_at += slept_s
+            for port in self.ports.values():
+                port.listen_anew(now)
+
+    def _tick(self, now: float) -> None:
+        self._set_now(now)
         for port in self.ports.values():
             port.now = now
             port.tick(now)

@@ -108,6 +108,7 @@ class PortMachine:
         self._entering: _Entering | None = None
         self._request_until: float | None = None
         self._is_awaited = False
+        self._claimed = 0
         self._next_renewal = 0.0
         self._listening_since: float | None = None
         self._vacant_since: float | None = None
@@ -170,7 +171,7 @@ class PortMachine:
             self.spec.segment,
             self.spec.port,
             str(self._shown_state()),
-            self.epoch,
+            self._claimed if self._is_opening else self.epoch,
             str(self.role),
             self.spec.priority,
             self.state is State.STANDBY and not self.obstacles(),
@@ -178,8 +179,18 @@ class PortMachine:
             _printable(self.history[-1].reason),
         )
 
+    @property
+    def _is_opening(self) -> bool:
+        """It has told its switch to open, and has no answer yet: it may be open."""
+        return (
+            self._pending is not None
+            and self._pending.gate is Gate.OPEN
+            and self._entering is None
+            and self.state is not State.ACTIVE
+        )
+
     def _shown_state(self) -> State:
-        if self._run_out_at is not None:
+        if self._run_out_at is not None or self._is_opening:
             return State.ACTIVE
         if self._leaving is not None and self._leaving.is_prepared:
             # Told early: who hears of the successor first would forget what is behind this peer,
@@ -385,6 +396,12 @@ class PortMachine:
                 if now >= self._drained_at:
                     self._close(Input.CLOSED, self.history[-1].reason)
 
+    def listen_anew(self, now: float) -> None:
+        """Nothing could be heard until now."""
+        if self._listening_since is not None:
+            self._listening_since = now
+        self._vacant_since = None
+
     def _is_late(self, now: float) -> bool:
         """The lateness rule: who finds his permit run out blocks first, and asks later."""
         if self.gate is Gate.CLOSED or self._pending is not None:
@@ -584,13 +601,17 @@ class PortMachine:
 
     def _promote(self, why: str, now: float) -> None:
         self._request_until = None
+        self._claimed = self.around.epoch(self.spec.segment) + 1
         self._set_gate(Gate.OPEN, self._opened(why))
+        # Before the switch has answered: it may be open from now on.
+        self.around.publish()
 
     def _opened(self, why: str) -> Callable[[float], None]:
         def then(now: float) -> None:
-            planned = self._entering.epoch if self._entering is not None else 0
+            planned = self._entering.epoch if self._entering is not None else self._claimed
             self._entering = None
-            self.epoch = max(planned, self.around.epoch(self.spec.segment) + 1)
+            highest = self.around.epoch(self.spec.segment)
+            self.epoch = planned if highest <= planned else highest + 1
             self._enter(Input.OPENED, why, now)
             self._announce()
             self.emit(RaiseVersion())
@@ -609,7 +630,8 @@ class PortMachine:
     def _lose(self, happened: Input, now: float, why: str = "") -> None:
         if self.state is State.ACTIVE:
             self._faults.append(now)
-        if happened is not Input.LINK_LOST and self.gate is not Gate.CLOSED:
+        may_be_open = self.gate is not Gate.CLOSED or self._is_opening
+        if happened is not Input.LINK_LOST and may_be_open:
             # A renewal that was not confirmed may have reached the switch, or still will.
             timers = self.around.timers
             self._run_out_at = now + timers.permit_s + timers.switch_lag_s

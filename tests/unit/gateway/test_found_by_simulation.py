@@ -5,6 +5,7 @@ from core_world import World, settled_pair, spec
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Announce, Broadcast, Introduce, SetGate
 from weave_ryu.gateway.core import REMEMBER_S
+from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import decode
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.names import PeerName
@@ -44,9 +45,8 @@ def test_one_that_is_late_counts_as_active_until_its_switch_has_closed():
     close = world.all_commands("A", SetGate)[-1]
     assert close.gate is Gate.CLOSED
     world.call("A", "gate_set", "gw0", close.token, world.now)
-    world.run(0.5)
+    world.run(0.02)
     assert not late.record(world.now).is_active
-    assert world.states()["B"] == State.ACTIVE
 
 
 def test_nothing_is_announced_while_the_gate_closes():
@@ -138,3 +138,46 @@ def test_who_is_left_of_two_announces_again():
     assert world.states() == {"A": State.ACTIVE, "B": State.STANDBY}
     assert len(world.all_commands("A", Announce)) > announced
     assert len(world.all_commands("A", Broadcast)) > called
+
+
+def test_one_that_was_stopped_does_not_take_that_for_silence_of_the_others():
+    world = World(*((letter, spec()) for letter in "ABC"))
+    world.run(3.0)
+    world.call("B", "bfd", PeerName(ord("A")), Bfd.UP)
+    world.paused.add("B")
+    world.run(4.0)
+    assert world.states() == {"A": State.ACTIVE, "B": State.STANDBY, "C": State.STANDBY}
+    world.paused.remove("B")
+    world.call("B", "handle_timer")
+    world.run(1.0)
+    assert world.all_commands("B", SetGate)[-1].gate is Gate.CLOSED
+    assert world.states() == {"A": State.ACTIVE, "B": State.STANDBY, "C": State.STANDBY}
+
+
+def test_one_that_finds_the_mesh_late_listens_before_it_opens():
+    world = World(("A", spec()))
+    world.call("A", "mesh_state", 0)
+    world.run(2.0)
+    assert world.states() == {"A": State.ARMING}
+    world.call("A", "mesh_state", 1)
+    world.run(0.9)
+    assert world.states() == {"A": State.ARMING}
+    world.run(0.3)
+    assert world.states() == {"A": State.ACTIVE}
+
+
+def test_one_that_may_be_open_says_so_before_its_switch_has_answered():
+    world = World(*((letter, spec()) for letter in "AB"))
+    world.run(3.0)
+    world.switch_answers["B"] = False
+    world.kill("A")
+    world.run(2.0)
+    assert world.all_commands("B", SetGate)[-1].gate is Gate.OPEN
+    assert world.states() == {"B": State.STANDBY}
+    assert world.port("B").record(world.now).is_active
+    opening = world.all_commands("B", SetGate)[-1]
+    world.call("B", "gate_failed", "gw0", opening.token, "no answer")
+    assert world.states() == {"B": State.BLOCKED}
+    assert world.port("B").record(world.now).is_active
+    world.run(1.2)
+    assert not world.port("B").record(world.now).is_active
