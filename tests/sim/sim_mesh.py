@@ -124,6 +124,9 @@ class Mesh:
         edge.timer = None
         if edge.is_established or not self.is_possible(edge):
             return
+        if any(self.world.peers[x].daemon.is_paused for x in edge.pair):
+            edge.timer = self.clock.after(self.rng.uniform(0.2, 1.0), self._establish, edge)
+            return
         edge.is_established = True
         edge.life += 1
         edge.lives = self._lives(edge)
