@@ -24,7 +24,7 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.detection import Verdict
 from weave_ryu.gateway.election import Candidate, Claim, rank, yields
-from weave_ryu.gateway.records import MAX_REASON, HandOver, PortRecord, Step, encode
+from weave_ryu.gateway.records import HandOver, PortRecord, Step, as_reason, encode
 from weave_ryu.gateway.role import Entry, Input, Role, State, follow
 from weave_ryu.gateway.surroundings import NotReadyError, Other, Outlook, PortSpec, Surroundings
 from weave_ryu.names import PeerName
@@ -176,7 +176,7 @@ class PortMachine:
             self.spec.priority,
             self.state is State.STANDBY and not self.obstacles(),
             self.is_damped(now),
-            _printable(self.history[-1].reason),
+            as_reason(self.history[-1].reason),
         )
 
     @property
@@ -273,8 +273,11 @@ class PortMachine:
     def _activate(self, now: float) -> None:
         if self.state is State.ACTIVE or self._entering is not None:
             return
-        if self.state not in (State.ARMING, State.STANDBY):
-            self._is_awaited = True  # its gate is being closed: as soon as that is confirmed
+        listens = self.state is State.ARMING and now < self._ready_at(now)
+        if listens or self.state not in (State.ARMING, State.STANDBY):
+            # Its gate is being closed: when that is confirmed. Or it does not know yet who else is
+            # a gateway, and would take what they bring back from the segment for new frames.
+            self._is_awaited = True
             return
         holder = self._polite_holder(now)
         if holder is None:
@@ -383,7 +386,7 @@ class PortMachine:
             case State.BLOCKED | State.FAULT:
                 # Permits of an earlier life must be gone before anything else is decided.
                 self._set_gate(Gate.CLOSED, self._ready)
-            case State.ARMING | State.STANDBY if self._is_awaited:
+            case State.ARMING | State.STANDBY if self._is_awaited and now >= self._ready_at(now):
                 self._is_awaited = False
                 self._activate(now)
             case State.ARMING:
@@ -419,6 +422,14 @@ class PortMachine:
         stands_by = self.role is Role.STANDBY or self.is_drained
         self._enter(Input.READY_TO_STAND_BY if stands_by else Input.READY_TO_ARM, "", now)
 
+    def _ready_at(self, now: float) -> float:
+        """When it has listened for other gateways long enough to know them."""
+        if self._listening_since is None:
+            self._listening_since = now
+        timers = self.around.timers
+        enough_s = timers.arm_s if self.around.peer_count else timers.arm_alone_s
+        return self._listening_since + enough_s
+
     def _tick_arming(self, now: float) -> None:
         if self._entering is not None:
             draws_at = self._entering.announces_at
@@ -435,16 +446,12 @@ class PortMachine:
         if self._request_until is not None:
             self._tick_requested(now)
             return
-        if self._listening_since is None:
-            self._listening_since = now
-        timers = self.around.timers
-        enough_s = timers.arm_s if self.around.peer_count else timers.arm_alone_s
         outlook = self.outlook(now)
         if outlook.at is None:
             self._enter(Input.PASSED_OVER, outlook.why, now)
             return
         # Those that started together have listened until the same moment.
-        ready_at = self._listening_since + enough_s
+        ready_at = self._ready_at(now)
         if now >= max(outlook.at, ready_at + outlook.head_start_s):
             self._promote(outlook.why, now)
         elif now >= ready_at and outlook.at > ready_at + outlook.head_start_s:
@@ -704,8 +711,3 @@ class PortMachine:
 
     def _tell(self, peer: PeerName, step: Step, epoch: int) -> None:
         self.emit(Tell(peer, encode(hand_overs=[HandOver(self.spec.segment, step, epoch)])))
-
-
-def _printable(reason: str) -> str:
-    """A reason as records may carry it; it may quote an error of the switch."""
-    return (reason if reason.isprintable() else ascii(reason))[:MAX_REASON]

@@ -110,6 +110,9 @@ def test_activation_waits_while_the_gate_is_being_closed():
     assert world.states() == {"A": State.BLOCKED}
     world.call("A", "set_role", "gw0", Role.ACTIVE)
     world.run(0.1)
+    assert world.states() == {"A": State.ARMING}
+    world.call("A", "set_role", "gw0", Role.ACTIVE)
+    world.run(1.0)
     assert world.states() == {"A": State.ACTIVE}
 
 
