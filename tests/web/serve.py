@@ -123,7 +123,7 @@ def main():
     world = World(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")
     port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     listener = hub.listen(("127.0.0.1", port))
-    hub.spawn(api.serve, listener, world.daemon)
+    hub.spawn(api.serve, listener, api.Api(world.daemon))
     print(listener.getsockname()[1], flush=True)
     import eventlet.greenio
 

@@ -58,7 +58,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _run(arguments: argparse.Namespace) -> int:
     flags = {key: getattr(arguments, key) for key in config.FILE_KEYS}
-    settings = config.load(arguments.config, flags, os.environ)
+
+    def load() -> config.DaemonConfig:
+        return config.load(arguments.config, flags, os.environ)
+
+    settings = load()
     from weave_ryu.shell import start  # noqa: PLC0415  (eventlet must not patch the other verbs)
 
-    return start.run(settings)
+    return start.run(settings, load)

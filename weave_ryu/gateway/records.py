@@ -273,6 +273,11 @@ def _hand_over(entry: Any) -> HandOver:  # noqa: ANN401
     return HandOver(_segment(entry), Step(step), _number(entry, "epoch"))
 
 
+def as_reason(text: str) -> str:
+    """A reason as records may carry it; it may quote an error of the switch."""
+    return (text if text.isprintable() else ascii(text))[:MAX_REASON]
+
+
 def _reason(port: Any) -> str:  # noqa: ANN401
     """Optional: gateways of before did not tell it."""
     return _text(port, "reason", MAX_REASON) if "reason" in port else ""

@@ -68,9 +68,8 @@ def listen(address: str) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, daemon: Daemon) -> None:
+def serve(listener: socket.socket, application: Api) -> None:
     """Serve for ever."""
-    application = Api(daemon)
     hub.spawn(application.mesh_view.watch)
     hub.wsgi.server(
         listener,

@@ -6,14 +6,20 @@ shims of `compat` come second, and only then may anything import ryu.
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Callable
 
 from weave_ryu.config import DaemonConfig
 from weave_ryu.shell import compat, hub, logs
 
 
-def run(config: DaemonConfig) -> int:
-    """Run the daemon until SIGTERM or SIGINT.
+def run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
+    """Run the daemon until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
+
+    Args:
+        config: checked.
+        load: reads and checks it anew.
 
     Returns:
         Exit status 0.
@@ -24,15 +30,17 @@ def run(config: DaemonConfig) -> int:
     hub.patch()
     compat.apply()
     logs.configure(config.log_level, config.log_json)
-    return _run(config)
+    return _run(config, load)
 
 
-def _run(config: DaemonConfig) -> int:
+def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
     from ryu.base.app_manager import AppManager  # noqa: PLC0415
 
     from weave_ryu.shell import api, setup  # noqa: PLC0415
     from weave_ryu.shell.app import WeaveApp  # noqa: PLC0415
     from weave_ryu.shell.daemon import Daemon  # noqa: PLC0415
+    from weave_ryu.shell.sdnotify import Notifier  # noqa: PLC0415
+    from weave_ryu.shell.service import Service  # noqa: PLC0415
 
     setup.check_privileges()
     remote = setup.database_remote(config)
@@ -46,11 +54,26 @@ def _run(config: DaemonConfig) -> int:
     manager.load_apps(["weave_ryu.shell.app", "ryu.controller.ofp_handler"])
     manager.instantiate_apps(**manager.create_contexts())
 
-    stopped = hub.Signal()
+    application = api.Api(daemon)
+    service = Service(daemon, application.guard, Notifier(os.environ), load)
+    is_stopping = False
+    signalled = hub.Signal()
+
+    def stop(*_: object) -> None:
+        nonlocal is_stopping
+        is_stopping = True
+        signalled.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, stop)
+    signal.signal(signal.SIGHUP, lambda *_: signalled.set())
     daemon.start()
-    hub.spawn(api.serve, listener, daemon)
-    stopped.wait()
+    hub.spawn(api.serve, listener, application)
+    hub.spawn(service.watch)
+    while not is_stopping:
+        signalled.wait()
+        if not is_stopping:
+            service.reload()
+    service.stopping()
     daemon.stop()
     return 0

@@ -35,7 +35,7 @@ ROUTES = {
     "/web/app.js": "GET",
 }
 ELSEWHERE = {"/trace", "/events", "/", "/web/app.js"}
-"""What is no document; see `test_trace.py` and `test_mesh_view.py`."""
+"""What is no document; see `test_trace_hops.py` and `test_mesh_view.py`."""
 
 SHOWN = [path for path, methods in ROUTES.items() if "GET" in methods and path not in ELSEWHERE]
 

@@ -41,7 +41,7 @@ def schema(shell, daemon, monkeypatch):
     """The description as the application serves it, without the limits on how often."""
     import socket
 
-    from test_trace import FakeTracer
+    from trace_world import FakeTracer
 
     from weave_ryu.shell.limits import Bucket
 

@@ -9,6 +9,7 @@ import pytest
 from api_world import OWN, W
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trace_world import HOST, OTHER, FakeTracer, Mesh
 
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.names import PeerName
@@ -19,7 +20,6 @@ from weave_ryu.shell.limits import Bucket
 from weave_ryu.shell.tracing import BROADCAST, Gateway
 
 A, B = PeerName.parse("7a:00:00:00:00:0a"), PeerName.parse("7a:00:00:00:00:0b")
-HOST, OTHER = "02:b0:00:00:00:01", "02:c0:00:00:00:01"
 NAMES = {A: "A", B: "B", W: "W"}
 
 FLOODED = """\
@@ -116,22 +116,6 @@ def test_no_text_breaks_the_reader(text, rng):
 
 
 # The way through the mesh.
-
-
-class Mesh:
-    """Answers by rule: (peer, port or sender's address) → answer."""
-
-    def __init__(self, answers, places=None):
-        self.answers, self.places, self.asked = answers, places or {}, []
-
-    def __call__(self, questions):
-        return [self.answer(peer, question) for peer, question in questions]
-
-    def answer(self, peer, question):
-        self.asked.append((peer, question))
-        if "find" in question:
-            return {"port": self.places.get((peer, question["find"]))}
-        return self.answers.get((peer, question.get("port") or question.get("tun_src")))
 
 
 def tunnel(peer, came="10.0.0.1"):
@@ -250,14 +234,6 @@ def vars_of(trace):
 
 
 # Over the API, with the daemon's own switch.
-
-
-class FakeTracer:
-    def __init__(self):
-        self.mesh = Mesh({}, {(OWN, HOST): "eth1", (OWN, OTHER): "c1"})
-
-    def ask(self, questions):
-        return self.mesh(questions)
 
 
 @pytest.fixture
