@@ -44,6 +44,10 @@ class Link:
 # --- checks of what a user typed ----------------------------------------------------------------
 
 
+_PERMANENT = 0x80
+"""NUD_PERMANENT (linux/neighbour.h)."""
+
+
 def parse_cidr(text: str, key: str = "CIDR") -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
     """Read an address with its prefix length, such as ``10.32.0.5/24``.
 
@@ -249,6 +253,26 @@ def delete_address(name: str, cidr: str, namespace: Path | None = None) -> None:
     # With the first address of a subnet the kernel drops the further ones of it.
     for other in sorted(set(others) - set(list_addresses(name, namespace))):
         add_address(name, other, namespace)
+
+
+def forwarding_table(namespace: Path | None = None) -> dict[str, str]:
+    """What the bridges of a namespace have learnt: MAC → the port that it was last seen at.
+
+    Raises:
+        NetworkError: the kernel refused.
+    """
+
+    def read() -> dict[str, str]:
+        with _netlink("the forwarding table cannot be read") as route:
+            names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in route.get_links()}
+            return {
+                str(entry.get_attr("NDA_LLADDR")): str(names.get(entry["ifindex"]))
+                for entry in route.fdb("dump")
+                # What is permanent are the ports' own addresses.
+                if not entry["state"] & _PERMANENT
+            }
+
+    return run_inside(namespace, read)
 
 
 def disable_tx_checksum_offload(name: str, namespace: Path | None = None) -> None:

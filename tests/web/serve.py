@@ -72,7 +72,7 @@ class World:
             self.daemon.config = replace(self.daemon.config, api_token=token)
         self.daemon.gateways.set_role = self.set_role
 
-    def set_role(self, name, role):
+    def set_role(self, name, role, *, force=False):
         self.core.ports[name].role = role
         self.own("active" if role == "active" else "standby", f"the operator asked for {role}")
 

@@ -59,6 +59,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         change = actions.add_parser(action, help=text)
         change.add_argument("port", metavar="PORT")
         change.add_argument("--json", action="store_true", help="print the new state as JSON")
+        if action == "activate":
+            change.add_argument(
+                "--force",
+                action="store_true",
+                help="open whoever else forwards, and yield to nobody; both then carry every frame",
+            )
         client.add_address(change)
         change.set_defaults(handler=_change)
 
@@ -79,7 +85,10 @@ def _status(arguments: argparse.Namespace) -> int:
 def _change(arguments: argparse.Namespace) -> int:
     path = f"/gateways/{quote(arguments.port, safe='')}"
     with client.waiting("the switch, and the other gateway if it hands over"):
-        state = client.of(arguments).put_json(path, _REQUESTS[arguments.action])
+        request = _REQUESTS[arguments.action]
+        if getattr(arguments, "force", False):
+            request = {**request, "force": True}
+        state = client.of(arguments).put_json(path, request)
     if arguments.json:
         print(json.dumps(state, indent=1))
     else:

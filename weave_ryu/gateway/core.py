@@ -363,13 +363,13 @@ class GatewayCore:
         # behind peers that the mesh had not told of yet.
         self._announce_news(machine, known, to_mesh=False)
 
-    def set_role(self, port: str, role: Role, now: float) -> None:
-        """The operator's wish.
+    def set_role(self, port: str, role: Role, now: float, *, force: bool = False) -> None:
+        """The operator's wish; see `PortMachine.set_role`.
 
         Raises:
             NotReadyError: it cannot be fulfilled now; nothing was changed.
         """
-        self._port(port).set_role(role, now)
+        self._port(port).set_role(role, now, force=force)
         self._commands.append(RememberRole(port, role))
         self._tick(now)
 

@@ -17,6 +17,7 @@ from weave_ryu.gateway.commands import (
     Prime,
     RaiseVersion,
     ReadMacs,
+    RememberRole,
     RenewGate,
     Report,
     SetGate,
@@ -36,8 +37,14 @@ FAULT_LIMIT = 3
 ANNOUNCEMENTS_PER_S = 5000
 """What the shell sends at most; a hand-over of many hosts waits accordingly."""
 
+REQUEST_S = 4.0
+"""So long the role is asked for."""
+
 TAKEN_S = 0.03
 """In a hand-over the successor has opened by then; until that the old one keeps still."""
+
+ASK_AGAIN_S = 0.25
+"""Between two requests for the role: the holder may be busy with another hand-over."""
 
 PREEMPT_RETRY_S = 10.0
 
@@ -94,6 +101,8 @@ class PortMachine:
     epoch: int = 0
     gate: Gate = Gate.CLOSED
     is_drained: bool = False
+    is_forced: bool = False
+    """Active whoever else is: the operator insists. Not remembered over restarts."""
     history: deque[Entry] = field(default_factory=lambda: deque(maxlen=100))
     renewed_at: float = 0.0
     lateness_s: float = 0.0
@@ -107,6 +116,7 @@ class PortMachine:
         self._handed_to: PeerName | None = None
         self._entering: _Entering | None = None
         self._request_until: float | None = None
+        self._ask_at = 0.0
         self._is_awaited = False
         self._claimed = 0
         self._next_renewal = 0.0
@@ -177,6 +187,7 @@ class PortMachine:
             self.state is State.STANDBY and not self.obstacles(),
             self.is_damped(now),
             as_reason(self.history[-1].reason),
+            self.is_forced,
         )
 
     @property
@@ -239,17 +250,30 @@ class PortMachine:
 
     # The operator.
 
-    def set_role(self, role: Role, now: float) -> None:
+    def set_role(self, role: Role, now: float, *, force: bool = False) -> None:
         """Take over what was asked for; `is_settled` and `state` tell when it is done.
 
+        Args:
+            role: what the operator wants. The newest word counts: a gateway that was made active
+                before hands over.
+            now: monotonic seconds.
+            force: with role active, open whoever else forwards, and yield to nobody.
+
         Raises:
-            NotReadyError: the switch could not confirm it now.
+            NotReadyError: it cannot be done now; nothing was changed.
         """
         if not self.around.is_switch_up:
             raise NotReadyError(f"{self.spec.port}: the switch is not connected; try again later")
         if role is Role.ACTIVE and not self.around.has_carrier(self.spec.port):
             raise NotReadyError(f"{self.spec.port}: the segment's link is down; look at the cable")
+        insists = [o.name for o in self.around.others(self.spec.segment, now) if _insists(o)]
+        if role is Role.ACTIVE and insists and not force:
+            raise NotReadyError(
+                f"{self.spec.port}: {insists[0]} is active by force; "
+                "give it another role, or force this one, too"
+            )
         self.role = role
+        self.is_forced = force and role is Role.ACTIVE
         self.is_drained = self._is_awaited = False
         self._preempt_since = None
         if role is Role.ACTIVE:
@@ -279,21 +303,25 @@ class PortMachine:
             # a gateway, and would take what they bring back from the segment for new frames.
             self._is_awaited = True
             return
-        holder = self._polite_holder(now)
-        if holder is None:
+        if self.is_forced or self._is_vacant(now):
             self._promote("the operator asked for active", now)
             return
-        self._request_until = now + self.around.timers.handover_s
-        self._tell(holder, Step.REQUEST, self.around.epoch(self.spec.segment))
+        self._request_until = now + REQUEST_S
+        self._ask_at = now
+        self._tick_requested(now)
 
-    def _polite_holder(self, now: float) -> PeerName | None:
-        """The gateway that forwards, or hands over just now, if it would do so on request."""
+    def _is_vacant(self, now: float) -> bool:
+        """Nobody forwards, not even a switch whose daemon is silent."""
+        vacant_at, _ = self._vacancy(self.around.others(self.spec.segment, now), now)
+        return vacant_at is not None and vacant_at <= now
+
+    def _holder(self, now: float) -> Other | None:
+        """The gateway that forwards, or hands over just now, and can be asked."""
         others = self.around.others(self.spec.segment, now)
         for state in (State.ACTIVE, State.DRAINING):
             for other in others:
-                is_it = other.record.state == state and other.record.role == Role.AUTO
-                if is_it and other.is_fresh:
-                    return other.name
+                if other.record.state == state and other.is_fresh:
+                    return other
         return None
 
     def _resign(self, why: str, now: float) -> None:
@@ -471,27 +499,35 @@ class PortMachine:
             self._preempt(now)
 
     def _tick_requested(self, now: float) -> None:
-        """Asked for the role; without an answer an operator's word is carried out all the same."""
-        if self._request_until is not None and now >= self._request_until:
+        """Asked for the role. Who forwards hands it over or dies; nobody opens beside it."""
+        holder = self._holder(now)
+        if self.role is Role.ACTIVE and self._is_vacant(now):
+            self._promote("the operator asked for active", now)
+        elif self._request_until is not None and now >= self._request_until:
             self._request_until = None
-            if self.role is Role.ACTIVE:
-                self._promote("the operator asked for active; no answer to the request", now)
+        elif holder is not None and now >= self._ask_at:
+            self._ask_at = now + ASK_AGAIN_S
+            self._tell(holder.name, Step.REQUEST, self.around.epoch(self.spec.segment))
 
     def _preempt(self, now: float) -> None:
-        holder = self._polite_holder(now)
-        lower = any(
-            other.name == holder and other.record.priority < self.spec.priority
-            for other in self.around.others(self.spec.segment, now)
-        )
-        if holder is None or not lower or self.obstacles() or self.is_damped(now):
+        holder = self._holder(now)
+        if (
+            holder is None
+            # An operator's word stands above priorities.
+            or holder.record.role != Role.AUTO
+            or holder.record.priority >= self.spec.priority
+            or self.obstacles()
+            or self.is_damped(now)
+        ):
             self._preempt_since = None
             return
         if self._preempt_since is None:
             self._preempt_since = now
         if now - self._preempt_since >= self.spec.preempt_delay_s:
             self._preempt_since = now + PREEMPT_RETRY_S - self.spec.preempt_delay_s
-            self._request_until = now + self.around.timers.handover_s
-            self._tell(holder, Step.REQUEST, self.around.epoch(self.spec.segment))
+            self._request_until = now + REQUEST_S
+            self._ask_at = now
+            self._tick_requested(now)
 
     def _tick_active(self, now: float) -> None:
         leaving = self._leaving
@@ -510,7 +546,7 @@ class PortMachine:
                 if leaving.must_close:
                     self._close(Input.CLOSED, f"{leaving.why}; {leaving.to} did not answer")
             return
-        if self.role is not Role.AUTO:
+        if self.is_forced:
             return
         own = Claim(self.around.own, self.epoch, self.spec.priority)
         for other in self.around.others(self.spec.segment, now):
@@ -518,6 +554,8 @@ class PortMachine:
             claim = Claim(other.name, record.epoch, record.priority)
             if record.is_active and other.is_fresh and yields(own, claim):
                 why = f"yields to {other.name}, which forwards with epoch {record.epoch}"
+                if record.role == Role.ACTIVE:
+                    self._give_up_word()
                 self._close(Input.CLOSED, why)
                 return
 
@@ -527,7 +565,7 @@ class PortMachine:
         """A step of a hand-over came in; what does not fit the moment is ignored."""
         match message.step:
             case Step.REQUEST:
-                if self.role is Role.AUTO and self.state is State.ACTIVE and self.is_settled:
+                if not self.is_forced and self.state is State.ACTIVE and self.is_settled:
                     self._begin_leaving(source, f"{source} asked for the role", False, now)
             case Step.PREPARE:
                 self._prepare(source, message.epoch, now)
@@ -570,7 +608,7 @@ class PortMachine:
             self._announce()
 
     def _prepare(self, source: PeerName, epoch: int, now: float) -> None:
-        willing = self.role is Role.AUTO or self._request_until is not None
+        willing = self.role is not Role.STANDBY or self._request_until is not None
         fits = self.state in (State.STANDBY, State.ARMING) and self.is_settled
         if not (willing and fits) or self.is_drained or epoch <= self.epoch:
             self._tell(source, Step.ABORT, epoch)
@@ -601,10 +639,18 @@ class PortMachine:
         self._leaving = None
         if leaving is None:
             return
+        if not leaving.must_close:
+            self._give_up_word()
         self._drained_at = now + self.around.timers.drain_s
         self._enter(Input.HANDED_OVER, f"handed over to {leaving.to}: {leaving.why}", now)
 
     # Small things.
+
+    def _give_up_word(self) -> None:
+        """Another gateway was made active later: that is the operator's word now."""
+        if self.role is Role.ACTIVE:
+            self.role = Role.AUTO
+            self.emit(RememberRole(self.spec.port, Role.AUTO))
 
     def _promote(self, why: str, now: float) -> None:
         self._request_until = None
@@ -711,3 +757,7 @@ class PortMachine:
 
     def _tell(self, peer: PeerName, step: Step, epoch: int) -> None:
         self.emit(Tell(peer, encode(hand_overs=[HandOver(self.spec.segment, step, epoch)])))
+
+
+def _insists(other: Other) -> bool:
+    return other.is_fresh and other.record.is_active and other.record.forced

@@ -49,6 +49,7 @@ class PortRecord:
         ready: it could take over now.
         damped: it has lost the role by faults too often lately.
         reason: why it is in this state, for humans; others never decide on it.
+        forced: active whoever else is: the operator insists.
     """
 
     segment: str
@@ -60,6 +61,7 @@ class PortRecord:
     ready: bool = False
     damped: bool = False
     reason: str = ""
+    forced: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -178,6 +180,7 @@ def encode(
                     "ready": p.ready,
                     "damped": p.damped,
                     "reason": p.reason,
+                    **({"forced": True} if p.forced else {}),
                 }
                 for p in record.ports
             ],
@@ -258,6 +261,7 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
             _flag(port, "ready"),
             _flag(port, "damped"),
             _reason(port),
+            _flag({"forced": False, **port}, "forced"),
         )
         for port in _list(entry, "ports", MAX_PORTS)
     )

@@ -200,8 +200,8 @@ class Demo:
         phase = "both active"
         container, host = self.containers[0], self.hosts[0]
         self._tell(f"{phase}: the fault that turns one frame into {UNPROTECTED_COPIES:,}")
-        self.set_role(self.first, "active")
-        self.set_role(self.second, "active")
+        self.set_role(self.first, "active", force=True)
+        self.set_role(self.second, "active", force=True)
         streams = [self.traffic.stream(host), self.traffic.stream(container)]
         self.traffic.send(streams, 10, 10)
         settled = self.traffic.settle(quiet_s=1.0, timeout_s=5.0)
@@ -245,10 +245,11 @@ class Demo:
 
     # --- steps ---
 
-    def set_role(self, peer: LabPeer, role: str) -> None:
+    def set_role(self, peer: LabPeer, role: str, *, force: bool = False) -> None:
         """Ask a gateway's daemon for a role; it answers when the switch has confirmed."""
         path = f"/gateways/{peer.gateway_port}"
-        reply = peer.http("PUT", path, {"role": role}, timeout_s=ROLE_CHANGE_TIMEOUT_S)
+        wish: dict[str, object] = {"role": role} | ({"force": True} if force else {})
+        reply = peer.http("PUT", path, wish, timeout_s=ROLE_CHANGE_TIMEOUT_S)
         if reply.status != 200:
             raise LabError(
                 f"gateway {peer.nick_name} did not become {role}", f"{reply.status}: {reply.body}"

@@ -44,12 +44,14 @@ class Event:
         what: a clause.
         strike: makes it happen; returns what puts it right again.
         watch_s: how long to look after it.
+        prepare: what must have happened before the traffic begins.
     """
 
     name: str
     what: str
     strike: Callable[[Lab, LabPeer, LabPeer], Callable[[], None]]
     watch_s: float
+    prepare: Callable[[LabPeer], None] | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Run:
         duplicates: copies beyond the first, all streams and receivers.
         most_copies: of one frame at one receiver.
         loops: copies that came back to their senders.
+        misplaced: containers whose frames the segment's bridge sends to another gateway's port
+            (its forwarding table), silent ones among them.
         sender_pause_ms: the longest time in which this program itself did not send.
     """
 
@@ -72,6 +76,7 @@ class Run:
     broadcasts_lost: int = 0
     duplicates: int = 0
     loops: int = 0
+    misplaced: tuple[str, ...] = ()
     sender_pause_ms: float = 0.0
 
 
@@ -91,6 +96,8 @@ class Bench:
         """One run; the lab is whole again afterwards."""
         active, standby = self.wait_ready()
         repair: Callable[[], None] = _nothing
+        if event.prepare is not None:
+            event.prepare(active)
         with Traffic(_stations(self._lab)) as traffic:
             pairs = {
                 "mesh→segment": (self._container, self._host),
@@ -112,13 +119,25 @@ class Bench:
             try:
                 repair = event.strike(self._lab, active, standby)
                 time.sleep(event.watch_s)
+                misplaced = self._misplaced()
             finally:
                 end_ns = time.time_ns()
                 traffic.stop()
                 traffic.settle()
                 repair()
             ends = pairs | silent
-            return self._account(event, traffic, streams, floods, ends, (start_ns, end_ns))
+            run = self._account(event, traffic, streams, floods, ends, (start_ns, end_ns))
+            run.misplaced = misplaced
+            return run
+
+    def _misplaced(self) -> tuple[str, ...]:
+        """Containers whose frames the segment's bridge sends to the wrong gateway, or to none."""
+        segment = self._lab.topology.segments[0].name
+        forwarders = [p for p in self.gateways if p.gateway_state()["state"] == "active"]
+        right = {labs.segment_port(peer.nick_name) for peer in forwarders}
+        table = links.forwarding_table(self._lab.segment_netns(segment))
+        containers = self._lab.containers.values()
+        return tuple(c.name for c in containers if table.get(c.mac) not in right)
 
     def _account(
         self,
@@ -232,10 +251,12 @@ def _daemon_stopped(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[
     return lambda: active.kill_daemon(signal.SIGCONT)
 
 
-def _daemon_continued(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
-    """SIGSTOP until the other has taken over, then SIGCONT: only the second half counts here."""
+def _stop_until_replaced(active: LabPeer) -> None:
     active.kill_daemon(signal.SIGSTOP)
-    time.sleep(3.0)
+    time.sleep(CALM_S)
+
+
+def _daemon_continued(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
     active.kill_daemon(signal.SIGCONT)
     return _nothing
 
@@ -285,7 +306,13 @@ EVENTS = {
         Event("carrier", "gateway port loses carrier", _carrier_lost, 1.5),
         Event("kill", "daemon killed, its switch lives", _daemon_killed, 4.0),
         Event("stop", "daemon stopped (SIGSTOP), its switch lives", _daemon_stopped, 4.0),
-        Event("continue", "stopped daemon continued after the take-over", _daemon_continued, 3.0),
+        Event(
+            "continue",
+            "stopped daemon continued after the take-over",
+            _daemon_continued,
+            3.0,
+            _stop_until_replaced,
+        ),
         Event("term", "daemon stopped in good order (SIGTERM)", _daemon_terminated, 2.0),
         Event("drain", "gateway drained", _drained, 1.5),
         Event("partition", "mesh in two parts for 3 s, then whole again", _partitioned, 3.0),
@@ -333,14 +360,15 @@ def _line(one: Run) -> str:
     gaps = ", ".join(f"{name} {gap:.0f} ms" for name, gap in one.gaps_ms.items())
     return (
         f"{gaps}; lost {sum(one.lost.values())}, broadcasts lost {one.broadcasts_lost}, "
-        f"duplicates {one.duplicates}, loops {one.loops} (sender paused {one.sender_pause_ms} ms)"
+        f"duplicates {one.duplicates}, loops {one.loops}, "
+        f"misplaced {len(one.misplaced)} (sender paused {one.sender_pause_ms} ms)"
     )
 
 
 def _table(found: list[Run]) -> Iterator[str]:
     yield (
         f"{'event':<10}{'runs':>5}  {'direction':<20}{'median':>9}{'worst':>9}{'lost':>7}"
-        f"{'bc lost':>9}{'dups':>6}{'loops':>7}"
+        f"{'bc lost':>9}{'dups':>6}{'loops':>7}{'misplaced':>11}"
     )
     for name in dict.fromkeys(one.event for one in found):
         runs = [one for one in found if one.event == name]
@@ -352,6 +380,7 @@ def _table(found: list[Run]) -> Iterator[str]:
                 tail = (
                     f"{max(one.broadcasts_lost for one in runs):>9}"
                     f"{max(one.duplicates for one in runs):>6}{sum(one.loops for one in runs):>7}"
+                    f"{max(len(one.misplaced) for one in runs):>11}"
                 )
             yield (
                 f"{name if place == 0 else '':<10}{len(runs) if place == 0 else '':>5}  "

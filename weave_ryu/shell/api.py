@@ -263,11 +263,13 @@ class Api:
         if port not in self._daemon.gateways.names():
             raise self._no_gateway(port)
         body = _json_body(request)
-        unknown = sorted(set(body) - {"role", "drain"})
+        unknown = sorted(set(body) - {"role", "drain", "force"})
         if unknown:
-            raise ApiError(422, "unknown-field", "only `role` and `drain` can be set", unknown[0])
+            raise ApiError(
+                422, "unknown-field", "only `role`, `force` and `drain` can be set", unknown[0]
+            )
         if "drain" in body:
-            if body["drain"] is not True or "role" in body:
+            if body["drain"] is not True or len(body) > 1:
                 raise ApiError(422, "bad-value", "send either drain: true or a role", "drain")
             request.environ[AUDIT] = {"port": port, "drain": True}
             self._daemon.gateways.drain(port)
@@ -276,8 +278,13 @@ class Api:
         if not isinstance(role, str) or role not in list(Role):
             choices = ", ".join(Role)
             raise ApiError(422, "bad-value", f"role {role!r} must be one of {choices}", "role")
-        request.environ[AUDIT] = {"port": port, "role": role}
-        self._daemon.gateways.set_role(port, Role(role))
+        force = body.get("force", False)
+        if not isinstance(force, bool) or ("force" in body and role != Role.ACTIVE):
+            raise ApiError(
+                422, "bad-value", "force must be true or false, and with role active only", "force"
+            )
+        request.environ[AUDIT] = {"port": port, "role": role, "force": force}
+        self._daemon.gateways.set_role(port, Role(role), force=force)
         return self._gateway(request, port)
 
     def _no_gateway(self, port: str) -> ApiError:

@@ -160,25 +160,35 @@ class Gateways:
             raise ConfigError("port", name, f"is no gateway port of this peer (it has: {known})")
         return self.core.ports[name]
 
-    def set_role(self, name: str, role: Role) -> None:
+    def set_role(self, name: str, role: Role, *, force: bool = False) -> None:
         """Change a role by hand; returns when the switch has confirmed it.
+
+        Args:
+            name: of the port.
+            role: wanted.
+            force: with role active, open whoever else forwards.
 
         Raises:
             ConfigError: no such port.
             NotReadyError: it cannot be done now, or was not completed in time.
         """
         port = self.port(name)
-        self.core.set_role(name, role, time.monotonic())
+        self.core.set_role(name, role, time.monotonic(), force=force)
         self.pump()
 
         def is_done() -> bool:
+            if port.role is not role:
+                return True
             if role is Role.ACTIVE:
                 return port.is_settled and port.state is State.ACTIVE
             if role is Role.STANDBY:
                 return port.is_settled and port.gate is Gate.CLOSED
             return True
 
-        if not self._wait(is_done):
+        if self._wait(is_done):
+            if port.role is not role:
+                raise NotReadyError(f"{name}: a newer request came in between; it is {port.state}")
+        else:
             raise NotReadyError(
                 f"{name}: it is {port.state} ({port.history[-1].reason}), not {role}, after "
                 f"{CHANGE_TIMEOUT_S:.0f} s; look at `weave-ryu gateway status`"

@@ -59,6 +59,7 @@ _SCHEMAS: Json = {
         obstacles=_list(_STRING),
         next=_STRING,
         drained=_FLAG,
+        forced=_FLAG,
         damped=_FLAG,
         fencing={"type": "object", "additionalProperties": _NUMBER},
         history=_list(_object({"at": _TIME, "state": _STATE, "epoch": _COUNT, "reason": _STRING})),
@@ -81,6 +82,11 @@ _SCHEMAS: Json = {
         "type": "object",
         "oneOf": [
             {"required": ["role"], "properties": {"role": _ROLE}, "additionalProperties": False},
+            {
+                "required": ["role", "force"],
+                "properties": {"role": {"const": "active"}, "force": _FLAG},
+                "additionalProperties": False,
+            },
             {
                 "required": ["drain"],
                 "properties": {"drain": {"const": True}},

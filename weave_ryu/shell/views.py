@@ -213,6 +213,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
         "obstacles": port.obstacles(),
         "next": outlook.why if outlook.at is None else f"{outlook.why}: opens",
         "drained": port.is_drained,
+        "forced": port.is_forced,
         "damped": port.is_damped(now),
         "peer_states": _peer_states(daemon, port.spec.segment, now),
         "macs_local": len(here),

@@ -83,6 +83,11 @@ class World:
         getattr(self.cores[letter], method)(*arguments, self.now)
         self._perform(letter)
 
+    def force_active(self, letter):
+        """The operator insists."""
+        self.cores[letter].set_role("gw0", Role.ACTIVE, self.now, force=True)
+        self._perform(letter)
+
     def call_plain(self, letter, method, *arguments):
         """For methods that take no time."""
         getattr(self.cores[letter], method)(*arguments)

@@ -9,6 +9,7 @@ from weave_ryu.gateway.commands import (
     ForgetBehind,
     RaiseVersion,
     ReadMacs,
+    RememberRole,
     SetGate,
     Tell,
 )
@@ -164,9 +165,66 @@ def test_request_of_the_other_operator_is_a_planned_hand_over():
 def test_two_operators_who_insist_get_two_actives():
     world = World(("A", spec(Role.ACTIVE)), ("B", spec(Role.STANDBY)))
     world.run(3.0)
-    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.force_active("A")
+    world.force_active("B")
     world.run(5.0)
     assert world.states() == {"A": "active", "B": "active"}
+    world.call("B", "set_role", "gw0", Role.AUTO)
+    world.call("A", "set_role", "gw0", Role.AUTO)
+    world.run(1.0)
+    assert len(world.forwarders()) == 1
+
+
+def test_active_by_force_is_not_asked_to_hand_over():
+    world = settled_pair()
+    world.force_active("A")
+    world.run(0.1)
+    with pytest.raises(NotReadyError, match="by force"):
+        world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.run(3.0)
+    assert world.states() == {"A": "active", "B": "standby"}
+    assert world.port("B").role is Role.AUTO
+
+
+def test_newest_word_of_an_operator_counts():
+    world = settled_pair()
+    longest = [0.0]
+    for letter in "BAB":
+        world.call(letter, "set_role", "gw0", Role.ACTIVE)
+        other = "A" if letter == "B" else "B"
+        world.run(0.05)
+        world.call(other, "macs_read", "gw0", frozenset(), frozenset())
+        world.run(3.0, watch_overlap(world, longest))
+        assert world.states() == {letter: "active", other: "standby"}
+        assert world.port(letter).role is Role.ACTIVE
+        assert world.port(other).role is Role.AUTO
+    assert longest[0] <= 0.01
+    assert RememberRole("gw0", Role.AUTO) in world.all_commands("A", RememberRole)
+
+
+def test_word_of_an_operator_waits_for_permits_that_may_still_live():
+    """The daemon that forwarded is silent, its switch is alive."""
+    world = settled_pair()
+    world.call("B", "bfd", A, Bfd.UP)
+    longest, killed_at = [0.0], world.now
+    world.kill("A")
+    world.run(0.8)
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.run(3.0, watch_overlap(world, longest))
+    assert world.states() == {"B": "active"}
+    assert world.port("B").history[-1].at - killed_at > world.timers.give_up_s
+    assert longest == [0.0]
+
+
+def test_active_by_hand_yields_like_any_other_after_a_split():
+    world = settled_pair()
+    world.call("A", "set_role", "gw0", Role.ACTIVE)
+    world.cut.add(frozenset("AB"))
+    world.run(5.0)
+    assert world.states() == {"A": "active", "B": "active"}
+    world.cut.clear()
+    world.run(1.0)
+    assert world.states() == {"A": "standby", "B": "active"}
 
 
 def test_after_a_split_the_higher_epoch_stays():

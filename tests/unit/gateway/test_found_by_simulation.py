@@ -131,8 +131,8 @@ def test_activation_of_one_that_drains_waits_until_it_has_closed():
 def test_who_is_left_of_two_announces_again():
     world = settled_pair()
     world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset())
-    world.call("B", "set_role", "gw0", Role.ACTIVE)
-    world.call("A", "set_role", "gw0", Role.ACTIVE)
+    world.force_active("B")
+    world.force_active("A")
     world.run(3.0)
     assert world.states() == {"A": State.ACTIVE, "B": State.ACTIVE}
     announced, called = (len(world.all_commands("A", kind)) for kind in (Announce, Broadcast))

@@ -33,8 +33,8 @@ class FakeGateways:
     def names(self):
         return sorted(self.core.ports)
 
-    def set_role(self, name, role):
-        self.note("set_role", name, role)
+    def set_role(self, name, role, *, force=False):
+        self.note("set_role", name, role, *(["by force"] if force else []))
         self.core.ports[name].role = role
 
     def drain(self, name):

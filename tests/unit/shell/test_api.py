@@ -142,6 +142,11 @@ def test_role_is_set_and_the_new_state_returned(call, daemon, role):
     assert daemon.gateways.calls == [("set_role", "eth1", role)]
 
 
+def test_active_by_force(call, daemon):
+    assert put(call, {"role": "active", "force": True}).status_int == 200
+    assert daemon.gateways.calls == [("set_role", "eth1", Role.ACTIVE, "by force")]
+
+
 def test_port_is_drained(call, daemon):
     assert put(call, {"drain": True}).status_int == 200
     assert daemon.gateways.calls == [("drain", "eth1")]
@@ -166,6 +171,9 @@ def test_port_is_drained(call, daemon):
         ({"role": {"active": 1}}, 422, "bad-value", "role"),
         ({"role": "\ud800"}, 422, "bad-value", "role"),
         ({"role": "active", "epoch": 3}, 422, "unknown-field", "epoch"),
+        ({"role": "active", "force": 1}, 422, "bad-value", "force"),
+        ({"role": "standby", "force": True}, 422, "bad-value", "force"),
+        ({"drain": True, "force": True}, 422, "bad-value", "drain"),
         ({"drain": False}, 422, "bad-value", "drain"),
         ({"drain": True, "role": "active"}, 422, "bad-value", "drain"),
     ],
