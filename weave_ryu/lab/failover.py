@@ -7,9 +7,11 @@ All figures come from captures at the receivers; times are the kernel's.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import datetime
 import json
+import random
 import signal
 import statistics
 import time
@@ -75,6 +77,7 @@ class Run:
     lost: dict[str, int] = field(default_factory=dict)
     broadcasts_lost: int = 0
     duplicates: int = 0
+    most_copies: int = 0
     loops: int = 0
     misplaced: tuple[str, ...] = ()
     sender_pause_ms: float = 0.0
@@ -155,6 +158,7 @@ class Bench:
             run.gaps_ms[name] = round(traffic.gap_ms(stream, receiver, *window), 1)
             run.lost[name] = delivery.lost
             run.duplicates += delivery.duplicated
+            run.most_copies = max(run.most_copies, delivery.most_copies)
             run.loops += traffic.delivery(stream, source).copies
             run.sender_pause_ms = max(run.sender_pause_ms, stream.longest_pause_ns / 1e6)
         for stream in floods:
@@ -163,7 +167,9 @@ class Bench:
             run.loops += traffic.delivery(stream, stream.source).copies
             for station in traffic.stations:
                 if station != stream.source:
-                    run.duplicates += traffic.delivery(stream, station).duplicated
+                    delivery = traffic.delivery(stream, station)
+                    run.duplicates += delivery.duplicated
+                    run.most_copies = max(run.most_copies, delivery.most_copies)
         run.sender_pause_ms = round(run.sender_pause_ms, 1)
         return run
 
@@ -295,6 +301,34 @@ def _partitioned(lab: Lab, active: LabPeer, standby: LabPeer) -> Callable[[], No
     return _nothing
 
 
+def _changed_by_three(_lab: Lab, active: LabPeer, standby: LabPeer) -> Callable[[], None]:
+    """24 times in a minute an operator, one of three, wants one of the two gateways to forward."""
+    rng = random.Random(24)  # noqa: S311  (not for keys)
+    orders = [[rng.choice((active, standby)) for _ in range(8)] for _ in range(3)]
+
+    def work(order: list[LabPeer]) -> None:
+        for peer in order:
+            started = time.monotonic()
+            path = f"/gateways/{peer.gateway_port}"
+            # 503: another one's newer word came in between.
+            reply = peer.http("PUT", path, {"role": "active"}, timeout_s=15.0)
+            if reply.status not in (200, 503):
+                raise LabError(f"{peer.nick_name} refused to become active", str(reply.body))
+            time.sleep(max(0.0, 7.5 - (time.monotonic() - started)))
+
+    with concurrent.futures.ThreadPoolExecutor(len(orders)) as clients:
+        list(clients.map(work, orders))
+    forwarders = [p.nick_name for p in (active, standby) if p.gateway_state()["state"] == "active"]
+    if len(forwarders) != 1:
+        raise LabError("not exactly one gateway forwards", f"{forwarders}")
+
+    def repair() -> None:
+        for peer in (active, standby):
+            _role(peer, "auto")
+
+    return repair
+
+
 def _role(peer: LabPeer, role: str) -> None:
     peer.http("PUT", f"/gateways/{peer.gateway_port}", {"role": role}, timeout_s=10.0)
 
@@ -317,6 +351,7 @@ EVENTS = {
         Event("drain", "gateway drained", _drained, 1.5),
         Event("partition", "mesh in two parts for 3 s, then whole again", _partitioned, 3.0),
         Event("activate", "other gateway activated by hand", _activated, 1.5),
+        Event("rapid", "24 changes of role in a minute by three clients", _changed_by_three, 2.0),
     )
 }
 
@@ -360,7 +395,7 @@ def _line(one: Run) -> str:
     gaps = ", ".join(f"{name} {gap:.0f} ms" for name, gap in one.gaps_ms.items())
     return (
         f"{gaps}; lost {sum(one.lost.values())}, broadcasts lost {one.broadcasts_lost}, "
-        f"duplicates {one.duplicates}, loops {one.loops}, "
+        f"duplicates {one.duplicates} (at most {one.most_copies} copies), loops {one.loops}, "
         f"misplaced {len(one.misplaced)} (sender paused {one.sender_pause_ms} ms)"
     )
 
@@ -368,7 +403,7 @@ def _line(one: Run) -> str:
 def _table(found: list[Run]) -> Iterator[str]:
     yield (
         f"{'event':<10}{'runs':>5}  {'direction':<20}{'median':>9}{'worst':>9}{'lost':>7}"
-        f"{'bc lost':>9}{'dups':>6}{'loops':>7}{'misplaced':>11}"
+        f"{'bc lost':>9}{'dups':>6}{'copies':>8}{'loops':>7}{'misplaced':>11}"
     )
     for name in dict.fromkeys(one.event for one in found):
         runs = [one for one in found if one.event == name]
@@ -379,7 +414,8 @@ def _table(found: list[Run]) -> Iterator[str]:
             if place == 0:
                 tail = (
                     f"{max(one.broadcasts_lost for one in runs):>9}"
-                    f"{max(one.duplicates for one in runs):>6}{sum(one.loops for one in runs):>7}"
+                    f"{max(one.duplicates for one in runs):>6}"
+                    f"{max(one.most_copies for one in runs):>8}{sum(one.loops for one in runs):>7}"
                     f"{max(len(one.misplaced) for one in runs):>11}"
                 )
             yield (
