@@ -23,11 +23,12 @@ from weave_ryu.gateway.commands import (
     SetGate,
     Tell,
 )
-from weave_ryu.gateway.detection import Verdict
 from weave_ryu.gateway.election import Candidate, Claim, rank, yields
 from weave_ryu.gateway.records import HandOver, PortRecord, Step, as_reason, encode
 from weave_ryu.gateway.role import Entry, Input, Role, State, follow
+from weave_ryu.gateway.stages import Entering, Leaving, Pending
 from weave_ryu.gateway.surroundings import NotReadyError, Other, Outlook, PortSpec, Surroundings
+from weave_ryu.gateway.vacancy import Vacancy
 from weave_ryu.names import PeerName
 
 FAULT_WINDOW_S = 60.0
@@ -52,43 +53,6 @@ FRESHLY_ACTIVE_S = 1.0
 """So long after a promotion newly read MACs are announced at once."""
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A gate that the switch has not confirmed yet, and what follows when it has."""
-
-    token: int
-    gate: Gate
-    then: Callable[[float], None]
-
-
-@dataclass(slots=True)
-class _Leaving:
-    """The old side of a hand-over."""
-
-    to: PeerName
-    epoch: int
-    why: str
-    must_close: bool
-    until: float
-    is_prepared: bool = False
-    """The successor has been told all MACs, and asked to open for known unicast."""
-    settled_at: float | None = None
-    """When broadcasts are to change hands."""
-    handed_at: float | None = None
-    """When the successor was told that they are its."""
-
-
-@dataclass(slots=True)
-class _Entering:
-    """The new side of a hand-over."""
-
-    from_: PeerName
-    epoch: int
-    until: float
-    announces_at: float | None = None
-    """When its switch surely passes known unicast, so that it may draw the traffic."""
-
-
 @dataclass
 class PortMachine:
     """See the module's docstring."""
@@ -111,17 +75,17 @@ class PortMachine:
         """Start closed."""
         self.role = self.spec.role
         self._tokens = 0
-        self._pending: _Pending | None = None
-        self._leaving: _Leaving | None = None
+        self._pending: Pending | None = None
+        self._leaving: Leaving | None = None
         self._handed_to: PeerName | None = None
-        self._entering: _Entering | None = None
+        self._entering: Entering | None = None
         self._request_until: float | None = None
         self._ask_at = 0.0
         self._is_awaited = False
         self._claimed = 0
         self._next_renewal = 0.0
         self._listening_since: float | None = None
-        self._vacant_since: float | None = None
+        self._vacancy = Vacancy(self.spec.segment)
         self._drained_at = 0.0
         self._run_out_at: float | None = None
         self._preempt_since: float | None = None
@@ -216,7 +180,7 @@ class PortMachine:
         if self.is_drained:
             return Outlook(None, "stays closed: drained")
         others = self.around.others(self.spec.segment, now)
-        vacant_at, why = self._vacancy(others, now)
+        vacant_at, why = self._vacancy.look(others, self._elsewhere(now), now)
         if vacant_at is None:
             return Outlook(None, why)
         # One that still listens is about to open, too: all gateways may have started together.
@@ -312,8 +276,12 @@ class PortMachine:
 
     def _is_vacant(self, now: float) -> bool:
         """Nobody forwards, not even a switch whose daemon is silent."""
-        vacant_at, _ = self._vacancy(self.around.others(self.spec.segment, now), now)
+        others = self.around.others(self.spec.segment, now)
+        vacant_at, _ = self._vacancy.look(others, self._elsewhere(now), now)
         return vacant_at is not None and vacant_at <= now
+
+    def _elsewhere(self, now: float) -> tuple[PeerName, ...]:
+        return self.around.elsewhere(self.spec.segment, now)
 
     def _holder(self, now: float) -> Other | None:
         """The gateway that forwards, or hands over just now, and can be asked."""
@@ -431,7 +399,7 @@ class PortMachine:
         """Nothing could be heard until now."""
         if self._listening_since is not None:
             self._listening_since = now
-        self._vacant_since = None
+        self._vacancy.reset()
 
     def _is_late(self, now: float) -> bool:
         """The lateness rule: who finds his permit run out blocks first, and asks later."""
@@ -587,7 +555,7 @@ class PortMachine:
     def _begin_leaving(self, to: PeerName, why: str, must_close: bool, now: float) -> None:
         epoch = self.around.epoch(self.spec.segment) + 1
         until = now + self.around.timers.handover_s
-        self._leaving = _Leaving(to, epoch, why, must_close, until)
+        self._leaving = Leaving(to, epoch, why, must_close, until)
         # First of all the successor must know every MAC, the newest, too.
         self.emit(ReadMacs(self.spec.port))
 
@@ -622,7 +590,7 @@ class PortMachine:
             # A frame that came before may have left a cached decision to drop its like.
             busy_s = len(hosts) / ANNOUNCEMENTS_PER_S
             draws_at = now + self.around.timers.cache_s + busy_s
-            self._entering = _Entering(source, epoch, until, draws_at)
+            self._entering = Entering(source, epoch, until, draws_at)
             if self.state is State.STANDBY:
                 self._enter(Input.TAKING_OVER, f"{source} hands over", now)
 
@@ -698,7 +666,7 @@ class PortMachine:
 
     def _set_gate(self, gate: Gate, then: Callable[[float], None]) -> None:
         self._tokens += 1
-        self._pending = _Pending(self._tokens, gate, then)
+        self._pending = Pending(self._tokens, gate, then)
         forget = self.around.gateways(self.spec.segment) if gate is Gate.OPEN else ()
         successor = self._successor_of(gate)
         self.emit(SetGate(self.spec.port, gate, self._tokens, forget, successor))
@@ -718,42 +686,6 @@ class PortMachine:
         self.history.append(entry)
         self.emit(Report(self.spec.port, self.spec.segment, entry))
         self.around.publish()
-
-    def _vacancy(self, others: list[Other], now: float) -> tuple[float | None, str]:
-        """Since when nobody forwards, or will; None and who does otherwise."""
-        claims = [other for other in others if other.record.is_active]
-        # An operator's word stands above older claims: `activate` has seen to them already.
-        alive = [other for other in claims if other.judgement.vacant_in_s is None]
-        if alive:
-            self._vacant_since = None
-            first = max(alive, key=lambda other: other.record.epoch)
-            verdict = first.judgement.verdict
-            how = "" if verdict is Verdict.ALIVE else f" ({verdict})"
-            return None, f"{first.name} forwards with epoch {first.record.epoch}{how}"
-        if claims:
-            self._vacant_since = None
-            last = max(claims, key=lambda other: other.judgement.vacant_in_s or 0.0)
-            return now + (last.judgement.vacant_in_s or 0.0), f"{last.name}: " + (
-                f"{last.judgement.verdict}"
-            )
-        leaving = [other for other in others if other.record.state == State.DRAINING]
-        if any(other.judgement.vacant_in_s is None for other in leaving):
-            # Its successor is about to say that it forwards.
-            self._vacant_since = None
-            return None, f"{leaving[0].name} hands over"
-        in_s = max((other.judgement.vacant_in_s or 0.0 for other in leaving), default=0.0)
-        if in_s > 0.0:
-            # It fell silent before it had handed over: its permits must run out as any other's.
-            return now + in_s, f"{leaving[0].name}: silent in the midst of a hand-over"
-        if self._vacant_since is None:
-            self._vacant_since = now
-        elsewhere = self.around.elsewhere(self.spec.segment, now)
-        if elsewhere:
-            names = ", ".join(str(name) for name in elsewhere)
-            return self._vacant_since, (
-                f"{names} forwards for another part of the mesh, none for this one"
-            )
-        return self._vacant_since, f"no gateway of {self.spec.segment} forwards"
 
     def _tell(self, peer: PeerName, step: Step, epoch: int) -> None:
         self.emit(Tell(peer, encode(hand_overs=[HandOver(self.spec.segment, step, epoch)])))

@@ -1,0 +1,46 @@
+"""What is under way at a gateway port: a gate not confirmed yet, either side of a hand-over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from weave_ryu.gate import Gate
+from weave_ryu.names import PeerName
+
+
+@dataclass(slots=True)
+class Pending:
+    """A gate that the switch has not confirmed yet, and what follows when it has."""
+
+    token: int
+    gate: Gate
+    then: Callable[[float], None]
+
+
+@dataclass(slots=True)
+class Leaving:
+    """The old side of a hand-over."""
+
+    to: PeerName
+    epoch: int
+    why: str
+    must_close: bool
+    until: float
+    is_prepared: bool = False
+    """The successor has been told all MACs, and asked to open for known unicast."""
+    settled_at: float | None = None
+    """When broadcasts are to change hands."""
+    handed_at: float | None = None
+    """When the successor was told that they are its."""
+
+
+@dataclass(slots=True)
+class Entering:
+    """The new side of a hand-over."""
+
+    from_: PeerName
+    epoch: int
+    until: float
+    announces_at: float | None = None
+    """When its switch surely passes known unicast, so that it may draw the traffic."""

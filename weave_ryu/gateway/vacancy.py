@@ -1,0 +1,65 @@
+"""Whether a segment has a forwarder, and from when on it has none. Sans-IO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weave_ryu.gateway.detection import Verdict
+from weave_ryu.gateway.role import State
+from weave_ryu.gateway.surroundings import Other
+from weave_ryu.names import PeerName
+
+
+class Vacancy:
+    """Remembers since when a segment seems to be vacant."""
+
+    def __init__(self, segment: str) -> None:
+        self._segment = segment
+        self._since: float | None = None
+
+    def reset(self) -> None:
+        """What was seen before says nothing any more."""
+        self._since = None
+
+    def look(
+        self, others: Sequence[Other], elsewhere: Sequence[PeerName], now: float
+    ) -> tuple[float | None, str]:
+        """When nobody forwards, monotonic seconds, or None; and why, in a clause.
+
+        Args:
+            others: the other gateways of the segment in this mesh.
+            elsewhere: those that say on the segment that they forward for another mesh.
+            now: monotonic seconds.
+        """
+        claims = [other for other in others if other.record.is_active]
+        # An operator's word stands above older claims: `activate` has seen to them already.
+        alive = [other for other in claims if other.judgement.vacant_in_s is None]
+        if alive:
+            self._since = None
+            first = max(alive, key=lambda other: other.record.epoch)
+            verdict = first.judgement.verdict
+            how = "" if verdict is Verdict.ALIVE else f" ({verdict})"
+            return None, f"{first.name} forwards with epoch {first.record.epoch}{how}"
+        if claims:
+            self._since = None
+            last = max(claims, key=lambda other: other.judgement.vacant_in_s or 0.0)
+            return now + (last.judgement.vacant_in_s or 0.0), f"{last.name}: " + (
+                f"{last.judgement.verdict}"
+            )
+        leaving = [other for other in others if other.record.state == State.DRAINING]
+        if any(other.judgement.vacant_in_s is None for other in leaving):
+            # Its successor is about to say that it forwards.
+            self._since = None
+            return None, f"{leaving[0].name} hands over"
+        in_s = max((other.judgement.vacant_in_s or 0.0 for other in leaving), default=0.0)
+        if in_s > 0.0:
+            # It fell silent before it had handed over: its permits must run out as any other's.
+            return now + in_s, f"{leaving[0].name}: silent in the midst of a hand-over"
+        if self._since is None:
+            self._since = now
+        if elsewhere:
+            names = ", ".join(str(name) for name in elsewhere)
+            return self._since, (
+                f"{names} forwards for another part of the mesh, none for this one"
+            )
+        return self._since, f"no gateway of {self._segment} forwards"
