@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps demo test lint unit netns lab-up lab-down clean
+.PHONY: help install deps test-deps demo test lint unit netns sim model mutants lab-up lab-down clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -52,6 +52,17 @@ unit: $(STAMP) ## all tests that need neither root nor Open vSwitch
 
 netns: $(STAMP) ## tests on real Open vSwitch in network namespaces, as root
 	$(PYTEST) -m netns -v
+
+SEEDS ?= 10000
+
+sim: $(STAMP) ## SEEDS (10000) schedules of faults against the simulated mesh; nonzero if one fails
+	$(BIN)/python -m tests.sim --seeds $(SEEDS)
+
+model: $(STAMP) ## every state of small worlds, with two faults at any moments
+	$(BIN)/python -m tests.statespace
+
+mutants: $(STAMP) ## look anew for the seeds that catch each seeded bug
+	$(BIN)/python -m tests.mutation
 
 lab-up: install ## build the lab and leave it up
 	$(BIN)/weave-ryu lab up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import sys
@@ -22,6 +23,8 @@ def main():
     jobs = os.cpu_count() or 1
     parser.add_argument("--jobs", type=int, default=jobs, help=f"processes ({jobs})")
     parser.add_argument("--keep-going", action="store_true", help="do not end at a failure")
+    parser.add_argument("--digests", action="store_true", help="print a digest of each run")
+    parser.add_argument("--json", type=Path, help="write what was found into this file")
     parser.add_argument("--no-shrink", action="store_true", help="a failing seed is enough")
     parser.add_argument("--log", action="store_true", help="print what happened in each run")
     options = parser.parse_args()
@@ -35,6 +38,8 @@ def main():
             virtual_s += outcome.virtual_s
             if count % 500 == 0:
                 print(f"{count} seeds, {time.monotonic() - started:.0f} s", flush=True)
+            if options.digests:
+                print(f"{outcome.seed} {outcome.digest:08x} {outcome.virtual_s:.3f}")
             if options.log:
                 show(outcome)
             if outcome.broken is not None:
@@ -45,6 +50,9 @@ def main():
                         report(outcome)
                     break
     took_s = time.monotonic() - started
+    if options.json is not None:
+        found = {"seeds": len(seeds), "failed": failed, "virtual_s": virtual_s}
+        options.json.write_text(json.dumps({**found, "sometimes": sometimes}, indent=1) + "\n")
     for name, count in sorted(sometimes.items()):
         print(f"sometimes {name}: in {count} runs")
     print(

@@ -1,0 +1,1 @@
+"""Exhaustive search through small worlds that run the product's own code."""

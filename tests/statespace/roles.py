@@ -1,0 +1,518 @@
+"""Gateways of one segment, tick by tick, with every fault at every tick up to a budget.
+
+Runs `GatewayCore` itself. A tick is one second of the model's timers, which are the smallest whole
+numbers that satisfy the product's inequality. Within a tick the daemons act in any order, messages
+and commands arrive at once; a fault is spent to lose or delay them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+
+from tests.statespace.clone import Eyes, check_fields, clone
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.commands import Broadcast, ReadMacs, RenewGate, SetGate, Tell
+from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.detection import Bfd
+from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.surroundings import NotReadyError, PortSpec
+from weave_ryu.gateway.timers import Timers
+from weave_ryu.names import PeerName
+
+TIMERS = Timers(
+    permit_s=3,
+    renew_s=1,
+    switch_lag_s=0,
+    lease_s=1,
+    doubt_s=1.5,
+    silent_s=2,
+    take_over_s=5,
+    arm_s=2,
+    arm_alone_s=3,
+    stagger_s=1,
+    cache_s=0,
+    settle_s=1,
+    drain_s=1,
+    handover_s=3,
+    sync_s=100000,
+).check()
+RESTART_SEQUENCES = 40
+MERGE_TICKS = 3
+"""After a partition two may forward for so long."""
+OVERLAP_TICKS = 1
+"""In a hand-over two may be open until the switch of the old one has answered."""
+MAX_TICKS = 100000
+NO_ANSWER_TICKS = 3
+MAX_PAUSE_TICKS = 8
+"""Longer than anything that the others wait for."""
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; `name` is that of DESIGN section 2."""
+
+    def __init__(self, name, detail):
+        super().__init__(f"{name}: {detail}")
+        self.name = name
+
+
+@dataclass
+class Node:
+    """A gateway: its daemon (None if crashed), and what its switch lets pass until when."""
+
+    core: GatewayCore | None
+    incarnation: int = 1
+    sequence: int = 0
+    is_paused: bool = False
+    paused_until: int = 0
+    is_switch_up: bool = True
+    gate: Gate = Gate.CLOSED
+    until: int = 0
+    inbox: tuple = ()
+
+    def copy(self):
+        core = None if self.core is None else clone(self.core)
+        return Node(
+            core,
+            self.incarnation,
+            self.sequence,
+            self.is_paused,
+            self.paused_until,
+            self.is_switch_up,
+            self.gate,
+            self.until,
+            self.inbox,
+        )
+
+
+@dataclass
+class World:
+    """Everything at one moment."""
+
+    nodes: dict
+    now: int = 0
+    budget: int = 0
+    cuts: frozenset = frozenset()
+    false_bfd: frozenset = frozenset()
+    late: tuple = ()
+    """(what, node, content): messages and commands that arrive in the next tick."""
+    overlap: int = 0
+    excused: int = 0
+    disturbed: dict = field(default_factory=dict)
+    """Of the tick that runs: sender pair or node → what becomes of what it sends."""
+
+    def copy(self):
+        nodes = {name: node.copy() for name, node in self.nodes.items()}
+        return World(
+            nodes,
+            self.now,
+            self.budget,
+            self.cuts,
+            self.false_bfd,
+            self.late,
+            self.overlap,
+            self.excused,
+        )
+
+    def key(self):
+        sequences = {}
+        epoch = 0
+        for name, node in self.nodes.items():
+            sequence = node.sequence if node.core is None else node.core.registry._sequence
+            sequences[name] = (node.incarnation, sequence)
+            if node.core is not None:
+                epoch = max(epoch, node.core.registry.epoch("vlan"))
+        eyes = Eyes(self.now, sequences, epoch)
+        nodes = tuple(
+            (
+                eyes.time(node.paused_until) if node.is_paused else None,
+                node.is_switch_up,
+                node.gate,
+                eyes.time(node.until) if node.gate is not Gate.CLOSED else 0,
+                tuple(self._content(eyes, kind, content) for kind, content in node.inbox),
+                None if node.core is None else eyes.core(node.core),
+            )
+            for node in self.nodes.values()
+        )
+        late = tuple(
+            (name, self._content(eyes, kind, content)) for kind, name, content in self.late
+        )
+        rest = (self.budget, self.cuts, self.false_bfd, self.overlap, self.excused)
+        return nodes, late, rest
+
+    def _content(self, eyes, kind, content):
+        match kind:
+            case "message":
+                source, payload = content
+                return kind, source, eyes.payload(payload)
+            case "bfd":
+                return kind, content
+            case "fail":
+                token, due, lives = content
+                return kind, eyes.time(due), lives, token and self._token(token, lives)
+        command, sent_at, confirms, lives = content
+        token = getattr(command, "token", None)
+        told = (type(command), command.gate, command.successor, token and self._token(token, lives))
+        return kind, told, eyes.time(sent_at), confirms, lives
+
+    def _token(self, token, lives):
+        node = self.nodes[lives[0]]
+        if node.core is None or node.incarnation != lives[1]:
+            return "gone"
+        return next(iter(node.core.ports.values()))._tokens - token
+
+    # A tick.
+
+    def open_nodes(self):
+        return [n for n, node in self.nodes.items() if node.gate is Gate.OPEN]
+
+    def tick(self, order, action=None):
+        """Advance by one tick; what the action says happens first."""
+        self.now += 1
+        self.disturbed = {}
+        self._run_out()
+        for name, node in self.nodes.items():
+            if node.is_paused and node.paused_until <= self.now and action != ("resume", name):
+                self._do_resume(name)
+        if action is not None:
+            self._act(*action)
+        arriving, self.late = self.late, ()
+        queue = deque(arriving)
+        self._drain(queue)
+        for name in order:
+            node = self.nodes[name]
+            if node.core is not None and not node.is_paused:
+                if node.core.deadline() <= self.now:
+                    node.core.handle_timer(self.now)
+                self._pump(name, queue)
+                self._drain(queue)
+        self._judge()
+
+    def _run_out(self):
+        for node in self.nodes.values():
+            if node.gate is not Gate.CLOSED and node.until <= self.now:
+                node.gate = Gate.CLOSED
+
+    def _drain(self, queue):
+        steps = 0
+        while queue:
+            steps += 1
+            if steps > 2000:
+                raise Broken("no_storm", "messages beget messages without end")
+            kind, name, content = queue.popleft()
+            getattr(self, f"_take_{kind}")(name, content, queue)
+
+    def _pump(self, name, queue):
+        node = self.nodes[name]
+        if node.core is None:
+            return
+        for command in node.core.poll_commands():
+            match command:
+                case Tell():
+                    self._send(name, command.peer, command.payload, queue)
+                case Broadcast(payload):
+                    for other in self.nodes:
+                        if other != name:
+                            self._send(name, other, payload, queue)
+                case SetGate() | RenewGate():
+                    self._command(name, command, queue)
+                case ReadMacs(port):
+                    node.core.macs_read(port, frozenset(), frozenset(), self.now)
+                    self._pump(name, queue)
+
+    # Messages.
+
+    def _send(self, source, target, payload, queue):
+        fate = self.disturbed.get((source, target))
+        if frozenset((source, target)) in self.cuts or fate == "lose":
+            return
+        item = ("message", target, (source, payload))
+        if fate == "delay":
+            self.late += (item,)
+        else:
+            queue.append(item)
+
+    def _take_message(self, name, content, queue):
+        node = self.nodes[name]
+        if node.core is None:
+            return
+        if node.is_paused:
+            # The same message again changes nothing.
+            if ("message", content) not in node.inbox:
+                node.inbox += (("message", content),)
+            return
+        source, payload = content
+        node.core.received(source, payload, True, self.now)
+        self._pump(name, queue)
+
+    def _take_bfd(self, name, content, queue):
+        node = self.nodes[name]
+        if node.core is None:
+            return
+        if node.is_paused:
+            node.inbox += (("bfd", content),)
+            return
+        node.core.bfd(*content, self.now)
+        self._pump(name, queue)
+
+    def _bfd(self, a, b, state, queue=None):
+        for one, other in ((a, b), (b, a)):
+            self.late += (("bfd", one, (other, state)),)
+
+    # The switch.
+
+    def _command(self, name, command, queue):
+        node = self.nodes[name]
+        lives = (name, node.incarnation)
+        fate = self.disturbed.get(name)
+        item = ("command", name, (command, self.now, fate != "unconfirmed", lives))
+        if fate in ("slow", "unconfirmed-slow"):
+            self.late += (item,)
+        elif fate == "drop":
+            self._fail(name, command, lives)
+        else:
+            queue.append(item)
+
+    def _fail(self, name, command, lives):
+        due = self.now + NO_ANSWER_TICKS
+        self.late += (("fail", name, (getattr(command, "token", None), due, lives)),)
+
+    def _take_command(self, name, content, queue):
+        node = self.nodes[name]
+        command, sent_at, confirms, lives = content
+        if not node.is_switch_up:
+            return
+        node.gate = command.gate
+        node.until = self.now + TIMERS.permit_s
+        if not confirms:
+            self._fail(name, command, lives)
+        elif node.is_paused and node.core is not None:
+            node.inbox += (("answer", (command, sent_at, True, lives)),)
+        else:
+            self._take_answer(name, (command, sent_at, True, lives), queue)
+
+    def _take_answer(self, name, content, queue):
+        node = self.nodes[name]
+        command, sent_at, _, lives = content
+        if node.core is None or lives[1] != node.incarnation:
+            return
+        if isinstance(command, SetGate):
+            node.core.gate_set(command.port, command.token, sent_at, self.now)
+        else:
+            node.core.renewed(command.port, sent_at, self.now)
+        self._pump(name, queue)
+
+    def _take_fail(self, name, content, queue):
+        node = self.nodes[name]
+        token, due, lives = content
+        if node.core is None or lives[1] != node.incarnation:
+            return
+        if node.is_paused or due > self.now:
+            self.late += (("fail", name, content),)
+            return
+        node.core.gate_failed("gw0", token, "no answer", self.now)
+        self._pump(name, queue)
+
+    # Faults and repairs.
+
+    def _act(self, kind, *who):
+        self.budget -= kind in FAULTS
+        getattr(self, f"_do_{kind}")(*who)
+
+    def _do_lose(self, a, b):
+        self.disturbed[a, b] = "lose"
+
+    def _do_delay(self, a, b):
+        self.disturbed[a, b] = "delay"
+
+    def _do_slow(self, name):
+        self.disturbed[name] = "slow"
+
+    def _do_drop(self, name):
+        self.disturbed[name] = "drop"
+
+    def _do_unconfirmed(self, name):
+        self.disturbed[name] = "unconfirmed"
+
+    def _do_crash(self, name):
+        node = self.nodes[name]
+        if node.core is None:
+            return
+        node.sequence, node.core = node.core.registry._sequence, None
+        node.is_paused, node.inbox = False, ()
+
+    def _do_restart(self, name):
+        node = self.nodes[name]
+        node.incarnation += 1
+        node.sequence += RESTART_SEQUENCES
+        node.core = make_core(name, node.incarnation, node.sequence, self.now)
+        node.core.switch_state(node.is_switch_up, {"gw0": True}, self.now)
+        node.core.mesh_state(len(self.nodes) - 1, self.now)
+        node.core.start(self.now)
+        for other in self.nodes:
+            if other != name and node.is_switch_up and self.nodes[other].is_switch_up:
+                is_down = frozenset((name, other)) in self.cuts | self.false_bfd
+                if not is_down:
+                    node.core.bfd(other, Bfd.UP, self.now)
+
+    def _do_pause(self, name):
+        self.nodes[name].is_paused = True
+        self.nodes[name].paused_until = self.now + MAX_PAUSE_TICKS
+
+    def _do_resume(self, name):
+        node = self.nodes[name]
+        node.is_paused = False
+        inbox, node.inbox = node.inbox, ()
+        self.late = tuple((kind, name, content) for kind, content in inbox) + self.late
+
+    def _do_cut(self, a, b):
+        self.cuts |= {frozenset((a, b))}
+        self._bfd(a, b, Bfd.DOWN)
+
+    def _do_heal(self, a, b):
+        self.cuts -= {frozenset((a, b))}
+        if self.nodes[a].is_switch_up and self.nodes[b].is_switch_up:
+            self._bfd(a, b, Bfd.UP)
+
+    def _do_alarm(self, a, b):
+        self.false_bfd |= {frozenset((a, b))}
+        self._bfd(a, b, Bfd.DOWN)
+
+    def _do_calm(self, a, b):
+        self.false_bfd -= {frozenset((a, b))}
+        if self.nodes[a].is_switch_up and self.nodes[b].is_switch_up:
+            self._bfd(a, b, Bfd.UP)
+
+    def _do_switch(self, name):
+        node = self.nodes[name]
+        node.is_switch_up = False
+        node.gate = Gate.CLOSED
+        for other in self.nodes:
+            if other != name:
+                self._bfd(name, other, Bfd.DOWN)
+        if node.core is not None and not node.is_paused:
+            node.core.switch_state(False, {}, self.now)
+
+    def _do_switch_back(self, name):
+        node = self.nodes[name]
+        node.is_switch_up = True
+        for other in self.nodes:
+            if other != name and frozenset((name, other)) not in self.cuts:
+                self._bfd(name, other, Bfd.UP)
+        if node.core is not None and not node.is_paused:
+            node.core.switch_state(True, {"gw0": True}, self.now)
+
+    def _do_drain(self, name):
+        self.nodes[name].core.drain("gw0", self.now)
+
+    def _do_auto(self, name):
+        try:
+            self.nodes[name].core.set_role("gw0", Role.AUTO, self.now)
+        except NotReadyError:
+            self.nodes[name].core.ports["gw0"].is_drained = False
+
+    def faults(self):
+        """What may go wrong now."""
+        if self.budget <= 0:
+            return
+        names = list(self.nodes)
+        for name, node in self.nodes.items():
+            is_awake = node.core is not None and not node.is_paused
+            if node.core is not None:
+                yield ("crash", name)
+            if is_awake:
+                yield from (("pause", name), ("slow", name), ("drop", name), ("unconfirmed", name))
+                if not node.core.ports["gw0"].is_drained:
+                    yield ("drain", name)
+            if node.is_switch_up and (node.core is None or is_awake):
+                yield ("switch", name)
+        for a, b in itertools.permutations(names, 2):
+            if frozenset((a, b)) not in self.cuts:
+                yield ("lose", a, b)
+                yield ("delay", a, b)
+        for a, b in itertools.combinations(names, 2):
+            pair = frozenset((a, b))
+            if pair not in self.cuts | self.false_bfd:
+                yield ("cut", a, b)
+                yield ("alarm", a, b)
+
+    def repairs(self):
+        """What may come right now."""
+        for name, node in self.nodes.items():
+            if node.core is None:
+                yield ("restart", name)
+            elif node.is_paused:
+                yield ("resume", name)
+            elif node.core.ports["gw0"].is_drained:
+                yield ("auto", name)
+            if not node.is_switch_up and not node.is_paused:
+                yield ("switch_back", name)
+        for pair in sorted(self.cuts, key=sorted):
+            yield ("heal", *sorted(pair))
+        for pair in sorted(self.false_bfd, key=sorted):
+            yield ("calm", *sorted(pair))
+
+    @property
+    def is_served(self):
+        """One forwards, or none can, or the mesh is not whole."""
+        count = len(self.open_nodes())
+        able = [
+            node
+            for node in self.nodes.values()
+            if node.core is not None
+            and not node.is_paused
+            and node.is_switch_up
+            and not node.core.ports["gw0"].is_drained
+        ]
+        return count == 1 or not able or bool(self.cuts or self.false_bfd)
+
+    def _judge(self):
+        is_apart = bool(self.cuts or self.false_bfd)
+        self.excused = MERGE_TICKS if is_apart else max(0, self.excused - 1)
+        if len(self.open_nodes()) < 2 or self.excused:
+            self.overlap = 0
+            return
+        self.overlap += 1
+        if self.overlap > OVERLAP_TICKS:
+            raise Broken("one_forwarder", f"{self.open_nodes()} for {self.overlap} ticks")
+
+
+FAULTS = frozenset(
+    [
+        "lose",
+        "delay",
+        "slow",
+        "drop",
+        "unconfirmed",
+        "crash",
+        "pause",
+        "cut",
+        "alarm",
+        "switch",
+        "drain",
+    ]
+)
+
+
+def make_core(name, incarnation, sequence, now):
+    spec = PortSpec("gw0", "vlan", Role.AUTO)
+    return GatewayCore(name, incarnation, sequence, [spec], TIMERS, now)
+
+
+def settled(count, budget):
+    """A world of so many gateways, of which one forwards, with faults to come."""
+    names = [PeerName(place + 1) for place in range(count)]
+    world = World({name: Node(None) for name in names}, now=100)
+    for name in names:
+        world._do_restart(name)
+    for a, b in itertools.combinations(names, 2):
+        world._bfd(a, b, Bfd.UP)
+    for _ in range(20):
+        world.tick(names)
+    if len(world.open_nodes()) != 1:
+        raise Broken("available", f"open at the start: {world.open_nodes()}")
+    for node in world.nodes.values():
+        check_fields(node.core)
+    world.budget = budget
+    return world
