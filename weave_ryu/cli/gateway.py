@@ -50,6 +50,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     client.add_address(status)
     status.set_defaults(handler=_status)
+    state = actions.add_parser("state", help="state and readiness of one port, for scripts")
+    state.add_argument("port", metavar="PORT")
+    state.add_argument("--json", action="store_true", help="print the whole state as JSON")
+    client.add_address(state)
+    state.set_defaults(handler=_state)
     for action, text in (
         ("activate", "forward between the segment and the mesh"),
         ("standby", "stop forwarding, stay in the mesh"),
@@ -93,6 +98,17 @@ def _change(arguments: argparse.Namespace) -> int:
         print(json.dumps(state, indent=1))
     else:
         print(f"{state['port']} ({state['segment']}): {state['state']}, epoch {state['epoch']}")
+    return 0
+
+
+def _state(arguments: argparse.Namespace) -> int:
+    """Two words: the state, and whether it could forward: ``standby ready``."""
+    path = f"/gateways/{quote(arguments.port, safe='')}"
+    state = client.of(arguments).get_json(path)
+    if arguments.json:
+        print(json.dumps(state, indent=1))
+    else:
+        print(state["state"], "ready" if state["ready"] else "not-ready")
     return 0
 
 

@@ -291,3 +291,12 @@ def test_refused_token_is_told(run, answers):
     error = {"code": "no-token", "message": message, "field": "Authorization"}
     answers["/gateways/eth1"] = (401, {"error": error})
     assert run("gateway", "drain", "eth1") == (1, "", f"weave-ryu: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("ready", "words"), [(True, "active ready\n"), (False, "active not-ready\n")]
+)
+def test_state_is_two_words_for_scripts(run, answers, gateway, ready, words):
+    answers["/gateways/eth1"] = gateway | {"ready": ready}
+    assert run("gateway", "state", "eth1") == (0, words, "")
+    assert json.loads(run("gateway", "state", "eth1", "--json")[1])["port"] == "eth1"

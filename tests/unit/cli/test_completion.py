@@ -87,7 +87,7 @@ def test_bash_completes():
         'eval "$(weave-ryu completion bash)"; COMP_WORDS=(weave-ryu gateway sta) COMP_CWORD=2; '
         '_weave_ryu; printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    assert shell("bash", script) == ["status", "standby"]
+    assert shell("bash", script) == ["status", "state", "standby"]
 
 
 def test_bash_completes_the_empty_word():
@@ -103,7 +103,7 @@ def test_zsh_completes():
         "compdef() { :; }; compadd() { shift; print -l -- $@ }; _files() { print files }; "
         'eval "$(weave-ryu completion zsh)"; words=(weave-ryu gateway sta); CURRENT=3; _weave_ryu'
     )
-    assert shell("zsh", script) == ["status", "standby"]
+    assert shell("zsh", script) == ["status", "state", "standby"]
 
 
 def test_fish_completes():
