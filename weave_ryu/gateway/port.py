@@ -82,6 +82,7 @@ class PortMachine:
         self._request_until: float | None = None
         self._ask_at = 0.0
         self._is_awaited = False
+        self._invited_by: PeerName | None = None
         self._claimed = 0
         self._next_renewal = 0.0
         self._listening_since: float | None = None
@@ -513,6 +514,8 @@ class PortMachine:
                 self._tell(leaving.to, Step.ABORT, leaving.epoch)
                 if leaving.must_close:
                     self._close(Input.CLOSED, f"{leaving.why}; {leaving.to} did not answer")
+                else:
+                    self._announce()
             return
         if self.is_forced:
             return
@@ -548,9 +551,23 @@ class PortMachine:
                 if entering is not None and entering.from_ == source:
                     self._set_gate(Gate.OPEN, self._opened(f"{source} handed over"))
             case Step.ABORT:
-                if self._entering is not None and self._entering.from_ == source:
-                    self._entering = None
-                    self._close(Input.GIVEN_UP, f"{source} gave the hand-over up")
+                self._abort(source)
+
+    def _abort(self, source: PeerName) -> None:
+        why = f"{source} gave the hand-over up"
+        if self._entering is not None and self._entering.from_ == source:
+            self._entering = None
+            self._close(Input.GIVEN_UP, why)
+        elif self._invited_by == source and self._is_preparing:
+            self._close(Input.CLOSED, why)
+        elif self.may_announce and self.state is State.ACTIVE:
+            # It may have drawn the segment's traffic already, and passes none.
+            self._announce()
+
+    @property
+    def _is_preparing(self) -> bool:
+        """It has told its switch to pass known unicast, and has no answer yet."""
+        return self._pending is not None and self._pending.gate is Gate.KNOWN
 
     def _begin_leaving(self, to: PeerName, why: str, must_close: bool, now: float) -> None:
         epoch = self.around.epoch(self.spec.segment) + 1
@@ -582,6 +599,7 @@ class PortMachine:
             self._tell(source, Step.ABORT, epoch)
             return
         self._request_until = None
+        self._invited_by = source
         until = now + 2 * self.around.timers.handover_s
 
         def open_for_known(now: float) -> None:

@@ -6,7 +6,7 @@ from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Announce, Broadcast, Introduce, SetGate
 from weave_ryu.gateway.core import REMEMBER_S
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.records import decode
+from weave_ryu.gateway.records import HandOver, Step, decode, encode
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.names import PeerName
 
@@ -184,3 +184,22 @@ def test_one_that_may_be_open_says_so_before_its_switch_has_answered():
     assert world.port("B").record(world.now).is_active
     world.run(1.2)
     assert not world.port("B").record(world.now).is_active
+
+
+def test_hand_over_that_was_given_up_before_the_switch_answered_is_not_prepared():
+    world = settled_pair()
+    world.switch_answers["B"] = False
+    world.call("A", "drain", "gw0")
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.run(0.1)
+    assert world.all_commands("B", SetGate)[-1].gate is Gate.KNOWN
+    world.run(1.2)
+    assert world.all_commands("B", SetGate)[-1].gate is Gate.CLOSED
+
+
+def test_who_goes_on_after_a_failed_hand_over_announces_again():
+    world = settled_pair()
+    count = len(world.all_commands("A", Announce))
+    abort = encode(hand_overs=[HandOver("vlan", Step.ABORT, 2)])
+    world.call("A", "received", PeerName(ord("B")), abort, True)
+    assert len(world.all_commands("A", Announce)) == count + 1
