@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 CONSTRAINTS := $(CURDIR)/build-constraints.txt
 PYTEST := $(BIN)/python -m pytest
 SCRIPTS := .ci/run ovs_scripts/install-deps ovs_scripts/underlay-setup \
-    contrib/keepalived/weave-ryu-notify contrib/pacemaker/weave-ryu
+    contrib/keepalived/weave-ryu-notify contrib/pacemaker/weave-ryu vagrant/provision
 
 export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
