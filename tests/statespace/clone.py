@@ -68,7 +68,7 @@ def clone(core):
     new.registry = registry = copy.copy(core.registry)
     registry._records = dict(registry._records)
     registry._epochs = dict(registry._epochs)
-    registry._gateways = dict(registry._gateways)
+    registry._gateways, registry._others = dict(registry._gateways), dict(registry._others)
     new._carrier = dict(core._carrier)
     new._told, new._own_macs = dict(core._told), dict(core._own_macs)
     new._remembered, new._synced = dict(core._remembered), dict(core._synced)

@@ -107,6 +107,8 @@ class GatewayCore:
         self._now = now
         self._next_lease = now
         self._next_sync = now + timers.sync_s
+        self._seen: dict[str, list[Other]] | None = None
+        self._segments = tuple(sorted({spec.segment for spec in specs}))
         self.ports = {
             spec.port: PortMachine(spec, self, self._commands.append, now)
             for spec in sorted(specs, key=lambda spec: spec.port)
@@ -144,10 +146,17 @@ class GatewayCore:
 
     def gateways(self, segment: str) -> tuple[PeerName, ...]:
         """The other gateways of a segment, sorted."""
-        return tuple(n for n in self.registry.gateways_of(segment) if n != self._own)
+        return self.registry.others_of(segment)
 
     def others(self, segment: str, now: float) -> list[Other]:
         """The other gateways of a segment, sorted by name."""
+        if self._seen is None:
+            return self._look_around(segment, now)
+        if segment not in self._seen:
+            self._seen[segment] = self._look_around(segment, now)
+        return self._seen[segment]
+
+    def _look_around(self, segment: str, now: float) -> list[Other]:
         found = []
         for name in self.gateways(segment):
             record = self.registry.record(name)
@@ -203,8 +212,9 @@ class GatewayCore:
 
     def companions(self) -> tuple[PeerName, ...]:
         """All other gateways of this peer's segments, sorted."""
-        found = {name for port in self.ports.values() for name in self.gateways(port.spec.segment)}
-        return tuple(sorted(found))
+        if len(self._segments) == 1:
+            return self.registry.others_of(self._segments[0])
+        return tuple(sorted({name for s in self._segments for name in self.registry.others_of(s)}))
 
     # Inputs.
 
@@ -232,9 +242,12 @@ class GatewayCore:
         """When `handle_timer` is due; None for a peer without gateway ports."""
         if not self.ports:
             return None
-        ports = (port.deadline(self._now) for port in self.ports.values())
-        doubts = (self._doubt_at(name) for name in self.companions())
-        return min(self._next_lease, self._next_sync, *ports, *doubts)
+        due_at = min(self._next_lease, self._next_sync)
+        for port in self.ports.values():
+            due_at = min(due_at, port.deadline(self._now))
+        for name in self.companions():
+            due_at = min(due_at, self._doubt_at(name))
+        return due_at
 
     def poll_commands(self) -> list[Command]:
         """What is to be done, in this order."""
@@ -479,9 +492,12 @@ class GatewayCore:
 
     def _tick(self, now: float) -> None:
         self._set_now(now)
+        # A port looks at the others several times, and they do not change under its eyes.
+        self._seen = {}
         for port in self.ports.values():
             port.now = now
             port.tick(now)
+        self._seen = None
 
     def _incarnation_of(self, name: PeerName) -> int:
         record = self.registry.record(name)

@@ -76,6 +76,8 @@ class Hearing:
 
     def age_s(self, name: PeerName, now: float) -> float | None:
         """Since the last hello of a gateway on any segment; None if none was heard."""
+        if not self._heard:
+            return None
         return min((now - h.at for (_, of), h in self._heard.items() if of == name), default=None)
 
     def forwarding(self, segment: str, within_s: float, now: float) -> tuple[PeerName, ...]:

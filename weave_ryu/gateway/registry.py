@@ -43,6 +43,7 @@ class Registry:
         self._records: dict[PeerName, GatewayRecord] = {}
         self._epochs: dict[str, int] = {}
         self._gateways: dict[str, list[PeerName]] = {}
+        self._others: dict[str, tuple[PeerName, ...]] = {}
         self.layout = 0
         """Grows whenever it changes who is a gateway of what: flows follow from that, and from
         nothing else that gateways tell, though they tell something every 25 to 100 ms."""
@@ -71,6 +72,13 @@ class Registry:
             records = self._records.items()
             self._gateways[segment] = sorted(n for n, r in records if segment in r.segments())
         return list(self._gateways[segment])
+
+    def others_of(self, segment: str) -> tuple[PeerName, ...]:
+        """The known gateways of a segment without this peer, sorted."""
+        if segment not in self._others:
+            everybody = self.gateways_of(segment)
+            self._others[segment] = tuple(name for name in everybody if name != self._own)
+        return self._others[segment]
 
     def epoch(self, segment: str) -> int:
         """The highest epoch seen; 0 if none."""
@@ -123,6 +131,7 @@ class Registry:
     def _layout_changed(self) -> None:
         self.layout += 1
         self._gateways.clear()
+        self._others.clear()
 
     def raise_epoch(self, segment: str, epoch: int) -> None:
         """Take note of an epoch that was heard of elsewhere than in a record."""
