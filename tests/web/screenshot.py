@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from conftest import FLAGS, Server
+from page_server import FLAGS, Server
 from playwright.sync_api import expect, sync_playwright
 
 STORY = (

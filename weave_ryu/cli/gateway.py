@@ -146,7 +146,9 @@ def _watch_in_place(api: client.Api, interval_s: float) -> None:
 
     with Live(auto_refresh=False) as live:
         while True:
-            live.update(tables.as_rich(*_titled(*_look(api))), refresh=True)
+            title, headers, rows = _titled(*_look(api))
+            shown = tables.fitting(live.console.width, headers, rows, glance.SPARE)
+            live.update(tables.as_rich(title, *shown), refresh=True)
             time.sleep(interval_s)
 
 

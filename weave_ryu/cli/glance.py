@@ -7,6 +7,9 @@ from typing import Any
 
 HEADERS = ("SEGMENT", "PORT", "ROLE", "STATE", "EPOCH", "READY", "SINCE", "MACS HERE/MESH", "WHY")
 
+SPARE = ("SEGMENT", "ROLE", "SINCE", "MACS HERE/MESH")
+"""What a narrow terminal does without; the segment stands in the headline."""
+
 Gateway = dict[str, Any]
 
 
@@ -59,13 +62,20 @@ def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[obje
                     other["role"],
                     other["state"],
                     other["epoch"],
-                    "yes" if other["ready"] else "no",
+                    _could(other),
                     "",
                     "",
                     f"BFD {other['bfd']}, lease {other['lease_age_s']} s old: {other['verdict']}",
                 ]
             )
     return found
+
+
+def _could(other: dict[str, Any]) -> str:
+    """Whether another gateway could take over; of one that forwards nobody asks."""
+    if other["state"] == "active":
+        return ""
+    return "yes" if other["ready"] else "no"
 
 
 def _label(name: str, other: dict[str, Any]) -> str:

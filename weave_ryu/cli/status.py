@@ -101,7 +101,8 @@ def _change_targets(arguments: argparse.Namespace) -> int:
 
 def show_gateways(gateways: list[dict[str, Any]]) -> None:
     """The gateway ports at a glance, the other gateways of their segments below."""
-    tables.show(glance.headline(gateways), glance.HEADERS, glance.rows(gateways))
+    rows = glance.rows(gateways)
+    tables.show(glance.headline(gateways), glance.HEADERS, rows, glance.SPARE)
 
 
 def _show_macs(macs: list[dict[str, Any]]) -> None:

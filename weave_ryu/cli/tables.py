@@ -26,12 +26,24 @@ STYLES = {
 """Of cells that hold just this word; nothing is said by colour alone."""
 
 
-def show(title: str, headers: Sequence[str], rows: Rows) -> None:
-    """Print a table to stdout."""
+WIDE = 120
+"""Columns of a terminal from which everything is shown."""
+
+
+def show(title: str, headers: Sequence[str], rows: Rows, spare: Sequence[str] = ()) -> None:
+    """Print a table to stdout.
+
+    Args:
+        title: a line above it; empty = none.
+        headers: of the columns.
+        rows: cells.
+        spare: columns that are left out on a narrow terminal.
+    """
     if sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415  (slow to import, not for pipes)
 
-        Console().print(as_rich(title, headers, rows))
+        console = Console()
+        console.print(as_rich(title, *fitting(console.width, headers, rows, spare)))
     else:
         print(as_text(title, headers, rows), end="")
 
@@ -48,6 +60,16 @@ def as_text(title: str, headers: Sequence[str], rows: Rows) -> str:
         for row in [list(headers), *cells]
     ]
     return "".join(f"{line}\n" for line in ([title] if title else []) + lines)
+
+
+def fitting(
+    width: int, headers: Sequence[str], rows: Rows, spare: Sequence[str]
+) -> tuple[Sequence[str], Rows]:
+    """What of a table fits a terminal."""
+    if width >= WIDE:
+        return headers, rows
+    kept = [place for place, header in enumerate(headers) if header not in spare]
+    return [headers[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
 def as_rich(title: str, headers: Sequence[str], rows: Rows) -> Table:

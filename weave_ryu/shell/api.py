@@ -155,8 +155,15 @@ class Api:
                 response.allow = allowed
                 return response
             raise ApiError(404, "not-found", f"there is nothing at {path}")
+        if "Transfer-Encoding" in request.headers:
+            # webob would take the body for an empty one.
+            raise ApiError(411, "no-length", "send the body with a Content-Length", "body")
         if (request.content_length or 0) > MAX_BODY_BYTES:
             raise ApiError(413, "too-long", f"a body may have {MAX_BODY_BYTES} bytes", "body")
+        try:
+            _ = request.body
+        except OSError as error:
+            raise ApiError(408, "body-cut", "the body did not come as announced", "body") from error
         view: Callable[..., webob.Response] = found.pop("view")
         found.pop("method")
         found.pop("controller", None)

@@ -300,3 +300,38 @@ def test_state_is_two_words_for_scripts(run, answers, gateway, ready, words):
     answers["/gateways/eth1"] = gateway | {"ready": ready}
     assert run("gateway", "state", "eth1") == (0, words, "")
     assert json.loads(run("gateway", "state", "eth1", "--json")[1])["port"] == "eth1"
+
+
+def test_narrow_terminal_does_without_some_columns(gateway):
+    rows = glance.rows([gateway], NOW)
+    headers, cells = tables.fitting(80, glance.HEADERS, rows, glance.SPARE)
+    assert headers == ["PORT", "STATE", "EPOCH", "READY", "WHY"]
+    assert [row[1] for row in cells] == ["active", "standby"]
+    assert tables.fitting(120, glance.HEADERS, rows, glance.SPARE) == (glance.HEADERS, rows)
+
+
+def test_watch_on_a_terminal_ends_with_an_interrupt(daemon, answers, gateway):
+    import os
+    import pty
+    import signal
+
+    answers["/gateways"] = [gateway]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ["WEAVE_HTTP_ADDR"] = daemon
+        os.execv(
+            sys.executable, [sys.executable, "-m", "weave_ryu", "gateway", "status", "--watch"]
+        )
+    shown = b""
+    while b"forwards" not in shown or b"standby" not in shown:
+        shown += os.read(terminal, 4096)
+    os.kill(child, signal.SIGINT)
+    while True:
+        try:
+            if not os.read(terminal, 4096):
+                break
+        except OSError:  # how Linux says that the other side has gone
+            break
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert b"\x1b[" in shown

@@ -292,6 +292,24 @@ def test_body_that_is_too_long_is_refused(call, daemon, shell):
     assert daemon.gateways.calls == []
 
 
+def test_body_without_length_is_refused(call, daemon):
+    headers = {"Transfer-Encoding": "chunked"}
+    is_error(put(call, {"role": "active"}, headers=headers), 411, "no-length", "body")
+    assert daemon.gateways.calls == []
+
+
+@pytest.mark.parametrize("error", [TimeoutError("slow"), OSError("gone")])
+def test_body_that_does_not_come_is_told(shell, daemon, error):
+    class Broken:
+        def read(self, *_size):
+            raise error
+
+    request = shell.Request.blank("/gateways/eth1", method="PUT")
+    request.environ |= {"wsgi.input": Broken(), "CONTENT_LENGTH": "50"}
+    is_error(request.get_response(shell.Api(daemon)), 408, "body-cut", "body")
+    assert daemon.gateways.calls == []
+
+
 garbage = settings(
     max_examples=60,
     deadline=None,
