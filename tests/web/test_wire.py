@@ -51,7 +51,9 @@ def send(server, raw):
             found = b""
             while chunk := connection.recv(65536):
                 found += chunk
-        except ConnectionError:
+        except TimeoutError:
+            raise
+        except OSError:
             return b""  # closed while we were still sending: an answer, too
         return found
 
