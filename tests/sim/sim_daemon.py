@@ -177,12 +177,14 @@ class SimDaemon:
                 for at in FORGET_AT_S:
                     self.later(at, self._forget_peers, peers, at == 0.0)
             case Announce(_, to_segment, to_mesh):
-                into_mesh = rules.announcement(GATEWAY, self.peer.short_id)
-                frames = [(mac, (Output(GATEWAY),)) for mac in sorted(to_segment)]
-                frames += [(mac, into_mesh) for mac in sorted(to_mesh)]
                 for at in REPEAT_AT_S:
+                    into_mesh = rules.announcement(GATEWAY, self.peer.short_id, at > 0.0)
+                    frames = [(mac, (Output(GATEWAY),)) for mac in sorted(to_segment)]
+                    frames += [(mac, into_mesh) for mac in sorted(to_mesh)]
                     self.later(at, self._announce, frames, 0)
-            case Prime(_, hosts):
+            case Prime(_, hosts, mesh):
+                known = [(mac, rules.hearsay()) for mac in sorted(mesh)]
+                self.later(0.0, self._send_frames, known, 0, lambda: True)
                 frames = [(mac, rules.priming(GATEWAY)) for mac in sorted(hosts)]
                 self.later(0.0, self._announce, frames, 0)
             case Introduce(to):
@@ -204,14 +206,15 @@ class SimDaemon:
             self._answered(sent, "the switch is not connected")
         else:
             to_s, back_s = self.peer.confirm_s()
-            self.clock.after(to_s, self._reach_switch, sent, self._connection, back_s)
+            way = (self._connection, self.clock.now, back_s)
+            self.clock.after(to_s, self._reach_switch, sent, *way)
             self._give_up = self.clock.after(ANSWER_TIMEOUT_S, self._no_answer, sent)
 
     def _no_answer(self, sent):
         if self._sent is sent:
             self.input(self._answered, sent, "no answer")
 
-    def _reach_switch(self, sent, connection, back_s):
+    def _reach_switch(self, sent, connection, at, back_s):
         if self._connection != connection or not self.peer.switch.is_up:
             return
         command, _ = sent
@@ -223,6 +226,7 @@ class SimDaemon:
         successor = self._short_id_of(to) if to is not None else None
         flows, wanted = sim_flows.permits(self.peer.short_id, command.gate, permit_s, successor)
         if isinstance(command, RenewGate):
+            self.world.on_renewal(self.peer, at)
             self.peer.switch.apply(flows)
         else:
             forget = self._selectors(command.forget)

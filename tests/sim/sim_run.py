@@ -20,6 +20,9 @@ RECOVER_S = 16.0
 were held are forgotten (10 s)."""
 CALM_S = 3.0
 BETWEEN = "between containers"
+OF_GATEWAY = "from a gateway's container"
+"""Looked at while that gateway is the active one: split horizon keeps what comes from any gateway
+off the segment, so the containers beside a standby do not reach it."""
 HITLESS = frozenset(
     [
         "kill",
@@ -107,6 +110,8 @@ def _run(world, faults):
         (BETWEEN, first, second),
     ):
         traffic.start(Stream(name, sender, receiver, 12))
+    for letter in world.options.gateways[:2]:
+        traffic.start(Stream(OF_GATEWAY, f"{letter}-c1", "Host2", 4))
     for sender in (first, "Host1"):
         traffic.start(Stream(f"broadcast of {sender}", sender, None, 6))
     over = max([fault.at + fault.for_s for fault in faults], default=8.0)
@@ -141,6 +146,8 @@ def _check_available(world):
 def _check_traffic(world, traffic, start, end):
     stations = world.stations
     for stream in traffic.streams:
+        if stream.name == OF_GATEWAY and stream.sender[0] not in world.open_gateways:
+            continue
         wanted = (
             [stream.receiver] if stream.receiver else [s for s in stations if s != stream.sender]
         )

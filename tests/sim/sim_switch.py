@@ -72,6 +72,8 @@ class SimSwitch:
         self.generation = self._validated = 0
         self._parents = {}
         self._revalidation = self._crediting = self._expiry = None
+        self.ran_out_at = None
+        """Since when the gateway port is closed because nobody has renewed its permits."""
         self.permits = self.opening = 0
         """How many permits there are, and how many of them let broadcasts in."""
 
@@ -165,6 +167,8 @@ class SimSwitch:
             was_open = self.opening
             for flow in due:
                 self._drop(flow)
+            if not self.permits:
+                self.ran_out_at = now
             self._settle(was_open)
 
     def _settle(self, was_open):

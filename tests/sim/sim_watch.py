@@ -11,6 +11,8 @@ OVERLAP_S = 0.25
 """Two automatic gateways of one segment may be open at once for so long in a hand-over: a message
 and two answers of a switch."""
 SLOW_OVERLAP_S = 1.0
+LATE_S = 0.15
+"""What a daemon's clock may be wrong by, and a command on its way."""
 MERGE_S = 2.0
 """Time until one of two has yielded, from when they can hear each other again."""
 
@@ -33,6 +35,7 @@ class Watch:
         timers = world.timers
         self._fail_closed_s = timers.permit_s + world.options.lag_s + 0.7
         world.conditions_changed = self.look
+        world.on_renewal = self._look_at_renewal
 
     def look(self):
         """Something has changed: a gate, a daemon, a connection, a role, or a fault."""
@@ -80,6 +83,15 @@ class Watch:
         return not all(world.mesh.can_talk(a, b) for a in alive for b in alive if a != b)
 
     # fail_closed: a daemon that is dead or stopped forwards no more once its permits have run out.
+
+    def _look_at_renewal(self, peer, sent_at):
+        """A daemon that is late does not renew: that would open a port that has closed."""
+        ran_out_at = peer.switch.ran_out_at
+        if not peer.switch.permits and ran_out_at is not None and sent_at > ran_out_at + LATE_S:
+            detail = (
+                f"{peer.letter} renews permits that ran out {sent_at - ran_out_at:.2f} s before"
+            )
+            raise InvariantBroken("fail_closed", detail, self.clock.now)
 
     def _look_at_life(self, letter, peer):
         is_awake = peer.daemon is not None and not peer.daemon.is_paused

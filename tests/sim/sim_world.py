@@ -250,6 +250,7 @@ class World:
         self._open_since = 0.0
         self.on_event = lambda: None
         self.conditions_changed = lambda: None
+        self.on_renewal = lambda peer, sent_at: None
         self.peers = {x: SimPeer(self, x, index) for index, x in enumerate(self.letters)}
         self.by_address = {peer.address: peer for peer in self.peers.values()}
         self.name_of = {peer.letter: peer.name for peer in self.peers.values()}

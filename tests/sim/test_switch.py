@@ -123,3 +123,31 @@ def test_an_introduced_container_is_learnt_and_passed_on_as_if_it_had_spoken():
     arrived = tables["A"].walk(TUNNEL, mac, BROADCAST, overlay.addresses["W"], copy.tun_id)
     assert GATEWAY in [copy.port for copy in arrived.sent]
     assert [lesson.table for lesson, taught in arrived.noted if taught == mac] == ["mac", "origins"]
+
+
+def test_repeated_announcement_teaches_the_own_switch_nothing():
+    overlay = OverlayModel(LINKS["ring"], gateways="AB", active="A")
+    tables = Tables()
+    for flow in overlay.models["A"].flows:
+        tables.put(prepare(flow))
+    own = overlay.short_ids["A"]
+    first, again = (
+        tables.walk_actions("02:00:00:00:02:01", BROADCAST, rules.announcement(GATEWAY, own, x))
+        for x in (False, True)
+    )
+    assert [lesson.table for lesson, _ in first.noted] == ["mac", "origins"]
+    assert again.noted == []
+    assert sent_by(first) == sent_by(again) != []
+
+
+def test_what_is_known_by_hearsay_is_turned_back_at_the_gate():
+    overlay = OverlayModel(LINKS["ring"], gateways="AB", active="A")
+    tables = Tables()
+    for flow in overlay.models["A"].flows:
+        tables.put(prepare(flow))
+    mac = overlay.mac("W-c1")
+    assert tables.walk(GATEWAY, mac, BROADCAST).sent
+    for lesson, taught in tables.walk_actions(mac, BROADCAST, rules.hearsay()).noted:
+        tables.learnt[lesson.table, taught, lesson.priority] = lesson.taught
+    turned_back = tables.walk(GATEWAY, mac, BROADCAST)
+    assert (turned_back.sent, turned_back.noted) == ([], [])

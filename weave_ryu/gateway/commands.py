@@ -85,10 +85,17 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Prime:
-    """Let the own switch know MACs (12 hex digits) behind a gateway port; tell nobody else."""
+    """Let the own switch know MACs (12 hex digits); tell nobody else.
+
+    Args:
+        port: the gateway port.
+        hosts: behind it.
+        mesh: in the mesh, wherever: the segment returns their frames.
+    """
 
     port: str
     hosts: frozenset[str]
+    mesh: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

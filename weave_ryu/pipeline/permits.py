@@ -23,6 +23,9 @@ from weave_ryu.pipeline.model import (
 from weave_ryu.pipeline.parts import learn_mac, learn_origin
 from weave_ryu.pipeline.state import GatewayPort
 
+HEARSAY = 0xFFFF
+"""Subject of what was learnt on the word of another gateway: the number of no port."""
+
 
 def permits(
     port: GatewayPort,
@@ -144,6 +147,14 @@ def priming(port: int) -> tuple[Action, ...]:
     )
 
 
+def hearsay() -> tuple[Action, ...]:
+    """What to do with a frame of a container that others know, so that no segment may claim it.
+
+    Where it is, this switch does not learn by that: only that it is in the mesh.
+    """
+    return (learn_origin(subject_cookie(Kind.LEARNT_PORT, HEARSAY), t.ORIGIN_MESH),)
+
+
 def introduction(to: ShortId) -> tuple[Action, ...]:
     """What to do with a frame in the name of a container of this peer that is for one gateway.
 
@@ -152,10 +163,16 @@ def introduction(to: ShortId) -> tuple[Action, ...]:
     return (Load(t.DST_PEER, to), Resubmit(t.UNICAST.name))
 
 
-def announcement(port: int, own: ShortId) -> tuple[Action, ...]:
+def announcement(port: int, own: ShortId, again: bool = False) -> tuple[Action, ...]:
     """What to do with a frame that tells the mesh of a host of the segment (a packet-out).
 
     The host is learnt behind the gateway port, and the frame goes to all peers; not through the
     gate, which may be open for known unicast only.
+
+    Args:
+        port: the gateway port.
+        own: this peer's short id.
+        again: it was announced before, and may have moved since: this switch knows better.
     """
-    return (Load(t.SRC_PEER, own), *priming(port), Resubmit(t.FLOOD_MESH.name))
+    known = () if again else priming(port)
+    return (Load(t.SRC_PEER, own), *known, Resubmit(t.FLOOD_MESH.name))

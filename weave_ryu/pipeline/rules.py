@@ -33,7 +33,13 @@ from weave_ryu.pipeline.parts import (
     send,
     tunnel_id,
 )
-from weave_ryu.pipeline.permits import announcement, introduction, permits, priming
+from weave_ryu.pipeline.permits import (
+    announcement,
+    hearsay,
+    introduction,
+    permits,
+    priming,
+)
 from weave_ryu.pipeline.state import ForwardingState, RemotePeer
 
 __all__ = [
@@ -41,6 +47,7 @@ __all__ = [
     "LEARN_PRIORITY_SECOND_HAND",
     "announcement",
     "flows",
+    "hearsay",
     "introduction",
     "permits",
     "priming",

@@ -70,9 +70,24 @@ class Announcer:
             go_on: asked before each frame; False ends it (the port is no longer active).
         """
         frames = [(mac, [ofproto_v1_3_parser.OFPActionOutput(port)]) for mac in sorted(mesh)]
-        into_mesh = encode.actions_of(rules.announcement(port, own))
-        frames += [(mac, into_mesh) for mac in sorted(hosts)]
-        hub.spawn(self._run, frames, REPEAT_AT_S, go_on)
+        into_mesh, again = (
+            encode.actions_of(rules.announcement(port, own, is_repeated))
+            for is_repeated in (False, True)
+        )
+        hosts = sorted(hosts)
+        first = [*frames, *((mac, into_mesh) for mac in hosts)]
+        hub.spawn(self._run, first, REPEAT_AT_S[:1], go_on)
+        later = [*frames, *((mac, again) for mac in hosts)]
+        hub.spawn(self._run, later, REPEAT_AT_S[1:], go_on)
+
+    def prime_mesh(self, macs: Iterable[str]) -> None:
+        """Let the own switch know what is in the mesh; nothing is sent anywhere.
+
+        Args:
+            macs: 12 hex digits.
+        """
+        learn = encode.actions_of(rules.hearsay())
+        hub.spawn(self._run, [(mac, learn) for mac in sorted(macs)], (0.0,), lambda: True)
 
     def prime(self, port: int, hosts: Iterable[str], go_on: Callable[[], bool]) -> None:
         """Let the own switch learn hosts behind a gateway port; nothing is sent anywhere.

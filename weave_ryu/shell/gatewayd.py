@@ -295,7 +295,8 @@ class Gateways:
                 self._forget(peers)
             case Announce(port, to_segment, to_mesh):
                 self._announce(port, to_segment, to_mesh)
-            case Prime(port, hosts):
+            case Prime(port, hosts, mesh):
+                self._announcer.prime_mesh(mesh)
                 self._prime(port, hosts)
             case RaiseVersion():
                 self._mesh.raise_version()

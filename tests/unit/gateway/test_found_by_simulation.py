@@ -3,7 +3,7 @@
 from core_world import World, settled_pair, spec
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import Announce, Broadcast, Introduce, SetGate
+from weave_ryu.gateway.commands import Announce, Broadcast, Introduce, Prime, SetGate
 from weave_ryu.gateway.core import REMEMBER_S
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import HandOver, Step, decode, encode
@@ -203,3 +203,14 @@ def test_who_goes_on_after_a_failed_hand_over_announces_again():
     abort = encode(hand_overs=[HandOver("vlan", Step.ABORT, 2)])
     world.call("A", "received", PeerName(ord("B")), abort, True)
     assert len(world.all_commands("A", Announce)) == count + 1
+
+
+def test_switch_is_told_what_is_in_the_mesh_before_it_opens():
+    world = settled_pair()
+    world.call("B", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.kill("A")
+    world.run(4.0)
+    assert world.states() == {"B": State.ACTIVE}
+    told = [c for c in world.commands["B"] if isinstance(c, SetGate | Prime)]
+    opening = next(place for place, c in enumerate(told) if getattr(c, "gate", None) is Gate.OPEN)
+    assert told[opening - 1] == Prime("gw0", frozenset(), frozenset({"02c000000001"}))
