@@ -37,6 +37,9 @@ _log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 << 10
 MAX_CONNECTIONS = 128
+PRETTY_BYTES = 16 << 10
+"""Longer documents come without line breaks: Python makes those eight times as fast, and while it
+makes one no lease is sent."""
 AUDIT = "weave_ryu.audit"
 """Key of the WSGI environment under which a view notes what a change is about."""
 
@@ -352,9 +355,10 @@ def _query(request: webob.Request, known: tuple[str, ...]) -> dict[str, str]:
 
 
 def _json(document: Any) -> webob.Response:  # noqa: ANN401
-    return webob.Response(
-        body=json.dumps(document, indent=1).encode() + b"\n", content_type="application/json"
-    )
+    text = json.dumps(document, separators=(",", ":"))
+    if len(text) < PRETTY_BYTES:
+        text = json.dumps(document, indent=1)
+    return webob.Response(body=text.encode() + b"\n", content_type="application/json")
 
 
 def _json_body(request: webob.Request) -> dict[str, Any]:

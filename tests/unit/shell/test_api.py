@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from weave_ryu.errors import ConfigError, NetworkError, OpenFlowError, OvsdbError
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
+from weave_ryu.pipeline.cookies import Kind
 
 ROUTES = {
     "/status": "GET",
@@ -384,3 +385,16 @@ def test_no_form_breaks_it(call, no_lookups, body, kind, path):
 @pytest.mark.parametrize("length", ["x", "-1", "1.5", "99999999999999999999"])
 def test_no_stated_length_breaks_it(call, length):
     is_well_behaved(call("/gateways/eth1", "PUT", environ={"CONTENT_LENGTH": length}))
+
+
+def test_long_documents_have_no_line_breaks(call, daemon, shell):
+    """Python makes those many times as fast, and while it makes one no lease is sent."""
+    assert call("/macs").text.count("\n") > 5
+    learnt = [
+        shell.LearntMac(f"02:00:00:00:{n >> 8:02x}:{n & 255:02x}", Kind.LEARNT_PORT, 3, 4)
+        for n in range(2000)
+    ]
+    daemon.macs.learnt = lambda: learnt
+    response = call("/macs")
+    assert response.text.count("\n") == 1
+    assert len(json.loads(response.body)) == 2000
