@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 
 import pytest
 from page_server import Server
@@ -71,3 +72,24 @@ def test_nothing_breaks_the_server_or_changes_a_role(server, raw):
 def test_body_that_ends_early_is_told(server):
     answer = send(server, PUT + b"Content-Length: 50\r\n\r\n" + ROLE)
     assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_listeners_that_leave_make_room(server):
+    def listen():
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        return connection, connection.recv(65536).split(b"\r\n")[0]
+
+    opened = [listen() for _ in range(17)]
+    assert [line for _, line in opened[:16]] == [b"HTTP/1.1 200 OK"] * 16
+    assert opened[16][1].startswith(b"HTTP/1.1 429")
+    for connection, _ in opened:
+        connection.close()
+    deadline = time.monotonic() + 20
+    while True:
+        connection, line = listen()
+        connection.close()
+        if line == b"HTTP/1.1 200 OK":
+            break
+        assert time.monotonic() < deadline, "listeners that have gone are still counted"
+        time.sleep(0.2)

@@ -79,11 +79,12 @@ def _status(arguments: argparse.Namespace) -> int:
         if arguments.json:
             raise ConfigError("--watch", "--json", "choose one: JSON is one document")
         return _watch(client.of(arguments), _interval(arguments.interval))
-    gateways = client.of(arguments).get_json("/gateways")
+    api = client.of(arguments)
+    gateways = api.get_json("/gateways")
     if arguments.json:
         print(json.dumps(gateways, indent=1))
     else:
-        show_gateways(gateways)
+        show_gateways(api, gateways)
     return 0
 
 
@@ -133,12 +134,13 @@ def _watch(api: client.Api, interval_s: float) -> int:
     return 0
 
 
-def _look(api: client.Api) -> tuple[str, list[list[object]]]:
+def _look(api: client.Api) -> glance.Shown:
     try:
         gateways: list[dict[str, Any]] = api.get_json("/gateways")
+        found = glance.shown(gateways, None if gateways else api.get_json("/mesh"))
     except DaemonUnreachableError as error:
-        return str(error), []
-    return glance.headline(gateways), glance.rows(gateways)
+        found = glance.Shown(str(error), glance.HEADERS, [], ())
+    return found._replace(title=f"{time.strftime('%H:%M:%S')}  {found.title}")
 
 
 def _watch_in_place(api: client.Api, interval_s: float) -> None:
@@ -146,25 +148,19 @@ def _watch_in_place(api: client.Api, interval_s: float) -> None:
 
     with Live(auto_refresh=False) as live:
         while True:
-            title, headers, rows = _titled(*_look(api))
-            shown = tables.fitting(live.console.width, headers, rows, glance.SPARE)
-            live.update(tables.as_rich(title, *shown), refresh=True)
+            found = _look(api)
+            table = tables.fitting(live.console.width, found.headers, found.rows, found.spare)
+            live.update(tables.as_rich(found.title, *table), refresh=True)
             time.sleep(interval_s)
 
 
 def _watch_as_text(api: client.Api, interval_s: float) -> None:
     """Each state once: ages and leases change all the time."""
-    shown = None
+    before = None
     while True:
-        title, rows = _look(api)
-        state = (title, [row[:6] for row in rows])
-        if state != shown:
-            shown = state
-            print(tables.as_text(*_titled(title, rows)), flush=True)
+        found = _look(api)
+        state = (found.title.split("  ", 1)[1], [row[:6] for row in found.rows])
+        if state != before:
+            before = state
+            print(tables.as_text(found.title, found.headers, found.rows), flush=True)
         time.sleep(interval_s)
-
-
-def _titled(
-    title: str, rows: list[list[object]]
-) -> tuple[str, tuple[str, ...], list[list[object]]]:
-    return f"{time.strftime('%H:%M:%S')}  {title}", glance.HEADERS, rows

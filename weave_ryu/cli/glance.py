@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 HEADERS = ("SEGMENT", "PORT", "ROLE", "STATE", "EPOCH", "READY", "SINCE", "MACS HERE/MESH", "WHY")
 
 SPARE = ("SEGMENT", "ROLE", "SINCE", "MACS HERE/MESH")
 """What a narrow terminal does without; the segment stands in the headline."""
 
+
+class Shown(NamedTuple):
+    """A table of gateways: headline, headers, rows, and the columns that may be left out."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: list[list[object]]
+    spare: tuple[str, ...]
+
+
 Gateway = dict[str, Any]
+
+
+def shown(gateways: list[Gateway], mesh: dict[str, Any] | None) -> Shown:
+    """What to show.
+
+    Args:
+        gateways: of this peer.
+        mesh: the document of ``GET /mesh`` if there are none.
+    """
+    if mesh is not None:
+        return Shown(*elsewhere(mesh), ("ROLE",))
+    return Shown(headline(gateways), HEADERS, rows(gateways), SPARE)
 
 
 def headline(gateways: list[Gateway]) -> str:
@@ -69,6 +91,40 @@ def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[obje
                 ]
             )
     return found
+
+
+ELSEWHERE = ("SEGMENT", "GATEWAY", "PORT", "ROLE", "STATE", "EPOCH", "READY", "WHY")
+
+
+def elsewhere(mesh: dict[str, Any]) -> tuple[str, tuple[str, ...], list[list[object]]]:
+    """Headline, headers and rows for a peer that is no gateway itself: what the others tell.
+
+    Args:
+        mesh: the document of ``GET /mesh``.
+    """
+    words, found = ["this peer has no gateway port"], list[list[object]]()
+    for segment in mesh["segments"]:
+        gateways = segment["gateways"]
+        active = [g for g in gateways if g["state"] == "active"]
+        names = ", ".join(f"{g['nick_name'] or g['peer']} {g['port']}" for g in active)
+        forwards = "NOBODY FORWARDS" if not active else f"{names} forwards"
+        if len(active) > 1:
+            forwards = f"{len(active)} FORWARD: {names}"
+        words.append(f"{segment['name']}: {forwards}")
+        found += [
+            [
+                segment["name"],
+                gateway["nick_name"] or gateway["peer"],
+                gateway["port"],
+                gateway["role"],
+                gateway["state"],
+                gateway["epoch"],
+                _could(gateway),
+                gateway["reason"],
+            ]
+            for gateway in gateways
+        ]
+    return "; ".join(words), ELSEWHERE, found
 
 
 def _could(other: dict[str, Any]) -> str:

@@ -70,7 +70,8 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(client.of(arguments).get_json(path), indent=1))
     elif arguments.topic in ("gateways", "macs", "routes"):
-        _RENDERERS[arguments.topic](client.of(arguments).get_json(path))
+        api = client.of(arguments)
+        _RENDERERS[arguments.topic](api, api.get_json(path))
     else:
         print(client.of(arguments).get_text(path), end="")
     return 0
@@ -99,13 +100,18 @@ def _change_targets(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def show_gateways(gateways: list[dict[str, Any]]) -> None:
-    """The gateway ports at a glance, the other gateways of their segments below."""
-    rows = glance.rows(gateways)
-    tables.show(glance.headline(gateways), glance.HEADERS, rows, glance.SPARE)
+def show_gateways(api: client.Api, gateways: list[dict[str, Any]]) -> None:
+    """The gateway ports at a glance, the other gateways of their segments below.
+
+    Args:
+        api: asked for the gateways elsewhere if this peer has none.
+        gateways: of this peer.
+    """
+    found = glance.shown(gateways, None if gateways else api.get_json("/mesh"))
+    tables.show(*found)
 
 
-def _show_macs(macs: list[dict[str, Any]]) -> None:
+def _show_macs(_api: client.Api, macs: list[dict[str, Any]]) -> None:
     rows = [
         [mac["Mac"], f"{mac['Name']}({mac['NickName']})", mac["Port"] or "", mac["LastSeen"]]
         for mac in macs
@@ -113,14 +119,14 @@ def _show_macs(macs: list[dict[str, Any]]) -> None:
     tables.show("", ["MAC", "PEER", "PORT", "LEARNT"], rows)
 
 
-def _show_routes(routes: dict[str, list[dict[str, Any]]]) -> None:
+def _show_routes(_api: client.Api, routes: dict[str, list[dict[str, Any]]]) -> None:
     unicast = [[route["Dest"], route["Via"]] for route in routes["unicast"]]
     tables.show("unicast", ["DESTINATION", "VIA"], unicast)
     broadcast = [[route["Source"], " ".join(route["Via"])] for route in routes["broadcast"]]
     tables.show("broadcast", ["SOURCE", "GOES ON TO"], broadcast)
 
 
-_RENDERERS: dict[str, Callable[[Any], None]] = {
+_RENDERERS: dict[str, Callable[[client.Api, Any], None]] = {
     "gateways": show_gateways,
     "macs": _show_macs,
     "routes": _show_routes,

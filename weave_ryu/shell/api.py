@@ -38,7 +38,7 @@ _log = structlog.get_logger()
 MAX_BODY_BYTES = 64 << 10
 MAX_CONNECTIONS = 128
 PRETTY_BYTES = 16 << 10
-"""Longer documents come without line breaks: Python makes those eight times as fast, and while it
+"""Longer documents come without line breaks: Python makes those five times as fast, and while it
 makes one no lease is sent."""
 AUDIT = "weave_ryu.audit"
 """Key of the WSGI environment under which a view notes what a change is about."""

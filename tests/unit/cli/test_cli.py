@@ -335,3 +335,28 @@ def test_watch_on_a_terminal_ends_with_an_interrupt(daemon, answers, gateway):
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert b"\x1b[" in shown
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        (("active", "standby"), "office: gw1 eth1 forwards"),
+        (("standby", "standby"), "office: NOBODY FORWARDS"),
+        (("active", "active"), "office: 2 FORWARD: gw1 eth1, gw2 eth1"),
+    ],
+)
+def test_peer_without_gateway_port_shows_those_of_the_others(run, answers, states, words):
+    answers["/gateways"] = []
+    gateways = [
+        {
+            "peer": f"7a:00:00:00:00:0{n}", "nick_name": f"gw{n}", "port": "eth1", "role": "auto",
+            "state": state, "epoch": 3, "ready": True, "reason": "because",
+        }
+        for n, state in enumerate(states, 1)
+    ]  # fmt: skip
+    answers["/mesh"] = {"segments": [{"name": "office", "gateways": gateways}]}
+    status, out, err = run("gateway", "status")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"this peer has no gateway port; {words}\n")
+    assert out.count("because") == 2
+    assert run("gateway", "status", "--json")[1] == "[]\n"
