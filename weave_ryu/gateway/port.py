@@ -38,8 +38,14 @@ FAULT_LIMIT = 3
 ANNOUNCEMENTS_PER_S = 5000
 """What the shell sends at most; a hand-over of many hosts waits accordingly."""
 
+PRIMED_S = 0.02
+"""In a hand-over: the switch has dealt with the last frame that teaches it a host."""
+
 REQUEST_S = 4.0
 """So long the role is asked for."""
+
+SWEEP_S = 0.004
+"""So long after it has confirmed a change a switch may use what it decided before (measured)."""
 
 TAKEN_S = 0.03
 """In a hand-over the successor has opened by then; until that the old one keeps still."""
@@ -205,6 +211,8 @@ class PortMachine:
                 times.append(self._next_renewal)
             if self._leaving is not None and self._leaving.handed_at is not None:
                 times.append(self._leaving.handed_at + TAKEN_S)
+            elif self._leaving is not None and self._leaving.closed_at is not None:
+                times.append(self._leaving.closed_at + SWEEP_S)
             elif self._leaving is not None and self._leaving.settled_at is not None:
                 times.append(self._leaving.settled_at)
             if self.state is State.DRAINING:
@@ -504,6 +512,10 @@ class PortMachine:
             if leaving.handed_at is not None:
                 if now >= leaving.handed_at + TAKEN_S:
                     self._set_gate(Gate.DRAINING, self._left)
+            elif leaving.closed_at is not None:
+                if now >= leaving.closed_at + SWEEP_S:
+                    self._tell(leaving.to, Step.YOURS, leaving.epoch)
+                    leaving.handed_at = now
             elif leaving.settled_at is not None and now >= leaving.settled_at:
                 # Broadcasts first, and alone: until the successor has heard of it and opened,
                 # nobody takes them. Known unicast goes both ways meanwhile.
@@ -608,6 +620,9 @@ class PortMachine:
             # A frame that came before may have left a cached decision to drop its like.
             busy_s = len(hosts) / ANNOUNCEMENTS_PER_S
             draws_at = now + self.around.timers.cache_s + busy_s
+            # What a packet taught does not always make the switch look at it again; a change of
+            # flows does, and a renewal is one.
+            self._next_renewal = now + busy_s + PRIMED_S
             self._entering = Entering(source, epoch, until, draws_at)
             if self.state is State.STANDBY:
                 self._enter(Input.TAKING_OVER, f"{source} hands over", now)
@@ -617,8 +632,7 @@ class PortMachine:
     def _hand_to(self, now: float) -> None:
         leaving = self._leaving
         if leaving is not None:
-            self._tell(leaving.to, Step.YOURS, leaving.epoch)
-            leaving.handed_at = now
+            leaving.closed_at = now
 
     def _left(self, now: float) -> None:
         leaving = self._leaving

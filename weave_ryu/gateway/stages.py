@@ -31,6 +31,8 @@ class Leaving:
     """The successor has been told all MACs, and asked to open for known unicast."""
     settled_at: float | None = None
     """When broadcasts are to change hands."""
+    closed_at: float | None = None
+    """When the switch confirmed that it takes no broadcasts any more."""
     handed_at: float | None = None
     """When the successor was told that they are its."""
 
