@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from weave_ryu.gate import Gate
+from weave_ryu.gateway import pace
 from weave_ryu.gateway.commands import (
     Announce,
     Command,
@@ -30,33 +31,6 @@ from weave_ryu.gateway.stages import Entering, Leaving, Pending
 from weave_ryu.gateway.surroundings import NotReadyError, Other, Outlook, PortSpec, Surroundings
 from weave_ryu.gateway.vacancy import Vacancy
 from weave_ryu.names import PeerName
-
-FAULT_WINDOW_S = 60.0
-FAULT_LIMIT = 3
-"""That many faults within the window, and the port comes last in every election."""
-
-ANNOUNCEMENTS_PER_S = 5000
-"""What the shell sends at most; a hand-over of many hosts waits accordingly."""
-
-PRIMED_S = 0.02
-"""In a hand-over: the switch has dealt with the last frame that teaches it a host."""
-
-REQUEST_S = 4.0
-"""So long the role is asked for."""
-
-SWEEP_S = 0.004
-"""So long after it has confirmed a change a switch may use what it decided before (measured)."""
-
-TAKEN_S = 0.03
-"""In a hand-over the successor has opened by then; until that the old one keeps still."""
-
-ASK_AGAIN_S = 0.25
-"""Between two requests for the role: the holder may be busy with another hand-over."""
-
-PREEMPT_RETRY_S = 10.0
-
-FRESHLY_ACTIVE_S = 1.0
-"""So long after a promotion newly read MACs are announced at once."""
 
 
 @dataclass
@@ -96,7 +70,7 @@ class PortMachine:
         self._drained_at = 0.0
         self._run_out_at: float | None = None
         self._preempt_since: float | None = None
-        self._faults: deque[float] = deque(maxlen=FAULT_LIMIT)
+        self._faults: deque[float] = deque(maxlen=pace.FAULT_LIMIT)
         self.history.append(Entry(self.now, State.BLOCKED, 0, "starts closed"))
 
     # Looking.
@@ -125,8 +99,8 @@ class PortMachine:
 
     def is_damped(self, now: float) -> bool:
         """It has lost the role by faults too often lately."""
-        full = len(self._faults) == FAULT_LIMIT
-        return full and now - self._faults[0] < FAULT_WINDOW_S
+        full = len(self._faults) == pace.FAULT_LIMIT
+        return full and now - self._faults[0] < pace.FAULT_WINDOW_S
 
     def obstacles(self) -> list[str]:
         """Why it could not take over now; empty if it could."""
@@ -187,21 +161,9 @@ class PortMachine:
         if self.is_drained:
             return Outlook(None, "stays closed: drained")
         others = self.around.others(self.spec.segment, now)
-        vacant_at, why = self._vacancy.look(others, self._elsewhere(now), now)
-        if vacant_at is None:
-            return Outlook(None, why)
-        # One that still listens is about to open, too: all gateways may have started together.
-        candidates = [
-            Candidate(other.name, other.record.priority, other.record.damped)
-            for other in others
-            if other.is_fresh and (other.record.ready or other.record.state == State.ARMING)
-        ]
         own = Candidate(self.around.own, self.spec.priority, self.is_damped(now))
-        place = rank(own, candidates)
-        if place:
-            why = f"{why}; {place} other candidate(s) first"
-        head_start_s = place * self.around.timers.stagger_s
-        return Outlook(vacant_at + head_start_s, why, head_start_s)
+        stagger_s = self.around.timers.stagger_s
+        return self._vacancy.outlook(own, others, self._elsewhere(now), stagger_s, now)
 
     def deadline(self, now: float) -> float:
         """When to call `tick` again at the latest."""
@@ -210,9 +172,9 @@ class PortMachine:
             if self.gate is not Gate.CLOSED:
                 times.append(self._next_renewal)
             if self._leaving is not None and self._leaving.handed_at is not None:
-                times.append(self._leaving.handed_at + TAKEN_S)
+                times.append(self._leaving.handed_at + pace.TAKEN_S)
             elif self._leaving is not None and self._leaving.closed_at is not None:
-                times.append(self._leaving.closed_at + SWEEP_S)
+                times.append(self._leaving.closed_at + pace.SWEEP_S)
             elif self._leaving is not None and self._leaving.settled_at is not None:
                 times.append(self._leaving.settled_at)
             if self.state is State.DRAINING:
@@ -279,7 +241,7 @@ class PortMachine:
         if self.is_forced or self._is_vacant(now):
             self._promote("the operator asked for active", now)
             return
-        self._request_until = now + REQUEST_S
+        self._request_until = now + pace.REQUEST_S
         self._ask_at = now
         self._tick_requested(now)
 
@@ -483,7 +445,7 @@ class PortMachine:
         elif self._request_until is not None and now >= self._request_until:
             self._request_until = None
         elif holder is not None and now >= self._ask_at:
-            self._ask_at = now + ASK_AGAIN_S
+            self._ask_at = now + pace.ASK_AGAIN_S
             self._tell(holder.name, Step.REQUEST, self.around.epoch(self.spec.segment))
 
     def _preempt(self, now: float) -> None:
@@ -501,8 +463,8 @@ class PortMachine:
         if self._preempt_since is None:
             self._preempt_since = now
         if now - self._preempt_since >= self.spec.preempt_delay_s:
-            self._preempt_since = now + PREEMPT_RETRY_S - self.spec.preempt_delay_s
-            self._request_until = now + REQUEST_S
+            self._preempt_since = now + pace.PREEMPT_RETRY_S - self.spec.preempt_delay_s
+            self._request_until = now + pace.REQUEST_S
             self._ask_at = now
             self._tick_requested(now)
 
@@ -510,10 +472,10 @@ class PortMachine:
         leaving = self._leaving
         if leaving is not None:
             if leaving.handed_at is not None:
-                if now >= leaving.handed_at + TAKEN_S:
+                if now >= leaving.handed_at + pace.TAKEN_S:
                     self._set_gate(Gate.DRAINING, self._left)
             elif leaving.closed_at is not None:
-                if now >= leaving.closed_at + SWEEP_S:
+                if now >= leaving.closed_at + pace.SWEEP_S:
                     self._tell(leaving.to, Step.YOURS, leaving.epoch)
                     leaving.handed_at = now
             elif leaving.settled_at is not None and now >= leaving.settled_at:
@@ -556,7 +518,7 @@ class PortMachine:
                 leaving = self._leaving
                 if leaving is not None and (leaving.to, leaving.epoch) == (source, message.epoch):
                     hosts = len(self.around.macs(self.spec.port)[1])
-                    busy_s = hosts / ANNOUNCEMENTS_PER_S
+                    busy_s = hosts / pace.ANNOUNCEMENTS_PER_S
                     leaving.settled_at = now + self.around.timers.settle_s + busy_s
             case Step.YOURS:
                 entering = self._entering
@@ -600,7 +562,7 @@ class PortMachine:
             leaving.until = now + self.around.timers.handover_s
             self._tell(leaving.to, Step.PREPARE, leaving.epoch)
             self.around.publish()
-        if self.state is State.ACTIVE and now - self.history[-1].at < FRESHLY_ACTIVE_S:
+        if self.state is State.ACTIVE and now - self.history[-1].at < pace.FRESHLY_ACTIVE_S:
             # What was learnt since the last look, by this switch at least.
             self._announce()
 
@@ -618,11 +580,11 @@ class PortMachine:
             hosts = self.around.macs(self.spec.port)[1]
             self.emit(Prime(self.spec.port, hosts))
             # A frame that came before may have left a cached decision to drop its like.
-            busy_s = len(hosts) / ANNOUNCEMENTS_PER_S
+            busy_s = len(hosts) / pace.ANNOUNCEMENTS_PER_S
             draws_at = now + self.around.timers.cache_s + busy_s
             # What a packet taught does not always make the switch look at it again; a change of
             # flows does, and a renewal is one.
-            self._next_renewal = now + busy_s + PRIMED_S
+            self._next_renewal = now + busy_s + pace.PRIMED_S
             self._entering = Entering(source, epoch, until, draws_at)
             if self.state is State.STANDBY:
                 self._enter(Input.TAKING_OVER, f"{source} hands over", now)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weave_ryu.gateway.detection import Verdict
+from weave_ryu.gateway.election import Candidate, rank
 from weave_ryu.gateway.role import State
-from weave_ryu.gateway.surroundings import Other
+from weave_ryu.gateway.surroundings import Other, Outlook
 from weave_ryu.names import PeerName
 
 
@@ -63,3 +64,35 @@ class Vacancy:
                 f"{names} forwards for another part of the mesh, none for this one"
             )
         return self._since, f"no gateway of {self._segment} forwards"
+
+    def outlook(
+        self,
+        own: Candidate,
+        others: Sequence[Other],
+        elsewhere: Sequence[PeerName],
+        stagger_s: float,
+        now: float,
+    ) -> Outlook:
+        """When a port would open if nothing changed, and why.
+
+        Args:
+            own: this port.
+            others: as for `look`.
+            elsewhere: as for `look`.
+            stagger_s: head start of each candidate before the next one.
+            now: monotonic seconds.
+        """
+        vacant_at, why = self.look(others, elsewhere, now)
+        if vacant_at is None:
+            return Outlook(None, why)
+        # One that still listens is about to open, too: all gateways may have started together.
+        candidates = [
+            Candidate(other.name, other.record.priority, other.record.damped)
+            for other in others
+            if other.is_fresh and (other.record.ready or other.record.state == State.ARMING)
+        ]
+        place = rank(own, candidates)
+        if place:
+            why = f"{why}; {place} other candidate(s) first"
+        head_start_s = place * stagger_s
+        return Outlook(vacant_at + head_start_s, why, head_start_s)

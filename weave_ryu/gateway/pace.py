@@ -1,0 +1,33 @@
+"""Times of a gateway port that nobody needs to configure; the others are in `timers`.
+
+Seconds, except where the name says otherwise.
+"""
+
+from __future__ import annotations
+
+FAULT_WINDOW_S = 60.0
+FAULT_LIMIT = 3
+"""That many faults within the window, and the port comes last in every election."""
+
+ANNOUNCEMENTS_PER_S = 5000
+"""What the shell sends at most; a hand-over of many hosts waits accordingly."""
+
+PRIMED_S = 0.02
+"""In a hand-over: the switch has dealt with the last frame that teaches it a host."""
+
+REQUEST_S = 4.0
+"""So long the role is asked for."""
+
+SWEEP_S = 0.004
+"""So long after it has confirmed a change a switch may use what it decided before (measured)."""
+
+TAKEN_S = 0.03
+"""In a hand-over the successor has opened by then; until that the old one keeps still."""
+
+ASK_AGAIN_S = 0.25
+"""Between two requests for the role: the holder may be busy with another hand-over."""
+
+PREEMPT_RETRY_S = 10.0
+
+FRESHLY_ACTIVE_S = 1.0
+"""So long after a promotion newly read MACs are announced at once."""
