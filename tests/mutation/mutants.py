@@ -1,0 +1,179 @@
+"""The seeded bugs: each a change of one place in the product's source.
+
+Those with `was_real` were in the product until the simulator found them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug.
+
+    Args:
+        name: of it, in words.
+        path: the file, from the repository's root.
+        old: text that occurs in it exactly once.
+        new: what replaces it.
+        judge: who must catch it: `sim`, or `model G,F` (gateways, faults) where no seed shows it.
+        was_real: the product had it.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    judge: str = "sim"
+    was_real: bool = False
+
+
+PORT, CORE = "weave_ryu/gateway/port.py", "weave_ryu/gateway/core.py"
+PERMITS, RULES = "weave_ryu/pipeline/permits.py", "weave_ryu/pipeline/rules.py"
+DETECTION, ELECTION = "weave_ryu/gateway/detection.py", "weave_ryu/gateway/election.py"
+REGISTRY, INGRESS = "weave_ryu/gateway/registry.py", "weave_ryu/pipeline/ingress.py"
+
+MUTANTS = (
+    Mutant(
+        "no split horizon towards the segment",
+        RULES,
+        """            if gateway.segment in peer.segments:
+                yield FlowSpec(
+                    t.SPLIT_OUT.name,""",
+        """            if False:
+                yield FlowSpec(
+                    t.SPLIT_OUT.name,""",
+    ),
+    Mutant(
+        "frames of the mesh are let in when the segment returns them",
+        PERMITS,
+        "(in_port, Term(t.ORIGIN, 0)),",
+        "(in_port,),",
+    ),
+    Mutant(
+        "a permit never runs out",
+        PERMITS,
+        "match, actions, Kind.PERMIT, port.number, why, hard_timeout_s\n",
+        "match, actions, Kind.PERMIT, port.number, why, 86400\n",
+    ),
+    Mutant(
+        "a closed port learns",
+        INGRESS,
+        """            (Term(Field.IN_PORT, gateway.number),),
+            (),
+            Kind.GATEWAY,
+            gateway.number,
+            f"{gateway.name} is not active: nothing comes in""",
+        """            (Term(Field.IN_PORT, gateway.number),),
+            (learn_mac(subject_cookie(Kind.LEARNT_PORT, gateway.number), t.KNOWN_PORT,
+                       t.OUT_PORT, gateway.number),),
+            Kind.GATEWAY,
+            gateway.number,
+            f"{gateway.name} is not active: nothing comes in""",
+    ),
+    Mutant(
+        "peers do not forget what was behind the old gateway",
+        CORE,
+        "            self._commands.append(ForgetBehind(tuple(sorted(stale))))",
+        "            pass",
+    ),
+    Mutant(
+        "peers forget what is behind the wrong gateway",
+        REGISTRY,
+        "        stale.discard(self._own)\n        return frozenset(stale)",
+        "        others = frozenset(self._records) - stale - {self._own}\n"
+        "        return others if stale else frozenset()",
+    ),
+    Mutant(
+        "announces nothing",
+        PORT,
+        "self.emit(Announce(self.spec.port, mesh - hosts, hosts - mesh))",
+        "pass",
+    ),
+    Mutant(
+        "renews without asking the clock",
+        PORT,
+        "        if late_s < self.around.timers.permit_s:",
+        "        if True:",
+    ),
+    Mutant(
+        "nobody yields to a higher epoch",
+        ELECTION,
+        "return own.epoch < other.epoch",
+        "return False",
+    ),
+    Mutant(
+        "nobody yields to the same epoch",
+        ELECTION,
+        "return _order(theirs) < _order(mine)",
+        "return False",
+    ),
+    Mutant(
+        "nobody yields",
+        PORT,
+        "if record.is_active and other.is_fresh and yields(own, claim):",
+        "if False:",
+    ),
+    Mutant(
+        "takes over from a silent daemon without waiting for its permits",
+        DETECTION,
+        "return Judgement(Verdict.DAEMON_SILENT, remaining)",
+        "return Judgement(Verdict.DAEMON_SILENT, -1.0)",
+    ),
+    Mutant(
+        "takes over before the permits have run out",
+        DETECTION,
+        "remaining = timers.take_over_s - age_s",
+        "remaining = 2 * timers.silent_s - age_s",
+    ),
+    Mutant(
+        "takes a broken way for a dead gateway",
+        DETECTION,
+        "if evidence.lease_age_s < timers.silent_s:",
+        "if evidence.bfd is Bfd.DOWN:\n"
+        "        return Judgement(Verdict.HOST_DEAD, -evidence.bfd_age_s)\n"
+        "    if evidence.lease_age_s < timers.silent_s:",
+        judge="model 2,1",
+    ),
+    Mutant(
+        "goes on forwarding after it has handed over",
+        PORT,
+        "self._set_gate(Gate.DRAINING, self._left)",
+        "self._set_gate(Gate.OPEN, self._left)",
+    ),
+    Mutant(
+        "does not outlive what is told of its last life",
+        REGISTRY,
+        "        self._sequence = record.sequence\n        own =",
+        "        return False\n        own =",
+    ),
+    Mutant(
+        "announces while its gate closes",
+        PORT,
+        "self._pending.gate in (Gate.CLOSED, Gate.DRAINING):",
+        "self._pending.gate in ():",
+        was_real=True,
+    ),
+    Mutant(
+        "who is left of two does not announce again",
+        CORE,
+        "if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:",
+        "if False:",
+        was_real=True,
+    ),
+    Mutant(
+        "a repeated announcement teaches the own switch",
+        PERMITS,
+        "known = () if again else priming(port)",
+        "known = priming(port)",
+        was_real=True,
+    ),
+    Mutant(
+        "nobody introduces silent containers",
+        CORE,
+        "        if machine.state is State.ACTIVE and before is not State.ACTIVE:",
+        "        if False:",
+        was_real=True,
+    ),
+)
