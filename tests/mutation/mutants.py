@@ -149,13 +149,6 @@ MUTANTS = (
         "        return False\n        own =",
     ),
     Mutant(
-        "announces while its gate closes",
-        PORT,
-        "self._pending.gate in (Gate.CLOSED, Gate.DRAINING):",
-        "self._pending.gate in ():",
-        was_real=True,
-    ),
-    Mutant(
         "who is left of two does not announce again",
         CORE,
         "if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:",

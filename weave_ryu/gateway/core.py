@@ -275,7 +275,7 @@ class GatewayCore:
         if peer_count and not self._peer_count:
             # Nobody could be heard before.
             for port in self.ports.values():
-                port.listen_anew(now)
+                port.listen_anew(now, is_new=True)
         self._peer_count = peer_count
         self._set_now(now)
 

@@ -66,6 +66,7 @@ class PortMachine:
         self._claimed = 0
         self._next_renewal = 0.0
         self._listening_since: float | None = None
+        self._met_since = float("-inf")
         self._vacancy = Vacancy(self.spec.segment)
         self._drained_at = 0.0
         self._run_out_at: float | None = None
@@ -201,7 +202,7 @@ class PortMachine:
             raise NotReadyError(f"{self.spec.port}: the switch is not connected; try again later")
         if role is Role.ACTIVE and not self.around.has_carrier(self.spec.port):
             raise NotReadyError(f"{self.spec.port}: the segment's link is down; look at the cable")
-        insists = [o.name for o in self.around.others(self.spec.segment, now) if _insists(o)]
+        insists = [o.name for o in self.around.others(self.spec.segment, now) if o.insists]
         if role is Role.ACTIVE and insists and not force:
             raise NotReadyError(
                 f"{self.spec.port}: {insists[0]} is active by force; "
@@ -232,7 +233,7 @@ class PortMachine:
     def _activate(self, now: float) -> None:
         if self.state is State.ACTIVE or self._entering is not None:
             return
-        listens = self.state is State.ARMING and now < self._ready_at(now)
+        listens = now < self._met_since + self._enough_s
         if listens or self.state not in (State.ARMING, State.STANDBY):
             # Its gate is being closed: when that is confirmed. Or it does not know yet who else is
             # a gateway, and would take what they bring back from the segment for new frames.
@@ -366,8 +367,10 @@ class PortMachine:
                 if now >= self._drained_at:
                     self._close(Input.CLOSED, self.history[-1].reason)
 
-    def listen_anew(self, now: float) -> None:
-        """Nothing could be heard until now."""
+    def listen_anew(self, now: float, *, is_new: bool = False) -> None:
+        """Nothing could be heard until now; `is_new`: not since the port is there."""
+        if is_new:
+            self._met_since = now
         if self._listening_since is not None:
             self._listening_since = now
         self._vacancy.reset()
@@ -385,7 +388,7 @@ class PortMachine:
         return True
 
     def _ready(self, now: float) -> None:
-        self._listening_since = now
+        self._listening_since = self._met_since = now
         stands_by = self.role is Role.STANDBY or self.is_drained
         self._enter(Input.READY_TO_STAND_BY if stands_by else Input.READY_TO_ARM, "", now)
 
@@ -393,9 +396,12 @@ class PortMachine:
         """When it has listened for other gateways long enough to know them."""
         if self._listening_since is None:
             self._listening_since = now
+        return self._listening_since + self._enough_s
+
+    @property
+    def _enough_s(self) -> float:
         timers = self.around.timers
-        enough_s = timers.arm_s if self.around.peer_count else timers.arm_alone_s
-        return self._listening_since + enough_s
+        return timers.arm_s if self.around.peer_count else timers.arm_alone_s
 
     def _tick_arming(self, now: float) -> None:
         if self._entering is not None:
@@ -432,7 +438,8 @@ class PortMachine:
             return
         outlook = self.outlook(now)
         if outlook.at is not None:
-            if now >= outlook.at:
+            # One that had role standby has not listened for others before.
+            if now >= max(outlook.at, self._met_since + self._enough_s):
                 self._promote(outlook.why, now)
         elif self.spec.preempt and self.role is Role.AUTO:
             self._preempt(now)
@@ -688,7 +695,3 @@ class PortMachine:
 
     def _tell(self, peer: PeerName, step: Step, epoch: int) -> None:
         self.emit(Tell(peer, encode(hand_overs=[HandOver(self.spec.segment, step, epoch)])))
-
-
-def _insists(other: Other) -> bool:
-    return other.is_fresh and other.record.is_active and other.record.forced

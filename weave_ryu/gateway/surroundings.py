@@ -39,6 +39,11 @@ class Other:
     judgement: Judgement
     is_fresh: bool
 
+    @property
+    def insists(self) -> bool:
+        """It forwards by an operator's force."""
+        return self.is_fresh and self.record.is_active and self.record.forced
+
 
 class Surroundings(Protocol):
     """What a port sees of its peer and of the other gateways."""

@@ -214,3 +214,21 @@ def test_switch_is_told_what_is_in_the_mesh_before_it_opens():
     told = [c for c in world.commands["B"] if isinstance(c, SetGate | Prime)]
     opening = next(place for place, c in enumerate(told) if getattr(c, "gate", None) is Gate.OPEN)
     assert told[opening - 1] == Prime("gw0", frozenset(), frozenset({"02c000000001"}))
+
+
+def test_one_that_comes_up_as_standby_and_is_told_auto_listens_first():
+    """Seed 481: it did not know of the other one yet, and let its copies in as new frames."""
+    world = settled_pair()
+    world.kill("A")
+    world.run(4.0)
+    assert world.states() == {"B": "active"}
+    world.cut.add(frozenset("AB"))
+    world.start("A", spec(Role.STANDBY))
+    world.run(0.05)
+    assert world.states()["A"] == "standby"
+    world.call("A", "set_role", "gw0", Role.AUTO)
+    world.run(world.timers.arm_s / 2)
+    world.cut.clear()
+    world.run(3.0)
+    assert world.states() == {"A": "standby", "B": "active"}
+    assert "active" not in [str(entry.state) for entry in world.port("A").history]
