@@ -114,8 +114,9 @@ def test_without_root_the_daemon_refuses_to_start(peer):
     script = (
         "import os, sys; from weave_ryu.cli.main import build_parser, main; build_parser(); "
         "from weave_ryu.shell import compat, hub; hub.patch(); compat.apply(); "
-        "import weave_ryu.shell.api, weave_ryu.shell.app, weave_ryu.shell.daemon; "
-        "import weave_ryu.shell.start; "
+        "import importlib, pkgutil, weave_ryu.shell; "
+        "parts = pkgutil.iter_modules(weave_ryu.shell.__path__, 'weave_ryu.shell.'); "
+        "[importlib.import_module(part.name) for part in parts]; "
         f"os.setuid(65534); sys.exit(main(['run', *{list(FREE)!r}]))"
     )
     refused(in_host(peer, sys.executable, "-c", script), FAILED, "root", "65534", "sudo")
