@@ -216,19 +216,11 @@ def test_word_of_an_operator_waits_for_permits_that_may_still_live():
     assert longest == [0.0]
 
 
-def test_active_by_hand_yields_like_any_other_after_a_split():
+@pytest.mark.parametrize("role", [Role.AUTO, Role.ACTIVE])
+def test_after_a_split_the_higher_epoch_stays(role):
+    """Also if the other one was made active by hand."""
     world = settled_pair()
-    world.call("A", "set_role", "gw0", Role.ACTIVE)
-    world.cut.add(frozenset("AB"))
-    world.run(5.0)
-    assert world.states() == {"A": "active", "B": "active"}
-    world.cut.clear()
-    world.run(1.0)
-    assert world.states() == {"A": "standby", "B": "active"}
-
-
-def test_after_a_split_the_higher_epoch_stays():
-    world = settled_pair()
+    world.call("A", "set_role", "gw0", role)
     world.cut.add(frozenset("AB"))
     world.run(5.0)
     assert world.states() == {"A": "active", "B": "active"}
