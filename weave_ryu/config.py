@@ -13,15 +13,19 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from weave_ryu.addresses import parse_decimal, parse_http_address
+from weave_ryu.certificates import server_context
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.records import SEGMENT_PATTERN
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.names import UNKNOWN_PEER, PeerName
 from weave_ryu.tokens import read_token
+
+if TYPE_CHECKING:
+    import ssl
 
 DatapathChoice = Literal["auto", "system", "netdev"]
 
@@ -70,6 +74,8 @@ class DaemonConfig:
     http_addr: str = "127.0.0.1:6784"
     api_token_file: str = ""
     api_token: str | None = field(default=None, repr=False)
+    api_cert_file: str = ""
+    api_key_file: str = ""
     bridge: str = "weave"
     datapath_type: DatapathChoice = "auto"
     ovs_db: str = ""
@@ -106,6 +112,7 @@ def load(
             raw[key] = (f"--{key.replace('_', '-')}", value)
     values = {key: _CHECKS[key](spelled, value) for key, (spelled, value) in raw.items()}
     config = DaemonConfig(**values)
+    tls_context(config, {key: spelled for key, (spelled, _) in raw.items()})
     return replace(
         config,
         password=_password(config.password_file, environment),
@@ -193,6 +200,8 @@ def _password(path: str, environment: Mapping[str, str]) -> bytes | None:
             raise ConfigError(
                 "--password-file", path, f"cannot be read: {error.strerror}"
             ) from error
+        except ValueError as error:  # a NUL byte in the path
+            raise ConfigError("--password-file", path, "is no path") from error
         if not password:
             raise ConfigError("--password-file", path, "is empty: write the password into it")
         return password
@@ -211,6 +220,31 @@ def _api_token(config: DaemonConfig, raw: Mapping[str, tuple[str, Any]]) -> str 
             key, value, "others reach this address: give --api-token-file, or listen on 127.0.0.1"
         )
     return None
+
+
+def tls_context(
+    config: DaemonConfig, spelled: Mapping[str, str] | None = None
+) -> ssl.SSLContext | None:
+    """What the API needs to speak HTTPS; None = it speaks HTTP.
+
+    Args:
+        config: names the files.
+        spelled: key of the configuration → how the user spelled it, for errors.
+
+    Raises:
+        ConfigError: a file cannot be used, or one of the two is missing.
+    """
+    files = {key: getattr(config, key) for key in ("api_cert_file", "api_key_file")}
+    if not any(files.values()):
+        return None
+    names = {key: (spelled or {}).get(key, f"--{key.replace('_', '-')}") for key in files}
+    for key, other in (tuple(files), tuple(reversed(files))):
+        if not files[other]:
+            raise ConfigError(
+                names[key], files[key], f"HTTPS needs --{other.replace('_', '-')}, too"
+            )
+    certificate, private_key = ((names[key], files[key]) for key in files)
+    return server_context(certificate, private_key)
 
 
 def _check_text(key: str, value: object) -> str:
@@ -355,6 +389,8 @@ _CHECKS: Mapping[str, Any] = {
     "trusted_subnets": _check_subnets,
     "http_addr": _check_http,
     "api_token_file": _check_text,
+    "api_cert_file": _check_text,
+    "api_key_file": _check_text,
     "bridge": _check_bridge,
     "datapath_type": _choice("auto", "system", "netdev"),
     "ovs_db": _check_text,

@@ -13,17 +13,20 @@ FLAGS = (
 class Server:
     """`serve.py`; `tell` makes a change and returns when it is made."""
 
-    def __init__(self, peers=4, token_file="", port=0):
+    def __init__(self, peers=4, token_file="", port=0, certificate=()):
         self.arguments = [str(peers), token_file]
+        self.certificate = [str(path) for path in certificate]
         self.start(port)
 
     def start(self, port=0):
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("serve.py")), *self.arguments, str(port)],
+            [sys.executable, str(Path(__file__).with_name("serve.py")), *self.arguments, str(port),
+             *self.certificate],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.port = int(self._process.stdout.readline())
-        self.url = f"http://127.0.0.1:{self.port}/"
+        scheme = "https" if self.certificate else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}/"
 
     def tell(self, line):
         self._process.stdin.write(f"{line}\n")

@@ -1,8 +1,9 @@
 """The real API and page on a made-up daemon, in a process of its own: eventlet runs here alone.
 
-Usage: serve.py PEERS [TOKEN-FILE [PORT]]. Prints its port. Each line on standard input is a change:
+Usage: serve.py PEERS [TOKEN-FILE [PORT [CERTIFICATE KEY]]]. Prints its port. Each line on
+standard input is a change:
 ``other STATE EPOCH REASON…`` (what gateway B says of itself), ``own STATE REASON…``, ``nick TEXT``,
-``role ROLE`` (of the own port), ``macs NUMBER``.
+``role ROLE`` (of the own port), ``macs NUMBER``, ``renew CERTIFICATE KEY``.
 """
 
 import random
@@ -22,11 +23,12 @@ hub.patch()
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "shell"))
 from api_world import OWN, make_daemon  # noqa: E402
 
+from weave_ryu.config import tls_context  # noqa: E402
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode  # noqa: E402
 from weave_ryu.gateway.role import Entry, Role, State  # noqa: E402
 from weave_ryu.names import PeerName  # noqa: E402
 from weave_ryu.pipeline.cookies import Kind  # noqa: E402
-from weave_ryu.shell import api  # noqa: E402
+from weave_ryu.shell import api, tls  # noqa: E402
 from weave_ryu.shell.macs import LearntMac  # noqa: E402
 from weave_ryu.tokens import read_token  # noqa: E402
 
@@ -109,6 +111,14 @@ class World:
         ]  # fmt: skip
         self.daemon.macs.learnt = lambda: found
 
+    def context(self):
+        keys = ("api_cert_file", "api_key_file")
+        return tls_context(replace(self.daemon.config, **dict(zip(keys, self.files, strict=True))))
+
+    def renew(self, words):
+        self.files = words.split()
+        self.listener.renew(self.context())
+
     def do(self, line):
         verb, *words = line.split()
         if verb == "own":
@@ -123,6 +133,9 @@ def main():
     world = World(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")
     port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     listener = hub.listen(("127.0.0.1", port))
+    if len(sys.argv) > 5:
+        world.files = sys.argv[4:6]
+        world.listener = listener = tls.Listener(listener, world.context())
     hub.spawn(api.serve, listener, api.Api(world.daemon))
     print(listener.getsockname()[1], flush=True)
     import eventlet.greenio

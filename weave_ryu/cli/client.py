@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weave_ryu.addresses import parse_http_address
+from weave_ryu.certificates import client_context
 from weave_ryu.errors import ConfigError, DaemonUnreachableError, WeaveRyuError
 from weave_ryu.tokens import read_token
 
@@ -28,7 +29,11 @@ class RequestRefusedError(WeaveRyuError):
 def default() -> Api:
     """The API if no flag says otherwise."""
     address = os.environ.get("WEAVE_HTTP_ADDR", DEFAULT_ADDRESS)
-    return Api(address, os.environ.get("WEAVE_API_TOKEN_FILE", ""))
+    return Api(
+        address,
+        os.environ.get("WEAVE_API_TOKEN_FILE", ""),
+        os.environ.get("WEAVE_API_CA_FILE", ""),
+    )
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +50,13 @@ def add_address(parser: argparse.ArgumentParser) -> None:
         default=default().token_file,
         help="token, if the daemon asks for one (or environment WEAVE_API_TOKEN_FILE)",
     )
+    parser.add_argument(
+        "--api-ca-file",
+        metavar="FILE",
+        default=default().ca_file,
+        help="speak HTTPS, and believe certificates of this authority, or this one itself "
+        "(or environment WEAVE_API_CA_FILE)",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +66,12 @@ class Api:
     Args:
         address: ``ADDRESS:PORT``.
         token_file: with the token that it may ask for; empty = none.
+        ca_file: with the certificate that vouches for its own; empty = it speaks plain HTTP.
     """
 
     address: str
     token_file: str = ""
+    ca_file: str = ""
 
     def request(
         self,
@@ -72,26 +86,49 @@ class Api:
         Raises:
             ConfigError: the address is not one, or the daemon says that a value cannot be used.
             DaemonUnreachableError: nobody answers.
-            RequestRefusedError: the daemon could not do it.
+            RequestRefusedError: the daemon could not do it, or its certificate is not believed.
         """
         host, port = parse_http_address("--http-addr", self.address)
         headers = {"Accept": accept, "Content-Type": content_type}
         if self.token_file:
             token = read_token("--api-token-file", self.token_file)
             headers["Authorization"] = f"Bearer {token}"
-        connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        connection = self._connection(host, port)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise DaemonUnreachableError(self.address, reason) from error
+            raise self._failure(error) from error
         finally:
             connection.close()
         if response.status >= 400:
             raise _refusal(response.status, content)
         return content
+
+    def _connection(self, host: str, port: int) -> http.client.HTTPConnection:
+        if not self.ca_file:
+            return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        context = client_context("--api-ca-file", self.ca_file)
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+
+    def _failure(self, error: Exception) -> WeaveRyuError:
+        """What to tell when no answer came."""
+        distrust = getattr(error, "verify_message", None)  # of ssl.SSLCertVerificationError
+        if distrust is not None:
+            return RequestRefusedError(
+                f"the certificate of {self.address} is not believed ({distrust.rstrip('.')}): "
+                "give with --api-ca-file what signed it, and an address that it names"
+            )
+        if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":
+            return RequestRefusedError(
+                f"what answers on {self.address} speaks no HTTPS: leave --api-ca-file "
+                "(WEAVE_API_CA_FILE) away"
+            )
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, ConnectionResetError) and not self.ca_file:
+            reason += "; if it speaks HTTPS, give --api-ca-file"
+        return DaemonUnreachableError(self.address, reason)
 
     def get_json(self, path: str) -> Any:  # noqa: ANN401
         """The JSON document at a path."""
@@ -117,7 +154,7 @@ class Api:
 
 def of(arguments: argparse.Namespace) -> Api:
     """The API that the flags of `add_address` name."""
-    return Api(arguments.http_addr, arguments.api_token_file)
+    return Api(arguments.http_addr, arguments.api_token_file, arguments.api_ca_file)
 
 
 PATIENCE_S = 1.0

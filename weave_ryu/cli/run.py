@@ -40,6 +40,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--trusted-subnets", metavar="CIDR,…", help="underlay subnets that need no encryption")
     add("--http-addr", metavar="ADDRESS:PORT", help="API address (default 127.0.0.1:6784)")
     add("--api-token-file", metavar="FILE", help="token of the API; needed off 127.0.0.1")
+    add("--api-cert-file", metavar="FILE", help="certificate of the API, PEM: it speaks HTTPS")
+    add("--api-key-file", metavar="FILE", help="key of that certificate")
     add("--bridge", help="name of the bridge (default weave)")
     add("--datapath-type", metavar="auto|system|netdev", help="default auto: kernel if it can")
     add("--ovs-db", metavar="REMOTE", help="database (default unix:$OVS_RUNDIR/db.sock)")

@@ -15,6 +15,7 @@ import webob.exc
 from routes import Mapper
 
 from weave_ryu.addresses import parse_http_address
+from weave_ryu.config import DaemonConfig, tls_context
 from weave_ryu.errors import (
     ConfigError,
     NetworkError,
@@ -24,7 +25,7 @@ from weave_ryu.errors import (
 )
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
-from weave_ryu.shell import hub, meshd, pages, traceview, views
+from weave_ryu.shell import hub, meshd, pages, tls, traceview, views
 from weave_ryu.shell.auth import SAFE_METHODS, Guard
 from weave_ryu.shell.daemon import Daemon
 from weave_ryu.shell.limits import Bucket
@@ -53,12 +54,14 @@ TRACES_AT_ONCE = 5
 """A trace asks many switches."""
 
 
-def listen(address: str) -> socket.socket:
+def listen(config: DaemonConfig) -> socket.socket | tls.Listener:
     """Open the API's port.
 
     Raises:
         NetworkError: it is taken, or the address is not of this host.
+        ConfigError: certificate or key cannot be used any more.
     """
+    address = config.http_addr
     host, port = parse_http_address("--http-addr", address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -68,11 +71,13 @@ def listen(address: str) -> socket.socket:
             f"--http-addr {address}: cannot listen there ({error.strerror}): "
             "stop what uses it, or choose another port"
         ) from error
-    return listener
+    context = tls_context(config)
+    return listener if context is None else tls.Listener(listener, context)
 
 
-def serve(listener: socket.socket, application: Api) -> None:
+def serve(listener: socket.socket | tls.Listener, application: Api) -> None:
     """Serve for ever."""
+    is_tls = isinstance(listener, tls.Listener)
     hub.spawn(application.mesh_view.watch)
     hub.wsgi.server(
         listener,
@@ -82,6 +87,8 @@ def serve(listener: socket.socket, application: Api) -> None:
         max_size=MAX_CONNECTIONS,
         socket_timeout=30,
         debug=False,
+        protocol=tls.one_connection,
+        environ={"wsgi.url_scheme": "https", "HTTPS": "on"} if is_tls else None,
     )
 
 

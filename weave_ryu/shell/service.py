@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from weave_ryu.config import DaemonConfig
+from weave_ryu.config import DaemonConfig, tls_context
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.role import State
 from weave_ryu.shell import hub, logs, meshd
 from weave_ryu.shell.auth import Guard
 from weave_ryu.shell.sdnotify import Notifier
+from weave_ryu.shell.tls import Listener
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
@@ -66,15 +67,22 @@ class Service:
         guard: of the API; gets the new token.
         notifier: the way to systemd.
         load: reads the configuration as at the start.
+        listener: of the API, if it speaks HTTPS; gets the certificate anew.
     """
 
     def __init__(
-        self, daemon: Daemon, guard: Guard, notifier: Notifier, load: Callable[[], DaemonConfig]
+        self,
+        daemon: Daemon,
+        guard: Guard,
+        notifier: Notifier,
+        load: Callable[[], DaemonConfig],
+        listener: Listener | None = None,
     ) -> None:
         self._daemon = daemon
         self._guard = guard
         self._notifier = notifier
         self._load = load
+        self._listener = listener
         self._is_ready = False
         self._status = ""
 
@@ -139,11 +147,15 @@ class Service:
             change = compare(old, new)
             connect = [a for peer in change.connect for a in meshd.resolve(peer)]
             forget = [a for peer in change.forget for a in meshd.resolve(peer)]
+            # The files of the start: others need a restart, but these may have been renewed.
+            context = tls_context(old)
         except ConfigError as error:
             _log.error("reload_refused", error=str(error))
             return
         self._daemon.config = replace(old, **{key: getattr(new, key) for key in change.keys})
         self._guard.token = new.api_token
+        if self._listener is not None and context is not None:
+            self._listener.renew(context)
         logs.configure(new.log_level, new.log_json)
         now = time.monotonic()
         if forget:

@@ -36,7 +36,7 @@ def run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
 def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
     from ryu.base.app_manager import AppManager  # noqa: PLC0415
 
-    from weave_ryu.shell import api, setup  # noqa: PLC0415
+    from weave_ryu.shell import api, setup, tls  # noqa: PLC0415
     from weave_ryu.shell.app import WeaveApp  # noqa: PLC0415
     from weave_ryu.shell.daemon import Daemon  # noqa: PLC0415
     from weave_ryu.shell.sdnotify import Notifier  # noqa: PLC0415
@@ -45,7 +45,7 @@ def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
     setup.check_privileges()
     remote = setup.database_remote(config)
     path, target = setup.controller_target(config)
-    listener = api.listen(config.http_addr)
+    listener = api.listen(config)
     daemon = Daemon(config, remote, target)
 
     WeaveApp.daemon = daemon
@@ -55,7 +55,8 @@ def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
     manager.instantiate_apps(**manager.create_contexts())
 
     application = api.Api(daemon)
-    service = Service(daemon, application.guard, Notifier(os.environ), load)
+    tls_listener = listener if isinstance(listener, tls.Listener) else None
+    service = Service(daemon, application.guard, Notifier(os.environ), load, tls_listener)
     is_stopping = False
     signalled = hub.Signal()
 

@@ -3,10 +3,12 @@
 import socket
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import structlog
 
+from tests import certificates
 from weave_ryu.config import DaemonConfig
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.role import Entry, State
@@ -125,6 +127,22 @@ def test_every_safe_key_is_a_key(shell):
     from weave_ryu.shell.service import SAFE_KEYS
 
     assert set(DaemonConfig.__dataclass_fields__) >= SAFE_KEYS
+
+
+def test_reload_reads_the_certificate_anew(make, daemon, tmp_path):
+    certificate, key = certificates.make(tmp_path)
+    files = {"api_cert_file": str(certificate), "api_key_file": str(key)}
+    daemon.config = replace(daemon.config, **files)
+    renewed = []
+    service, _ = make()
+    service._listener = SimpleNamespace(renew=renewed.append)
+    daemon.mesh.pump = lambda: None
+    with structlog.testing.capture_logs() as logged:
+        service.reload()
+        key.write_text("nonsense")
+        service.reload()
+    assert len(renewed) == 1
+    assert [line["event"] for line in logged] == ["reloaded", "reload_refused"]
 
 
 def test_reload_takes_over_peers_and_token(make, daemon):
