@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -109,14 +110,22 @@ def test_keepalived_decides_who_forwards(lab, keepalived, eventually):
     lab.peers["A"].http("PUT", f"/gateways/{lab.peers['A'].gateway_port}", {"role": "standby"})
 
 
-def test_agent_does_what_pacemaker_expects(lab, tmp_path):
+@pytest.fixture
+def agent():
+    """The OCF agent where everybody may read it, as a checkout below a home directory is not."""
+    with tempfile.TemporaryDirectory(prefix="weave-ryu-agent-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(shutil.copy(CONTRIB / "pacemaker" / "weave-ryu", directory))
+
+
+def test_agent_does_what_pacemaker_expects(lab, agent):
     path = needs("ocf-tester")
     needs("xmllint")
     peer = lab.peers["A"]
     lab.peers["B"].http("PUT", f"/gateways/{lab.peers['B'].gateway_port}", {"role": "standby"})
     command = [
         path, "-v", "-n", f"weave-ryu-test-{os.getpid()}", "-o", f"port={peer.gateway_port}",
-        "-o", f"program={PROGRAM}", str(CONTRIB / "pacemaker" / "weave-ryu"),
+        "-o", f"program={PROGRAM}", str(agent),
     ]  # fmt: skip
     result = namespaces.run_inside(
         peer.netns,
