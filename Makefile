@@ -35,6 +35,8 @@ $(STAMP): setup.cfg pyproject.toml build-constraints.txt
 	        "\`make PYTHON=python3.12 ...\`" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -e '.[test]'
+	@mkdir -p $(VENV)/share/man/man1
+	@ln -sf $(CURDIR)/docs/man/weave-ryu.1 $(VENV)/share/man/man1/
 	@touch $@
 
 demo: install ## build the lab, switch and kill gateways under traffic, print what arrived

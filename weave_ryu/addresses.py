@@ -24,6 +24,17 @@ def parse_http_address(key: str, text: str) -> tuple[str, int]:
     return host.strip("[]"), number
 
 
+def check_remote(key: str, text: str) -> str:
+    """Refuse what is no remote of an Open vSwitch database.
+
+    Raises:
+        ConfigError: not of a form that Open vSwitch knows.
+    """
+    if not text.startswith(("unix:", "tcp:", "ssl:")):
+        raise ConfigError(key, text, "write it as unix:PATH or tcp:ADDRESS:PORT")
+    return text
+
+
 def parse_decimal(text: str) -> int | None:
     """A number of a few digits; None for anything else (`int` itself refuses 5000 digits)."""
     return int(text) if text.isdecimal() and len(text) <= 9 else None

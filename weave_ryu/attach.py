@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from weave_ryu import links, namespaces
+from weave_ryu.addresses import check_remote
 from weave_ryu.errors import ConfigError, NetworkError, OvsdbError
 
 DEFAULT_BRIDGE: Final = "weave"
@@ -61,11 +62,23 @@ class _Port:
     ifname: str
 
 
-def attach(request: Request) -> str:
-    """Plug a namespace into the bridge, or give the link it has there one more address.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done.
 
-    Returns:
-        One sentence that says what was done.
+    Args:
+        sentence: for a human.
+        has_changed: False if everything was as asked before.
+        ports: of the bridge that were made, changed or removed.
+    """
+
+    sentence: str
+    has_changed: bool = True
+    ports: tuple[str, ...] = ()
+
+
+def attach(request: Request) -> Outcome:
+    """Plug a namespace into the bridge, or give the link it has there one more address.
 
     Raises:
         ConfigError: an argument cannot be used.
@@ -74,6 +87,7 @@ def attach(request: Request) -> str:
     """
     interface = links.parse_cidr(request.cidr)
     links.check_ifname(request.ifname)
+    _check_switch(request)
     if request.mtu_bytes is not None:
         links.check_mtu(request.mtu_bytes)
     mac = None if request.mac is None else links.check_mac(request.mac)
@@ -87,7 +101,7 @@ def attach(request: Request) -> str:
     port = port_name(identity, request.bridge, request.ifname)
     inner = links.find_link(request.ifname, namespace)
     if links.find_link(port, request.host_namespace) is not None and switch.has_port(port):
-        return _attach_again(request, namespace, str(interface), mac)
+        return _attach_again(request, namespace, str(interface), mac, port)
     if inner is not None:
         raise ConfigError(
             "--ifname",
@@ -117,23 +131,22 @@ def attach(request: Request) -> str:
             },
         )
         undo.pop_all()
-    return (
+    return Outcome(
         f"attached {request.namespace} to bridge {request.bridge}: "
-        f"{request.ifname} has {interface}, port {port}"
+        f"{request.ifname} has {interface}, port {port}",
+        ports=(port,),
     )
 
 
-def detach(request: Request, cidr: str | None = None) -> str:
+def detach(request: Request, cidr: str | None = None) -> Outcome:
     """Unplug a namespace, or take one address away from it.
 
     Args:
         request: only the namespace, the bridge and the database are looked at.
         cidr: take only this address away; the link goes with the last one.
-
-    Returns:
-        One sentence that says what was done.
     """
     interface = None if cidr is None else links.parse_cidr(cidr)
+    _check_switch(request)
     _require_root("detach")
     switch = _Switch(request.ovs_db or default_ovs_db(), request.bridge)
     switch.is_userspace()
@@ -142,20 +155,26 @@ def detach(request: Request, cidr: str | None = None) -> str:
     if not ports:
         if namespace is None:
             namespaces.resolve_namespace(request.namespace)
-        return f"{request.namespace} is not attached to bridge {request.bridge}: nothing to do"
+        return Outcome(
+            f"{request.namespace} is not attached to bridge {request.bridge}: nothing to do", False
+        )
     if interface is not None and namespace is not None:
         port = _port_with_address(ports, str(interface), namespace)
         if port is None:
-            return f"{request.namespace} does not have {interface}: nothing to do"
+            return Outcome(f"{request.namespace} does not have {interface}: nothing to do", False)
         if len(links.list_addresses(port.ifname, namespace)) > 1:
             links.delete_address(port.ifname, str(interface), namespace)
-            return f"took {interface} away from {port.ifname} of {request.namespace}"
+            sentence = f"took {interface} away from {port.ifname} of {request.namespace}"
+            return Outcome(sentence, ports=(port.name,))
         ports = [port]
     for port in ports:
         switch.delete_port(port.name)
         links.delete_link(port.name, request.host_namespace)
-    names = ", ".join(port.name for port in ports)
-    return f"detached {request.namespace} from bridge {request.bridge}: removed {names}"
+    names = tuple(port.name for port in ports)
+    return Outcome(
+        f"detached {request.namespace} from bridge {request.bridge}: removed {', '.join(names)}",
+        ports=names,
+    )
 
 
 def default_ovs_db() -> str:
@@ -169,16 +188,21 @@ def port_name(identity: str, bridge: str, ifname: str) -> str:
     return f"wv{digest[:10]}"
 
 
-def _attach_again(request: Request, namespace: Path, cidr: str, mac: str | None) -> str:
+def _attach_again(
+    request: Request, namespace: Path, cidr: str, mac: str | None, port: str
+) -> Outcome:
     """Change what differs on a link that is there already."""
     links.set_link(request.ifname, namespace, mtu_bytes=request.mtu_bytes, mac=mac)
     if cidr in links.list_addresses(request.ifname, namespace):
-        return (
+        return Outcome(
             f"{request.namespace} is attached to bridge {request.bridge} with {cidr} already: "
-            "nothing to do"
+            "nothing to do",
+            False,
+            (port,),
         )
     links.add_address(request.ifname, cidr, namespace)
-    return f"gave {request.ifname} of {request.namespace} one more address, {cidr}"
+    sentence = f"gave {request.ifname} of {request.namespace} one more address, {cidr}"
+    return Outcome(sentence, ports=(port,))
 
 
 def _find_namespace(text: str) -> tuple[Path | None, str | None]:
@@ -195,6 +219,12 @@ def _port_with_address(ports: list[_Port], cidr: str, namespace: Path) -> _Port 
         if cidr in links.list_addresses(port.ifname, namespace):
             return port
     return None
+
+
+def _check_switch(request: Request) -> None:
+    links.check_ifname(request.bridge, "--bridge")
+    if request.ovs_db is not None:
+        check_remote("--ovs-db", request.ovs_db)
 
 
 def _require_root(verb: str) -> None:

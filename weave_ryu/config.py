@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from weave_ryu.addresses import parse_decimal, parse_http_address
+from weave_ryu.addresses import check_remote, parse_decimal, parse_http_address
 from weave_ryu.certificates import server_context
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.records import SEGMENT_PATTERN
@@ -375,6 +375,11 @@ def _check_http(key: str, value: object) -> str:
     return text
 
 
+def _check_remote(key: str, value: object) -> str:
+    text = _check_text(key, value)
+    return check_remote(key, text) if text else ""
+
+
 _CHECKS: Mapping[str, Any] = {
     "name": _check_name,
     "nickname": _check_nickname,
@@ -393,7 +398,7 @@ _CHECKS: Mapping[str, Any] = {
     "api_key_file": _check_text,
     "bridge": _check_bridge,
     "datapath_type": _choice("auto", "system", "netdev"),
-    "ovs_db": _check_text,
+    "ovs_db": _check_remote,
     "gateway": _check_gateways,
     "restart_hold": _check_seconds,
     "failover": _choice(*PROFILES),

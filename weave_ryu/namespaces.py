@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from weave_ryu.addresses import parse_decimal
 from weave_ryu.errors import ConfigError, NetworkError
 
 NETNS_DIR = Path("/run/netns")
@@ -34,7 +35,7 @@ def resolve_namespace(text: str) -> Path:
     if "/" in text:
         path = Path(text)
         remedy = "give the path of a namespace file, such as /run/netns/c1 or /proc/42/ns/net"
-    elif text.isdigit() and not (NETNS_DIR / text).exists():
+    elif parse_decimal(text) is not None and not (NETNS_DIR / text).exists():
         path = Path("/proc") / text / "ns" / "net"
         remedy = "no process has this id: give the id of a process that runs in the container"
     else:
@@ -46,6 +47,8 @@ def resolve_namespace(text: str) -> Path:
         raise ConfigError("NETNS", text, remedy) from None
     except PermissionError:
         raise NetworkError(f"namespace {text!r} may not be opened: run this as root") from None
+    except OSError as error:  # such as a name that is too long
+        raise ConfigError("NETNS", text, f"{error.strerror}: {remedy}") from None
     # Namespace files live on the kernel's nsfs, the device of our own namespace's file.
     if status.st_dev != Path("/proc/self/ns/net").stat().st_dev:
         raise ConfigError("NETNS", text, f"{path} is not a network namespace; {remedy}")

@@ -69,6 +69,17 @@ def container(host, namespace):
     host.cli("detach", made.name)
 
 
+def test_outcome_is_told_as_json(host, container):
+    words = (container.name, "10.32.0.6/24", "--json")
+    made, again, gone = (
+        json.loads(host.cli(verb, *words).stdout) for verb in ("attach", "attach", "detach")
+    )
+    assert (made["changed"], again["changed"], gone["changed"]) == (True, False, True)
+    assert made["ports"] == again["ports"] == gone["ports"] != []
+    assert (made["namespace"], made["bridge"]) == (container.name, "weave")
+    assert "10.32.0.6/24" in made["message"]
+
+
 def test_attach_gives_link_address_mtu_and_port(host, container):
     result = host.cli("attach", container.name, "10.32.0.5/24", "--mac", "02:00:00:00:00:05")
     assert (result.returncode, result.stderr) == (0, "")

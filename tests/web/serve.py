@@ -3,7 +3,7 @@
 Usage: serve.py PEERS [TOKEN-FILE [PORT [CERTIFICATE KEY]]]. Prints its port. Each line on
 standard input is a change:
 ``other STATE EPOCH REASON…`` (what gateway B says of itself), ``own STATE REASON…``, ``nick TEXT``,
-``role ROLE`` (of the own port), ``macs NUMBER``, ``renew CERTIFICATE KEY``.
+``role ROLE`` (of the own port), ``macs NUMBER``, ``unlimited``, ``renew CERTIFICATE KEY``.
 """
 
 import random
@@ -22,6 +22,7 @@ hub.patch()
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "shell"))
 from api_world import OWN, make_daemon  # noqa: E402
+from trace_world import FakeTracer  # noqa: E402
 
 from weave_ryu.config import tls_context  # noqa: E402
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode  # noqa: E402
@@ -29,6 +30,7 @@ from weave_ryu.gateway.role import Entry, Role, State  # noqa: E402
 from weave_ryu.names import PeerName  # noqa: E402
 from weave_ryu.pipeline.cookies import Kind  # noqa: E402
 from weave_ryu.shell import api, tls  # noqa: E402
+from weave_ryu.shell.limits import Bucket  # noqa: E402
 from weave_ryu.shell.macs import LearntMac  # noqa: E402
 from weave_ryu.tokens import read_token  # noqa: E402
 
@@ -60,6 +62,11 @@ class Mesh:
     def targets(self):
         return []
 
+    def connect_targets(self, *_arguments):
+        pass
+
+    forget_targets = connect_targets
+
 
 class World:
     def __init__(self, size, token_file):
@@ -73,6 +80,8 @@ class World:
             token = read_token("TOKEN-FILE", token_file)
             self.daemon.config = replace(self.daemon.config, api_token=token)
         self.daemon.gateways.set_role = self.set_role
+        self.daemon.tracer = FakeTracer()
+        self.daemon.registry = self.core.registry
 
     def set_role(self, name, role, *, force=False):
         self.core.ports[name].role = role
@@ -94,6 +103,9 @@ class World:
         port = PortRecord("vlan", "eth7", state, int(epoch), "auto", 100, ready, False, reason)
         payload = encode([GatewayRecord(B, 9, self.sequence, (port,))])
         self.core.received(B, payload, True, time.monotonic())
+
+    def unlimited(self, _):
+        Bucket.take = lambda *_: True
 
     def nick(self, text):
         self.daemon.router.peers[1].nick_name = text

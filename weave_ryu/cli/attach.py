@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from weave_ryu import attach
 
@@ -67,6 +68,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="REMOTE",
         help="Open vSwitch database (default: unix:$OVS_RUNDIR/db.sock)",
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def _attach(arguments: argparse.Namespace) -> int:
@@ -79,8 +81,7 @@ def _attach(arguments: argparse.Namespace) -> int:
         mac=arguments.mac,
         ovs_db=arguments.ovs_db,
     )
-    print(attach.attach(request))
-    return 0
+    return _tell(arguments, attach.attach(request))
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -90,5 +91,19 @@ def _detach(arguments: argparse.Namespace) -> int:
         bridge=arguments.bridge,
         ovs_db=arguments.ovs_db,
     )
-    print(attach.detach(request, arguments.cidr))
+    return _tell(arguments, attach.detach(request, arguments.cidr))
+
+
+def _tell(arguments: argparse.Namespace, outcome: attach.Outcome) -> int:
+    if arguments.json:
+        document = {
+            "namespace": arguments.namespace,
+            "bridge": arguments.bridge,
+            "ports": outcome.ports,
+            "changed": outcome.has_changed,
+            "message": outcome.sentence,
+        }
+        print(json.dumps(document, indent=1))
+    else:
+        print(outcome.sentence)
     return 0

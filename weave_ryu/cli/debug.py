@@ -51,7 +51,11 @@ class DebugInputError(WeaveRyuError):
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs."""
-    debug = subparsers.add_parser("debug", help="run the mesh code on given data")
+    debug = subparsers.add_parser(
+        "debug",
+        help="run the mesh code on given data",
+        epilog="example: echo 77656176650102 | weave-ryu debug decode",
+    )
     verbs = debug.add_subparsers(dest="debug_verb", metavar="WHAT", required=True)
     _add(
         verbs,

@@ -39,7 +39,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    status = actions.add_parser("status", help="who forwards, and why")
+    status = _add(actions, "status", "who forwards, and why", "--watch")
     status.add_argument("--json", action="store_true", help="print one JSON document")
     status.add_argument("--watch", action="store_true", help="go on, until Ctrl-C")
     status.add_argument(
@@ -50,7 +50,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     client.add_address(status)
     status.set_defaults(handler=_status)
-    state = actions.add_parser("state", help="state and readiness of one port, for scripts")
+    state = _add(actions, "state", "state and readiness of one port, for scripts", "eth1")
     state.add_argument("port", metavar="PORT")
     state.add_argument("--json", action="store_true", help="print the whole state as JSON")
     client.add_address(state)
@@ -61,7 +61,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ("auto", "leave the decision to the election"),
         ("drain", "hand over and stay out of elections until a role is set"),
     ):
-        change = actions.add_parser(action, help=text)
+        change = _add(actions, action, text, "eth1")
         change.add_argument("port", metavar="PORT")
         change.add_argument("--json", action="store_true", help="print the new state as JSON")
         if action == "activate":
@@ -74,11 +74,27 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         change.set_defaults(handler=_change)
 
 
+def _add(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    action: str,
+    text: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    return actions.add_parser(
+        action,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example:\n  weave-ryu gateway {action} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def _status(arguments: argparse.Namespace) -> int:
+    interval_s = _interval(arguments.interval)
     if arguments.watch:
         if arguments.json:
             raise ConfigError("--watch", "--json", "choose one: JSON is one document")
-        return _watch(client.of(arguments), _interval(arguments.interval))
+        return _watch(client.of(arguments), interval_s)
     api = client.of(arguments)
     gateways = api.get_json("/gateways")
     if arguments.json:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from weave_ryu.lab import demo, failover, lab, topology
-from weave_ryu.lab.state import DEFAULT_PREFIX, State
+from weave_ryu.lab.state import DEFAULT_PREFIX, State, check_prefix
 
 DEMO_PREFIX = "wrd"
 """The demo's own prefix: it can run beside a lab that is up."""
@@ -40,6 +40,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     down = _add_verb(verbs, "down", "remove a lab", "  weave-ryu lab down")
     _add_prefix(down, DEFAULT_PREFIX)
+    down.add_argument("--json", action="store_true", help="print one JSON document")
     down.set_defaults(handler=_down)
 
     status = _add_verb(verbs, "status", "describe a lab", "  weave-ryu lab status --json")
@@ -101,6 +102,9 @@ def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     build.add_argument(
         "--keep", action="store_true", help="when it fails, leave what was made, to look at"
+    )
+    build.add_argument(
+        "--json", action="store_true", help="describe the lab as `lab status --json` does"
     )
     build.set_defaults(handler=_up)
 
@@ -169,7 +173,7 @@ def _topology(arguments: argparse.Namespace) -> topology.Topology:
 def _options(arguments: argparse.Namespace) -> lab.Options:
     declared = _topology(arguments)
     return lab.Options(
-        prefix=arguments.prefix,
+        prefix=check_prefix(arguments.prefix),
         topology=declared,
         roles=topology.parse_roles(getattr(arguments, "role", []), declared),
         datapath_type=arguments.datapath_type,
@@ -197,16 +201,22 @@ def _failover(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    tell = _progress_to(sys.stdout)
+    tell = _progress_to(sys.stderr if arguments.json else sys.stdout)
     built = lab.up(_options(arguments), tell, keep=arguments.keep)
-    tell(f"lab {built.prefix} is up; look at it with `weave-ryu lab status`")
+    if arguments.json:
+        print(json.dumps(built.describe(), indent=2))
+    other = "" if built.prefix == DEFAULT_PREFIX else f" --prefix {built.prefix}"
+    tell(f"lab {built.prefix} is up; look at it with `weave-ryu lab status{other}`")
     return 0
 
 
 def _down(arguments: argparse.Namespace) -> int:
     state = State(arguments.prefix)
     lab.require_root()
-    if state.remove():
+    was_there = state.remove()
+    if arguments.json:
+        print(json.dumps({"prefix": state.prefix, "removed": was_there}))
+    elif was_there:
         print(f"lab {state.prefix} is removed")
     else:
         print(f"there is no lab with prefix {state.prefix!r}: nothing to do")

@@ -55,6 +55,15 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def _check_encoding(words: Sequence[str]) -> None:
+    """Refuse bytes that are no text (PEP 383): addresses, names and paths here are."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError("argument", word, "is not UTF-8") from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -65,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = words[0] if words and words[0] in _MODULES else None
     arguments = build_parser(verb).parse_args(words)
     try:
+        _check_encoding(words)
         return int(arguments.handler(arguments))
     except ConfigError as error:
         print(f"weave-ryu: {error}", file=sys.stderr)

@@ -32,6 +32,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(handler=_status)
 
     parser = _add(subparsers, "report", "print the whole state as JSON", "weave-ryu report")
+    parser.add_argument("--json", action="store_true", help="as without: it is JSON always")
     parser.set_defaults(handler=_report)
 
     for verb, text in (

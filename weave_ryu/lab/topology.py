@@ -14,6 +14,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Final
 
+from weave_ryu.addresses import parse_decimal
 from weave_ryu.config import parse_gateway
 from weave_ryu.errors import ConfigError
 from weave_ryu.names import PeerName
@@ -242,9 +243,9 @@ def parse_peers(text: str) -> tuple[str, ...]:
     Raises:
         ConfigError: no usable name or number.
     """
-    if text.isdigit():
-        count = int(text)
-        if not 2 <= count <= MAX_PEERS:
+    if text.isdecimal():
+        count = parse_decimal(text)
+        if count is None or not 2 <= count <= MAX_PEERS:
             raise ConfigError("--peers", text, f"give a number between 2 and {MAX_PEERS}, or names")
         letters = [name for name in DEFAULT_PEERS if name not in DEFAULT_GATEWAYS]
         plain = [

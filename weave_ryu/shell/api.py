@@ -312,8 +312,12 @@ class Api:
 
     def _connect(self, request: webob.Request) -> webob.Response:
         addresses = self._form_peers(request)
-        replace = request.POST.get("replace", "") == "true"
-        self._daemon.router.connect_targets(addresses, replace, time.monotonic())
+        replace = request.POST.get("replace", "false")
+        if replace not in ("true", "false"):
+            raise ApiError(
+                422, "bad-value", f"replace {replace[:64]!r} must be true or false", "replace"
+            )
+        self._daemon.router.connect_targets(addresses, replace == "true", time.monotonic())
         self._daemon.mesh.pump()
         return webob.Response(status=200, text="", content_type="text/plain")
 
