@@ -68,7 +68,7 @@ class PeerName(int):
         return int(self).to_bytes(6, "big")
 
     def __str__(self) -> str:
-        return ":".join(f"{byte:02x}" for byte in self.to_bytes6())
+        return self.to_bytes6().hex(":")
 
     def __repr__(self) -> str:
         return f"PeerName({str(self)!r})"

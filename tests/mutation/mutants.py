@@ -38,12 +38,8 @@ MUTANTS = (
     Mutant(
         "no split horizon towards the segment",
         RULES,
-        """            if gateway.segment in peer.segments:
-                yield FlowSpec(
-                    t.SPLIT_OUT.name,""",
-        """            if False:
-                yield FlowSpec(
-                    t.SPLIT_OUT.name,""",
+        "            *_split_horizon(peer, shared),\n",
+        "",
     ),
     Mutant(
         "frames of the mesh are let in when the segment returns them",
@@ -112,7 +108,7 @@ MUTANTS = (
     Mutant(
         "nobody yields",
         PORT,
-        "if record.is_active and other.is_fresh and yields(own, claim):",
+        "if yields(own, Claim(other.name, record.epoch, record.priority)):",
         "if False:",
     ),
     Mutant(

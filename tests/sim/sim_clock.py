@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
+from heapq import heappop, heappush
 
 
 class Clock:
@@ -12,16 +11,21 @@ class Clock:
     def __init__(self):
         self.now = 0.0
         self._events = []
-        self._count = itertools.count()
+        self._count = 0
 
     def at(self, time, action, *args):
         """Call `action` then; not before now. Returns a handle for `cancel`."""
-        handle = [max(time, self.now), next(self._count), action, args]
-        heapq.heappush(self._events, handle)
+        now = self.now
+        self._count += 1
+        handle = [time if time > now else now, self._count, action, args]
+        heappush(self._events, handle)
         return handle
 
     def after(self, delay_s, action, *args):
-        return self.at(self.now + delay_s, action, *args)
+        self._count += 1
+        handle = [self.now + delay_s, self._count, action, args]
+        heappush(self._events, handle)
+        return handle
 
     @staticmethod
     def cancel(handle):
@@ -31,7 +35,7 @@ class Clock:
     def run(self, until):
         events = self._events
         while events and events[0][0] <= until:
-            time, _, action, args = heapq.heappop(events)
+            time, _, action, args = heappop(events)
             if action is not None:
                 self.now = time
                 action(*args)

@@ -137,8 +137,10 @@ class SimDaemon:
     def _timer_changed(self):
         """Arm the timer; one that is due earlier looks again then."""
         deadline = self.core.deadline()
-        if deadline is None or self.is_dead:
-            return
+        if deadline is not None and not self.is_dead:
+            self._arm(deadline)
+
+    def _arm(self, deadline):
         at = max((deadline - self._offset) / self._rate, self.clock.now + 0.001)
         if self._timer_at is None or at < self._timer_at:
             self.clock.cancel(self._timer)
@@ -152,11 +154,12 @@ class SimDaemon:
         if self.is_paused:
             self._inbox.append((self._tick, ()))
             return
-        if self.core.deadline() <= self.local():
+        deadline = self.core.deadline()
+        if deadline <= self.local():
             self._tick()
             self.pump()
         else:
-            self._timer_changed()
+            self._arm(deadline)
 
     def _tick(self):
         self.core.handle_timer(self.local())

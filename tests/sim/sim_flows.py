@@ -13,7 +13,7 @@ from weave_ryu.shell.coordinator import BridgePorts, forwarding_state
 
 TUNNEL, CONTAINER, GATEWAY, CONTAINER_2 = 1, 2, 3, 4
 SEGMENT = "vlan"
-MAX_KEPT = 20000
+MAX_KEPT = 5000
 
 OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
 """`shell/forwarder.py`: kinds that a daemon that has just started must not judge."""
@@ -23,7 +23,7 @@ _kept = {}
 
 def place(flow):
     """As `diff.installed`, as a tuple: table number, priority, cookie."""
-    return flow.number, flow.flow.priority, flow.cookie
+    return flow.place
 
 
 class Wanted:
@@ -35,15 +35,15 @@ class Wanted:
         frame: those of `flows` that a daemon which does not know the mesh yet may judge.
     """
 
-    __slots__ = ("flows", "frame", "state")
+    __slots__ = ("flows", "state")
 
     def __init__(self, state):
         self.state = state
-        prepared = [prepare(flow) for flow in rules.flows(state)]
-        self.flows = {place(flow): flow for flow in prepared}
-        self.frame = {
-            key: flow for key, flow in self.flows.items() if flow.flow.kind not in OF_THE_MESH
-        }
+        self.flows = {flow.place: flow for flow in map(prepare, rules.flows(state))}
+
+    @property
+    def frame(self):
+        return {key: flow for key, flow in self.flows.items() if flow.flow.kind not in OF_THE_MESH}
 
 
 def wanted(view, peer, mesh_key, segment_gateways):

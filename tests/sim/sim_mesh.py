@@ -19,12 +19,14 @@ class Edge:
     """One connection that both ends want, and the underlay below it.
 
     Attributes:
+        ends: the two peers.
         deaf: letters whose sending is cut; both of them in a full cut.
         is_lossy: the underlay loses, doubles and reorders frames, and delays gossip.
     """
 
     __slots__ = (
         "deaf",
+        "ends",
         "held",
         "is_established",
         "is_lossy",
@@ -36,8 +38,8 @@ class Edge:
         "timer",
     )
 
-    def __init__(self, pair, latency_s):
-        self.pair = pair
+    def __init__(self, pair, ends, latency_s):
+        self.pair, self.ends = pair, ends
         self.latency_s = latency_s
         self.deaf = frozenset()
         self.is_lossy = False
@@ -57,7 +59,10 @@ class Mesh:
 
     def __init__(self, world, pairs):
         self.world, self.clock, self.rng = world, world.clock, world.rng
-        self.edges = {pair: Edge(pair, self.rng.uniform(0.00005, 0.0004)) for pair in pairs}
+        self.edges = {
+            pair: Edge(pair, [world.peers[x] for x in pair], self.rng.uniform(0.00005, 0.0004))
+            for pair in pairs
+        }
         self.by_letter = {letter: [] for letter in world.letters}
         for edge in self.edges.values():
             for letter in edge.pair:
@@ -69,7 +74,7 @@ class Mesh:
         self._forget_routes()
 
     def _forget_routes(self):
-        self._neighbours, self._hops, self._components = {}, {}, {}
+        self._neighbours, self._hops, self._components, self._ways = {}, {}, {}, {}
 
     def edge(self, a, b):
         return self.edges.get((a, b) if a < b else (b, a))
@@ -79,8 +84,7 @@ class Mesh:
     def is_possible(self, edge):
         if edge.deaf:
             return False
-        peers = self.world.peers
-        return all(peers[x].daemon is not None and peers[x].has_power for x in edge.pair)
+        return all(peer.daemon is not None and peer.has_power for peer in edge.ends)
 
     def start(self):
         """All connections come up within the first second, some of them together."""
@@ -95,7 +99,7 @@ class Mesh:
             return
         self.clock.cancel(edge.timer)
         edge.timer = None
-        peers = [self.world.peers[x] for x in edge.pair]
+        peers = edge.ends
         if edge.is_established:
             is_new = edge.lives != self._lives(edge)
             if any(p.daemon is None and p.has_power for p in peers) or is_new:
@@ -114,7 +118,7 @@ class Mesh:
         return self.rng.uniform(3.0, 10.0)
 
     def _lives(self, edge):
-        return tuple(self.world.peers[x].incarnations for x in edge.pair)
+        return tuple(peer.incarnations for peer in edge.ends)
 
     def look_around(self, letter):
         for edge in self.by_letter[letter]:
@@ -213,9 +217,14 @@ class Mesh:
         self._unicast(source, (source, target, payload))
 
     def _unicast(self, here, item):
-        hop = self._next_hop(here, item[1])
-        if hop is not None:
-            self._send(here, hop, ("unicast", item))
+        way = here, item[1]
+        edge = self._ways.get(way)
+        if edge is None:
+            hop = self._next_hop(*way)
+            if hop is None:
+                return
+            edge = self._ways[way] = self.edge(here, hop)
+        self._send(edge, here, ("unicast", item))
 
     def broadcast(self, source, payload):
         ident = next(self._ids)
@@ -228,29 +237,25 @@ class Mesh:
             if hop not in seen:
                 wait_s = self.rng.uniform(0.0, self.world.broadcast_delay_s)
                 item = ("broadcast", (ident, source, payload))
+                edge = self.edge(here, hop)
                 if wait_s:
-                    self.clock.after(wait_s, self._send, here, hop, item)
+                    self.clock.after(wait_s, self._send, edge, here, item)
                 else:
-                    self._send(here, hop, item)
+                    self._send(edge, here, item)
 
     def neighbour_gossip(self, source, payload, only=None, exclude=None):
         for hop in self.neighbours(source):
             if hop != exclude and only in (None, hop):
-                self._send(source, hop, ("neighbour", (source, payload)))
+                self._send(self.edge(source, hop), source, ("neighbour", (source, payload)))
 
-    def _send(self, here, hop, item):
-        edge = self.edge(here, hop)
-        if edge is None or not edge.is_established:
+    def _send(self, edge, here, item):
+        if not edge.is_established:
             return
-        if here not in edge.deaf and self._are_there(edge):
+        a, b = edge.ends
+        if here not in edge.deaf and a.daemon is not None and b.daemon is not None:
             self._carry(edge, here, item)
         elif len(edge.held) < MAX_HELD:
             edge.held.append((here, item))
-
-    def _are_there(self, edge):
-        peers = self.world.peers
-        a, b = edge.pair
-        return peers[a].daemon is not None and peers[b].daemon is not None
 
     def _carry(self, edge, from_, item):
         low, high = self.world.message_delay_s
@@ -260,20 +265,25 @@ class Mesh:
         # Broadcast and unicast gossip share a connection, so they share its order.
         arrival = self.clock.now + latency_s
         last = edge.last_arrival.get(from_, 0.0)
-        arrival = edge.last_arrival[from_] = max(arrival, last)
+        arrival = max(arrival, last)
+        edge.last_arrival[from_] = arrival
         self.clock.at(arrival, self._arrive, edge, edge.life, from_, item)
 
     def _arrive(self, edge, life, from_, item):
-        to = edge.other(from_)
-        daemon = self.world.peers[to].daemon
+        a, b = edge.ends
+        peer = b if from_ == a.letter else a
+        to, daemon = peer.letter, peer.daemon
         if not edge.is_established or edge.life != life or daemon is None:
             return
         if from_ in edge.deaf:
             edge.held.append((from_, item))
             return
         kind, content = item
-        if kind == "unicast" and content[1] == to and not daemon.is_paused:
-            daemon.heard(content[0], content[2])
+        if kind == "unicast" and not daemon.is_paused:
+            if content[1] == to:
+                daemon.heard(content[0], content[2])
+            else:
+                self._unicast(to, content)  # the core has no part in it
         else:
             daemon.input(self._handle, to, item)
 

@@ -184,6 +184,7 @@ class Prepared:
         "lessons",
         "number",
         "opens",
+        "place",
         "table",
         "timeout_s",
         "values",
@@ -193,6 +194,7 @@ class Prepared:
         self.flow = flow
         self.table, self.number = flow.table, BY_NAME[flow.table].number
         self.cookie = cookies.flow_cookie(flow)
+        self.place = self.number, flow.priority, self.cookie
         self.timeout_s = flow.hard_timeout_s
         self.is_permit = flow.kind == Kind.PERMIT
         self.opens = self.is_permit and flow.table == "gate_flood"
@@ -227,9 +229,19 @@ def _reader(fields):
     return lambda slots: tuple(slots[s] if m == -1 else slots[s] & m for s, m in fields)
 
 
-@lru_cache(maxsize=65536)
+_prepared = {}
+MAX_PREPARED = 100000
+
+
 def prepare(flow):
-    return Prepared(flow)
+    """The same flow is asked for again and again: what a peer's flows are made of is kept."""
+    found = _prepared.get(id(flow))
+    if found is None:
+        if len(_prepared) > MAX_PREPARED:
+            _prepared.clear()
+        # It holds the flow, so that nothing else can get its id.
+        found = _prepared[id(flow)] = Prepared(flow)
+    return found
 
 
 class Tables:

@@ -23,16 +23,18 @@ OLD_SEQUENCE, OLD_EPOCH = 30, 6
 PORT_APART = frozenset(
     {
         *("spec", "around", "emit", "now", "epoch", "history", "lateness_s", "_tokens"),
-        *("_pending", "_leaving", "_entering", "_faults", "_claimed"),
+        *("_pending", "_leaving", "_entering", "_faults", "_claimed", "_recorded"),
     }
 )
 """Fields of a port that are looked at one by one, or only shown."""
 CORE_APART = frozenset(
     {
         *("_own", "_timers", "registry", "_commands", "_signs", "_hearing", "_carrier", "_told"),
-        *("_own_macs", "_remembered", "_synced", "_lease", "ports"),
+        *("_own_macs", "_remembered", "_synced", "_lease", "_living", "ports"),
     }
 )
+SIGNS_APART = frozenset({"lease"})
+"""What has been seen before and is known: a cache, as `_recorded`, `_lease` and `_living`."""
 IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
 
 
@@ -57,7 +59,7 @@ def check_fields(core):
     _told_apart(port, vars(port), PORT_APART)
     _told_apart(core, vars(core), CORE_APART)
     for signs in core._signs.values():
-        _told_apart(signs, type(signs).__slots__)
+        _told_apart(signs, type(signs).__slots__, SIGNS_APART)
 
 
 def clone(core):
@@ -148,7 +150,8 @@ class Eyes:
     def core(self, core):
         registry = core.registry
         signs = tuple(
-            (name, *self._content(s, type(s).__slots__)) for name, s in sorted(core._signs.items())
+            (name, *self._content(s, type(s).__slots__, SIGNS_APART))
+            for name, s in sorted(core._signs.items())
         )
         return (
             self._content(core, vars(core), CORE_APART),

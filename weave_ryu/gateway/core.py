@@ -22,10 +22,10 @@ from weave_ryu.gateway.commands import (
     SayHello,
     Tell,
 )
-from weave_ryu.gateway.detection import Bfd, Evidence, Judgement, judge
+from weave_ryu.gateway.detection import ALIVE, Bfd, Evidence, Judgement, judge
 from weave_ryu.gateway.hearing import Hearing
 from weave_ryu.gateway.port import PortMachine
-from weave_ryu.gateway.records import GatewayRecord, MacTable, decode, encode
+from weave_ryu.gateway.records import GatewayRecord, MacTable, Message, decode, encode
 from weave_ryu.gateway.registry import Registry
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.surroundings import Other, PortSpec
@@ -35,6 +35,8 @@ from weave_ryu.names import PeerName
 FRESH_LEASES = 2
 """A claim counts in a conflict while its lease is not older than this many times `silent_s`."""
 
+
+_DOWN = Bfd.DOWN  # asked for some twenty times a second, and slow to look up before Python 3.12
 
 OVERSLEPT_LEASES = 2
 """A process that was called so many leases late reads what has come meanwhile before it judges."""
@@ -53,6 +55,8 @@ class _Signs:
     """It has said that it does not hear this peer."""
     bfd: Bfd = Bfd.NONE
     bfd_at: float = 0.0
+    lease: Message | None = None
+    """The last that it sent, if there was nothing else in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ class GatewayCore:
         self._own_macs: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._remembered: dict[str, tuple[float, frozenset[str], frozenset[str]]] = {}
         self._synced: dict[str, object] = {}
-        self._lease: tuple[GatewayRecord | None, bytes] = (None, b"")
+        self._lease: tuple[GatewayRecord | None, tuple[PeerName, ...], list[Tell]] = (None, (), [])
+        self._living: dict[tuple[PeerName, str], tuple[GatewayRecord, list[Other]]] = {}
+        """Gateways that are heard, as `others` shows them: the same until their records change."""
         self._now = now
         self._next_lease = now
         self._next_sync = now + timers.sync_s
@@ -160,12 +166,25 @@ class GatewayCore:
         found = []
         for name in self.gateways(segment):
             record = self.registry.record(name)
+            if record is None:
+                continue
+            signs = self._signs.get(name)
+            if signs is not None and now - signs.heard_at < self._timers.silent_s:
+                found.extend(self._alive(record, segment))
+                continue
             view = self.peer_view(name, now)
-            for port in record.ports if record else ():
-                if port.segment == segment:
-                    fresh = view.lease_age_s < FRESH_LEASES * self._timers.silent_s
-                    found.append(Other(name, port, view.judgement, fresh))
+            fresh = view.lease_age_s < FRESH_LEASES * self._timers.silent_s
+            ports = (port for port in record.ports if port.segment == segment)
+            found.extend(Other(name, port, view.judgement, fresh) for port in ports)
         return found
+
+    def _alive(self, record: GatewayRecord, segment: str) -> list[Other]:
+        known, others = self._living.get((record.name, segment), (None, []))
+        if known is not record:
+            ports = (port for port in record.ports if port.segment == segment)
+            others = [Other(record.name, port, ALIVE, True) for port in ports]
+            self._living[record.name, segment] = record, others
+        return others
 
     def elsewhere(self, segment: str, now: float) -> tuple[PeerName, ...]:
         """Gateways that say on the segment that they forward, but are not in this mesh."""
@@ -242,15 +261,25 @@ class GatewayCore:
         """When `handle_timer` is due; None for a peer without gateway ports."""
         if not self.ports:
             return None
+        now, doubt_s = self._now, self._timers.doubt_s
         due_at = min(self._next_lease, self._next_sync)
         for port in self.ports.values():
-            due_at = min(due_at, port.deadline(self._now))
+            due_at = min(due_at, port.deadline(now))
         for name in self.companions():
-            due_at = min(due_at, self._doubt_at(name))
+            signs = self._signs.get(name)
+            if (
+                signs is None
+                or signs.heard_at + doubt_s < due_at
+                or now < signs.deaf_until
+                or signs.bfd is _DOWN
+            ):
+                due_at = min(due_at, self._doubt_at(name))
         return due_at
 
     def poll_commands(self) -> list[Command]:
         """What is to be done, in this order."""
+        if not self._commands:
+            return []
         commands = list(self._commands)
         self._commands.clear()
         return commands
@@ -285,6 +314,7 @@ class GatewayCore:
         self.registry.remove(gone)
         self._signs = {name: signs for name, signs in self._signs.items() if name not in gone}
         self._told = {key: table for key, table in self._told.items() if key[0] not in gone}
+        self._living.clear()
 
     def received(self, source: PeerName, payload: bytes, is_direct: bool, now: float) -> None:
         """A message on the gateway channel.
@@ -300,18 +330,24 @@ class GatewayCore:
         """
         message = decode(payload)
         self._set_now(now)
-        before = {record.name: self.registry.record(record.name) for record in message.records}
+        signs = self._signs.get(source)
+        if is_direct and signs is not None:
+            if message is signs.lease:
+                signs.heard_at = now  # the same again, as nearly always
+                return
+            signs.lease = message if message.is_lease_of(source) else None
         changes, own_is_stale = self.registry.merge(message.records)
         stale: set[PeerName] = set()
         for change in changes:
             self._signs.setdefault(change.record.name, _Signs(heard_at=now))
             stale |= change.forget
-            self._meet(before[change.record.name], change.record)
-            self._reclaim(before[change.record.name], change.record)
-        if is_direct and source in self._signs:
-            self._signs[source].heard_at = now
+            self._meet(change.old, change.record)
+            self._reclaim(change.old, change.record)
+        signs = self._signs.get(source)
+        if is_direct and signs is not None:
+            signs.heard_at = now
             if self._own in message.unheard:
-                self._signs[source].deaf_until = now + self._timers.silent_s
+                signs.deaf_until = now + self._timers.silent_s
                 self._send_detours()
         if stale:
             self._commands.append(ForgetBehind(tuple(sorted(stale))))
@@ -518,18 +554,27 @@ class GatewayCore:
     def _send_leases(self) -> None:
         own = self.registry.record(self._own)
         if own is not None:
-            if own is not self._lease[0]:
-                self._lease = own, encode([own])
-            payload = self._lease[1]
-            self._commands.extend(Tell(name, payload) for name in self.companions())
+            others = self.companions()
+            if own is not self._lease[0] or others != self._lease[1]:
+                payload = encode([own])
+                self._lease = own, others, [Tell(name, payload) for name in others]
+            self._commands.extend(self._lease[2])
+
+    def _is_in_doubt(self, signs: _Signs) -> bool:
+        """The way to a gateway is: its lease is overdue, or it says that it does not hear us."""
+        now = self._now
+        is_overdue = now >= signs.heard_at + self._timers.doubt_s
+        return is_overdue or now < signs.deaf_until or signs.bfd is _DOWN
 
     def _doubt_at(self, name: PeerName) -> float:
         """When the next lease to a gateway takes a detour, if nothing is heard of it before."""
-        signs = self._signs.get(name) or _Signs(heard_at=self._now)
-        heard_until = signs.heard_at + self._timers.doubt_s
-        if signs.bfd is Bfd.DOWN or self._now < signs.deaf_until:
-            heard_until = float("-inf")
-        return max(heard_until, signs.doubted_at + self._timers.lease_s)
+        signs = self._signs.get(name)
+        if signs is None:
+            return self._now + self._timers.doubt_s
+        again_at = signs.doubted_at + self._timers.lease_s
+        if self._now < signs.deaf_until or signs.bfd is _DOWN:
+            return again_at
+        return max(signs.heard_at + self._timers.doubt_s, again_at)
 
     def _send_detours(self) -> None:
         """Where the way to a gateway is in doubt, let it know by others that this one lives.
@@ -538,8 +583,10 @@ class GatewayCore:
         """
         own = self.registry.record(self._own)
         for name in self.companions():
-            if own is not None and name in self._signs and self._now >= self._doubt_at(name):
-                signs = self._signs[name]
+            signs = self._signs.get(name)
+            if own is None or signs is None or not self._is_in_doubt(signs):
+                continue
+            if self._now >= self._doubt_at(name):
                 signs.doubted_at = self._now
                 is_unheard = self._now - signs.heard_at >= self._timers.doubt_s
                 payload = encode([own], unheard=[name] if is_unheard else ())

@@ -59,12 +59,15 @@ class Judgement:
     vacant_in_s: float | None
 
 
+ALIVE = Judgement(Verdict.ALIVE, None)
+
+
 def judge(evidence: Evidence, timers: Timers) -> Judgement:
     """One row for each combination; `docs/explanation/failover.md` shows the same table."""
     if evidence.lease_age_s < timers.silent_s:
         # The daemon speaks, so it would say if its switch or its link had failed: a BFD session
         # that is down concerns the way between the two, not the gateway.
-        return Judgement(Verdict.ALIVE, None)
+        return ALIVE
     age_s = evidence.lease_age_s
     if evidence.hello_age_s is not None:
         # Its permits may have been renewed until its last sign of life of either kind.

@@ -82,6 +82,8 @@ class Hearing:
 
     def forwarding(self, segment: str, within_s: float, now: float) -> tuple[PeerName, ...]:
         """Gateways that have said lately that they forward on a segment, sorted."""
+        if not self._heard:
+            return ()
         return tuple(
             name
             for (on, name), heard in sorted(self._heard.items())

@@ -72,6 +72,7 @@ class PortMachine:
         self._run_out_at: float | None = None
         self._preempt_since: float | None = None
         self._faults: deque[float] = deque(maxlen=pace.FAULT_LIMIT)
+        self._recorded: tuple[object, PortRecord] = None, PortRecord("", "", "", 0)
         self.history.append(Entry(self.now, State.BLOCKED, 0, "starts closed"))
 
     # Looking.
@@ -123,9 +124,7 @@ class PortMachine:
 
         A port whose switch was lost while open counts as active until its permits have run out.
         """
-        return PortRecord(
-            self.spec.segment,
-            self.spec.port,
+        told = (
             str(self._shown_state()),
             self._claimed if self._is_opening else self.epoch,
             str(self.role),
@@ -135,6 +134,9 @@ class PortMachine:
             as_reason(self.history[-1].reason),
             self.is_forced,
         )
+        if told != self._recorded[0]:  # with each lease it is asked for, and nearly always the same
+            self._recorded = told, PortRecord(self.spec.segment, self.spec.port, *told)
+        return self._recorded[1]
 
     @property
     def _is_opening(self) -> bool:
@@ -168,21 +170,18 @@ class PortMachine:
 
     def deadline(self, now: float) -> float:
         """When to call `tick` again at the latest."""
-        times = [now + self.around.timers.lease_s]
-        if self._pending is None:  # else nothing is done before the switch has answered
-            if self.gate is not Gate.CLOSED:
-                times.append(self._next_renewal)
-            if self._leaving is not None and self._leaving.handed_at is not None:
-                times.append(self._leaving.handed_at + pace.TAKEN_S)
-            elif self._leaving is not None and self._leaving.closed_at is not None:
-                times.append(self._leaving.closed_at + pace.SWEEP_S)
-            elif self._leaving is not None and self._leaving.settled_at is not None:
-                times.append(self._leaving.settled_at)
-            if self.state is State.DRAINING:
-                times.append(self._drained_at)
-            if self._entering is not None and self._entering.announces_at is not None:
-                times.append(self._entering.announces_at)
-        return max(now, min(times))
+        due_at = now + self.around.timers.lease_s
+        if self._pending is not None:
+            return due_at  # nothing is done before the switch has answered
+        if self.gate is not Gate.CLOSED:
+            due_at = min(due_at, self._next_renewal)
+        if self._leaving is not None:
+            due_at = min(due_at, self._leaving.due_at)
+        if self.state is State.DRAINING:
+            due_at = min(due_at, self._drained_at)
+        if self._entering is not None and self._entering.announces_at is not None:
+            due_at = min(due_at, self._entering.announces_at)
+        return max(now, due_at)
 
     # The operator.
 
@@ -500,11 +499,12 @@ class PortMachine:
             return
         if self.is_forced:
             return
-        own = Claim(self.around.own, self.epoch, self.spec.priority)
         for other in self.around.others(self.spec.segment, now):
             record = other.record
-            claim = Claim(other.name, record.epoch, record.priority)
-            if record.is_active and other.is_fresh and yields(own, claim):
+            if not (record.is_active and other.is_fresh):
+                continue
+            own = Claim(self.around.own, self.epoch, self.spec.priority)
+            if yields(own, Claim(other.name, record.epoch, record.priority)):
                 why = f"yields to {other.name}, which forwards with epoch {record.epoch}"
                 if record.role == Role.ACTIVE:
                     self._give_up_word()

@@ -155,6 +155,11 @@ class Message:
     is_call: bool = False
     """The sender has just begun to forward: all peers are to let it know their containers."""
 
+    def is_lease_of(self, sender: PeerName) -> bool:
+        """It holds the sender's record and nothing else: repeated, it says only that it lives."""
+        is_more = self.tables or self.hand_overs or self.unheard or self.is_call
+        return not is_more and [record.name for record in self.records] == [sender]
+
 
 def encode(
     records: Iterable[GatewayRecord] = (),

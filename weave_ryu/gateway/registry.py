@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weave_ryu.gateway.records import MAX_COUNTER, GatewayRecord, PortRecord
 from weave_ryu.names import PeerName
@@ -19,10 +19,12 @@ class Change:
     Args:
         record: as it is now.
         forget: peers behind which MACs may have been learnt that are now elsewhere.
+        old: as it was; None if it is the first.
     """
 
     record: GatewayRecord
     forget: frozenset[PeerName]
+    old: GatewayRecord | None = field(default=None, compare=False)
 
 
 class Registry:
@@ -116,7 +118,7 @@ class Registry:
             if old is not None and record.sequence <= old.sequence:
                 continue
             self._store(record)
-            changes.append(Change(record, self._stale_places(old, record)))
+            changes.append(Change(record, self._stale_places(old, record), old))
         return changes, own_is_stale
 
     def remove(self, names: Iterable[PeerName]) -> bool:

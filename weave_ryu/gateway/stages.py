@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from weave_ryu.gate import Gate
+from weave_ryu.gateway import pace
 from weave_ryu.names import PeerName
 
 
@@ -35,6 +37,15 @@ class Leaving:
     """When the switch confirmed that it takes no broadcasts any more."""
     handed_at: float | None = None
     """When the successor was told that they are its."""
+
+    @property
+    def due_at(self) -> float:
+        """When the next step of this side is; infinity while the successor's is awaited."""
+        if self.handed_at is not None:
+            return self.handed_at + pace.TAKEN_S
+        if self.closed_at is not None:
+            return self.closed_at + pace.SWEEP_S
+        return math.inf if self.settled_at is None else self.settled_at
 
 
 @dataclass(slots=True)

@@ -73,8 +73,11 @@ def subject_cookie(kind: Kind, subject: int) -> int:
 
 def flow_cookie(flow: FlowSpec) -> int:
     """The cookie of a flow that the daemon installs."""
-    content = repr((flow.table, flow.priority, flow.match, flow.actions)).encode()
-    return subject_cookie(Kind(flow.kind), flow.subject) | zlib.crc32(content)
+    if not flow.cookie:
+        content = repr((flow.table, flow.priority, flow.match, flow.actions)).encode()
+        cookie = subject_cookie(Kind(flow.kind), flow.subject) | zlib.crc32(content)
+        object.__setattr__(flow, "cookie", cookie)
+    return flow.cookie
 
 
 def parse(cookie: int) -> tuple[Kind, int] | None:

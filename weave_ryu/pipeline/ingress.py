@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from weave_ryu.names import HELLO_GROUP, SHORT_ID_BITS, ShortId
 from weave_ryu.pipeline import tables as t
@@ -30,25 +30,54 @@ from weave_ryu.pipeline.parts import (
     send,
     tunnel_id,
 )
-from weave_ryu.pipeline.state import ForwardingState, LocalPort
+from weave_ryu.pipeline.state import GatewayPort, Hop, LocalPort, RemotePeer
 
 LINK_LOCAL_GROUP = "01:80:c2:00:00:00"
 LINK_LOCAL_MASK = "ff:ff:ff:ff:ff:f0"
 
 
-def flows(state: ForwardingState) -> Iterator[FlowSpec]:
-    """Flows of the tables before `lookup`."""
-    yield from _classify(state)
-    yield from _tunnel_in(state)
-    yield from _tunnel_source(state)
-    yield from _relay(state)
-    yield from _reverse_path(state)
-    yield from _gate(state)
-    yield from _segment_source(state)
-    yield from _gateway_source(state)
+def flows(
+    own: ShortId,
+    tunnels: Sequence[int],
+    local: Sequence[LocalPort],
+    gateways: Sequence[GatewayPort],
+) -> Iterator[FlowSpec]:
+    """Flows of the tables before `lookup` that no other peer has a part in."""
+    yield from _classify(own, tunnels, local, gateways)
+    yield from _tunnel_in(own)
+    yield frame(
+        t.TUNNEL_SOURCE.name,
+        300,
+        (Term(t.SRC_PEER, own),),
+        (),
+        "frames of this peer that the mesh returned",
+    )
+    for table in (t.TUNNEL_SOURCE, t.RELAY, t.REVERSE_PATH, t.GATEWAY_SOURCE):
+        yield frame(table.name, 0, (), (), table.miss)
+    yield from _gate(gateways)
+    yield from _segment_source(gateways)
 
 
-def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
+def of_peer(own: ShortId, peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+    """Flows of the tables before `lookup` that are about one peer.
+
+    Args:
+        own: this peer.
+        peer: the other one.
+        shared: gateway ports of segments that it is a gateway of, too.
+    """
+    yield from _tunnel_source(own, peer)
+    yield from _relay(peer)
+    yield from _reverse_path(peer)
+    yield from _gateway_source(peer, shared)
+
+
+def _classify(
+    own: ShortId,
+    tunnels: Sequence[int],
+    local: Sequence[LocalPort],
+    gateways: Sequence[GatewayPort],
+) -> Iterator[FlowSpec]:
     name = t.CLASSIFY.name
     yield frame(
         name,
@@ -65,7 +94,7 @@ def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
         "a group address cannot be a source",
     )
     hello = Term(Field.ETH_DST, HELLO_GROUP)
-    for gateway in state.gateway_ports:
+    for gateway in gateways:
         if gateway.hello:
             yield FlowSpec(
                 name,
@@ -77,7 +106,7 @@ def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
                 f"hellos of other gateways of segment {gateway.segment}",
             )
     yield frame(name, 280, (hello,), (), "hellos of gateways stay on their segment")
-    for tunnel in state.tunnel_ports:
+    for tunnel in tunnels:
         yield FlowSpec(
             name,
             250,
@@ -94,7 +123,7 @@ def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
         (),
         "the zero MAC marks heartbeats of the mesh and cannot come from a host",
     )
-    for gateway in state.gateway_ports:
+    for gateway in gateways:
         yield FlowSpec(
             name,
             200,
@@ -104,19 +133,19 @@ def _classify(state: ForwardingState) -> Iterator[FlowSpec]:
             gateway.number,
             f"frames from segment {gateway.segment} on {gateway.name}",
         )
-    for port in state.local_ports:
-        yield _local_port(state, port)
+    for port in local:
+        yield _local_port(own, port)
     yield frame(name, 0, (), (), t.CLASSIFY.miss)
 
 
-def _local_port(state: ForwardingState, port: LocalPort) -> FlowSpec:
+def _local_port(own: ShortId, port: LocalPort) -> FlowSpec:
     cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
     return FlowSpec(
         t.CLASSIFY.name,
         200,
         (Term(Field.IN_PORT, port.number),),
         (
-            Load(t.SRC_PEER, state.short_id),
+            Load(t.SRC_PEER, own),
             learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number),
             learn_origin(cookie, t.ORIGIN_MESH),
             Goto(t.LOOKUP.name),
@@ -127,156 +156,159 @@ def _local_port(state: ForwardingState, port: LocalPort) -> FlowSpec:
     )
 
 
-def _tunnel_in(state: ForwardingState) -> Iterator[FlowSpec]:
-    name = t.TUNNEL_IN.name
-    heartbeat = (Term(Field.ETH_SRC, ZERO_MAC), Term(Field.ETH_DST, ZERO_MAC))
-    # The low 12 bits, the source, stay open: the daemon finds the peer by them.
-    for_us = Term(Field.TUN_ID, tunnel_id(state.short_id, ShortId(0)), 0xFFF << SHORT_ID_BITS)
-    for address in state.pending:
+_HEARTBEAT = (Term(Field.ETH_SRC, ZERO_MAC), Term(Field.ETH_DST, ZERO_MAC))
+
+
+def _for_us(own: ShortId) -> Term:
+    """The low 12 bits, the source, stay open: the daemon finds the peer by them."""
+    return Term(Field.TUN_ID, tunnel_id(own, ShortId(0)), 0xFFF << SHORT_ID_BITS)
+
+
+def pending(own: ShortId, addresses: Sequence[str]) -> Iterator[FlowSpec]:
+    """Flows about connections that are not established yet."""
+    for address in addresses:
         yield FlowSpec(
-            name,
+            t.TUNNEL_IN.name,
             200,
-            (*heartbeat, for_us, Term(Field.TUN_SRC, address)),
+            (*_HEARTBEAT, _for_us(own), Term(Field.TUN_SRC, address)),
             (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
             Kind.FRAME,
             0,
             f"heartbeats from {address}, a connection that is not established yet",
         )
-    seen = set(state.pending)
-    for hop in state.neighbours:
-        if hop.remote_ip in seen:
-            continue  # a second peer on one host: its frames are told apart by their ids
-        seen.add(hop.remote_ip)
-        sender = Term(Field.TUN_SRC, hop.remote_ip)
-        yield FlowSpec(
-            name,
-            200,
-            (*heartbeat, for_us, sender),
-            (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
-            Kind.NEIGHBOUR,
-            hop.short_id,
-            f"heartbeats from neighbour address {hop.remote_ip}",
-        )
-        yield FlowSpec(
-            name,
-            100,
-            (sender,),
-            (
-                MoveTunnelIds(t.SRC_PEER, t.DST_PEER),
-                # Without this a frame could not be relayed: it came by the port that it leaves by.
-                ClearInPort(),
-                Goto(t.TUNNEL_SOURCE.name),
-            ),
-            Kind.NEIGHBOUR,
-            hop.short_id,
-            f"frames from neighbour address {hop.remote_ip}",
-        )
+
+
+def distinct(neighbours: Sequence[Hop], pending: Sequence[str]) -> Iterator[Hop]:
+    """One neighbour for each address; frames of a second one there are told apart by their ids."""
+    seen = set(pending)
+    for hop in neighbours:
+        if hop.remote_ip not in seen:
+            seen.add(hop.remote_ip)
+            yield hop
+
+
+def of_neighbour(own: ShortId, hop: Hop) -> Iterator[FlowSpec]:
+    """Flows about the address of one neighbour."""
+    sender = Term(Field.TUN_SRC, hop.remote_ip)
+    yield FlowSpec(
+        t.TUNNEL_IN.name,
+        200,
+        (*_HEARTBEAT, _for_us(own), sender),
+        (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
+        Kind.NEIGHBOUR,
+        hop.short_id,
+        f"heartbeats from neighbour address {hop.remote_ip}",
+    )
+    yield FlowSpec(
+        t.TUNNEL_IN.name,
+        100,
+        (sender,),
+        (
+            MoveTunnelIds(t.SRC_PEER, t.DST_PEER),
+            # Without this a frame could not be relayed: it came by the port that it leaves by.
+            ClearInPort(),
+            Goto(t.TUNNEL_SOURCE.name),
+        ),
+        Kind.NEIGHBOUR,
+        hop.short_id,
+        f"frames from neighbour address {hop.remote_ip}",
+    )
+
+
+def _tunnel_in(own: ShortId) -> Iterator[FlowSpec]:
+    name = t.TUNNEL_IN.name
     yield frame(
         name,
         190,
-        (*heartbeat, for_us),
+        (*_HEARTBEAT, _for_us(own)),
         (ToController(t.METER_STRANGE_HEARTBEATS),),
         "heartbeats from elsewhere: a new connection, or a neighbour behind address translation",
     )
-    yield frame(name, 180, heartbeat, (), "heartbeats for another peer")
+    yield frame(name, 180, _HEARTBEAT, (), "heartbeats for another peer")
     yield frame(name, 0, (), (), t.TUNNEL_IN.miss)
 
 
-def _tunnel_source(state: ForwardingState) -> Iterator[FlowSpec]:
+def _tunnel_source(own: ShortId, peer: RemotePeer) -> Iterator[FlowSpec]:
     name = t.TUNNEL_SOURCE.name
-    yield frame(
+    source = Term(t.SRC_PEER, peer.short_id)
+    cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
+    if peer.segments:
+        actions: tuple[Action, ...] = (
+            Resubmit(t.ORIGINS.name),
+            Goto(t.GATEWAY_SOURCE.name),
+        )
+        why = f"frames from gateway {label(peer)} for this peer"
+    else:
+        actions = (
+            learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id),
+            learn_origin(cookie, t.ORIGIN_MESH),
+            Resubmit(t.REVERSE_PATH.name),
+            Goto(t.LOOKUP.name),
+        )
+        why = f"frames from {label(peer)} for this peer; their source MACs are learnt"
+    yield FlowSpec(
         name,
-        300,
-        (Term(t.SRC_PEER, state.short_id),),
-        (),
-        "frames of this peer that the mesh returned",
+        200,
+        (source, Term(t.DST_PEER, own)),
+        actions,
+        Kind.PEER,
+        peer.short_id,
+        why,
     )
-    for peer in state.peers:
-        source = Term(t.SRC_PEER, peer.short_id)
-        cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
-        if peer.segments:
-            actions: tuple[Action, ...] = (
-                Resubmit(t.ORIGINS.name),
-                Goto(t.GATEWAY_SOURCE.name),
-            )
-            why = f"frames from gateway {label(peer)} for this peer"
-        else:
-            actions = (
-                learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id),
-                learn_origin(cookie, t.ORIGIN_MESH),
-                Resubmit(t.REVERSE_PATH.name),
-                Goto(t.LOOKUP.name),
-            )
-            why = f"frames from {label(peer)} for this peer; their source MACs are learnt"
-        yield FlowSpec(
-            name,
-            200,
-            (source, Term(t.DST_PEER, state.short_id)),
-            actions,
-            Kind.PEER,
-            peer.short_id,
-            why,
-        )
-        yield FlowSpec(
-            name,
-            100,
-            (source,),
-            (Goto(t.RELAY.name),),
-            Kind.PEER,
-            peer.short_id,
-            f"frames from {label(peer)} for another peer",
-        )
-    yield frame(name, 0, (), (), t.TUNNEL_SOURCE.miss)
+    yield FlowSpec(
+        name,
+        100,
+        (source,),
+        (Goto(t.RELAY.name),),
+        Kind.PEER,
+        peer.short_id,
+        f"frames from {label(peer)} for another peer",
+    )
 
 
-def _relay(state: ForwardingState) -> Iterator[FlowSpec]:
+def _relay(peer: RemotePeer) -> Iterator[FlowSpec]:
     name = t.RELAY.name
-    for peer in state.peers:
-        if peer.next_hop is None:
-            continue
-        destination = Term(t.DST_PEER, peer.short_id)
+    if peer.next_hop is None:
+        return
+    destination = Term(t.DST_PEER, peer.short_id)
+    yield FlowSpec(
+        name,
+        200,
+        (destination, Term(Field.TUN_SRC, peer.next_hop.remote_ip)),
+        (),
+        Kind.PEER,
+        peer.short_id,
+        f"for {label(peer)}, but from its own next hop: routes are changing, never send back",
+    )
+    yield FlowSpec(
+        name,
+        100,
+        (destination,),
+        send(peer.next_hop, None),
+        Kind.PEER,
+        peer.short_id,
+        f"relay to {label(peer)} by {peer.next_hop.remote_ip}",
+    )
+
+
+def _reverse_path(peer: RemotePeer) -> Iterator[FlowSpec]:
+    if peer.parent is not None:
         yield FlowSpec(
-            name,
-            200,
-            (destination, Term(Field.TUN_SRC, peer.next_hop.remote_ip)),
-            (),
-            Kind.PEER,
-            peer.short_id,
-            f"for {label(peer)}, but from its own next hop: routes are changing, never send back",
-        )
-        yield FlowSpec(
-            name,
+            t.REVERSE_PATH.name,
             100,
-            (destination,),
-            send(peer.next_hop, None),
+            (
+                Term(t.SRC_PEER, peer.short_id),
+                Term(Field.TUN_SRC, peer.parent.remote_ip),
+            ),
+            (Load(t.ON_TREE, 1),),
             Kind.PEER,
             peer.short_id,
-            f"relay to {label(peer)} by {peer.next_hop.remote_ip}",
+            f"broadcasts of {label(peer)} come by {peer.parent.remote_ip}",
         )
-    yield frame(name, 0, (), (), t.RELAY.miss)
 
 
-def _reverse_path(state: ForwardingState) -> Iterator[FlowSpec]:
-    name = t.REVERSE_PATH.name
-    for peer in state.peers:
-        if peer.parent is not None:
-            yield FlowSpec(
-                name,
-                100,
-                (
-                    Term(t.SRC_PEER, peer.short_id),
-                    Term(Field.TUN_SRC, peer.parent.remote_ip),
-                ),
-                (Load(t.ON_TREE, 1),),
-                Kind.PEER,
-                peer.short_id,
-                f"broadcasts of {label(peer)} come by {peer.parent.remote_ip}",
-            )
-    yield frame(name, 0, (), (), t.REVERSE_PATH.miss)
-
-
-def _gate(state: ForwardingState) -> Iterator[FlowSpec]:
-    for gateway in state.gateway_ports:
+def _gate(gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+    for gateway in gateways:
         yield FlowSpec(
             t.GATE_IN.name,
             100,
@@ -309,9 +341,9 @@ def _gate(state: ForwardingState) -> Iterator[FlowSpec]:
     yield frame(t.GATE_FLOOD.name, 0, (), (Goto(t.FLOOD.name),), t.GATE_FLOOD.miss)
 
 
-def _segment_source(state: ForwardingState) -> Iterator[FlowSpec]:
+def _segment_source(gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
     name = t.SEGMENT_SOURCE.name
-    for gateway in state.gateway_ports:
+    for gateway in gateways:
         yield FlowSpec(
             name,
             100,
@@ -324,34 +356,29 @@ def _segment_source(state: ForwardingState) -> Iterator[FlowSpec]:
     yield frame(name, 0, (), (), t.SEGMENT_SOURCE.miss)
 
 
-def _gateway_source(state: ForwardingState) -> Iterator[FlowSpec]:
+def _gateway_source(peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+    if not peer.segments:
+        return
     name = t.GATEWAY_SOURCE.name
-    for peer in state.peers:
-        if not peer.segments:
-            continue
-        cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
-        learn = learn_mac(
-            cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id, LEARN_PRIORITY_SECOND_HAND
-        )
+    cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
+    learn = learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id, LEARN_PRIORITY_SECOND_HAND)
+    yield FlowSpec(
+        name,
+        100,
+        (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, 0)),
+        (learn, Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
+        Kind.PEER,
+        peer.short_id,
+        f"hosts and containers behind {label(peer)}; their MACs are learnt at second hand",
+    )
+    for gateway in shared:
         yield FlowSpec(
             name,
-            100,
-            (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, 0)),
-            (learn, Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
-            Kind.PEER,
-            peer.short_id,
-            f"hosts and containers behind {label(peer)}; their MACs are learnt at second hand",
+            90,
+            (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, gateway.number)),
+            (learn,),
+            Kind.SPLIT_HORIZON,
+            gateway.number,
+            f"hosts of {gateway.segment} that {label(peer)} has forwarded, too: noted for "
+            "the time after a hand-over, not forwarded again",
         )
-        for gateway in state.gateway_ports:
-            if gateway.segment in peer.segments:
-                yield FlowSpec(
-                    name,
-                    90,
-                    (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, gateway.number)),
-                    (learn,),
-                    Kind.SPLIT_HORIZON,
-                    gateway.number,
-                    f"hosts of {gateway.segment} that {label(peer)} has forwarded, too: noted for "
-                    "the time after a hand-over, not forwarded again",
-                )
-    yield frame(name, 0, (), (), t.GATEWAY_SOURCE.miss)

@@ -10,7 +10,7 @@ Sources: ovs-fields(7) for fields and registers, ovs-actions(7) for actions.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class Field(enum.Enum):
@@ -238,3 +238,5 @@ class FlowSpec:
     subject: int
     why: str
     hard_timeout_s: int = 0
+    cookie: int = field(default=0, init=False, repr=False, compare=False)
+    """Once `cookies.flow_cookie` has been asked for it: it follows from the rest."""

@@ -8,8 +8,11 @@ goes back to the neighbour that it came from; gateway ports are gated and have s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from operator import itemgetter
 
+from weave_ryu.names import MAX_SHORT_ID, ShortId
 from weave_ryu.pipeline import ingress
 from weave_ryu.pipeline import tables as t
 from weave_ryu.pipeline.cookies import Kind
@@ -40,7 +43,7 @@ from weave_ryu.pipeline.permits import (
     permits,
     priming,
 )
-from weave_ryu.pipeline.state import ForwardingState, RemotePeer
+from weave_ryu.pipeline.state import ForwardingState, GatewayPort, Hop, LocalPort, RemotePeer
 
 __all__ = [
     "LEARN_PRIORITY",
@@ -54,20 +57,74 @@ __all__ = [
     "tunnel_id",
 ]
 
+MAX_PEERS = MAX_SHORT_ID + 1
+"""So many peers' flows are kept."""
+
 
 def flows(state: ForwardingState) -> list[FlowSpec]:
     """All flows that should be there whatever the roles; sorted by table and priority."""
-    found = [
-        *ingress.flows(state),
-        *_lookup(),
-        *_forward(),
-        *_redirect(state),
-        *_unicast(state),
-        *_deliver(state),
-        *_flood(state),
-        *_split_out(state),
-    ]
-    return sorted(found, key=lambda f: (t.BY_NAME[f.table].number, -f.priority, repr(f.match)))
+    own, gateways = state.short_id, state.gateway_ports
+    found = [*_of_ports(own, state.tunnel_ports, state.local_ports, gateways)]
+    found += _sorted(_flood_mesh(own, state.broadcast_hops, "this peer"))
+    found += _sorted(ingress.pending(own, state.pending))
+    for hop in ingress.distinct(state.neighbours, state.pending):
+        found += _of_neighbour(own, hop)
+    found += _sorted(_came_redirected(state))
+    for peer in state.peers:
+        found += _of_peer(own, peer, gateways)
+    return [flow for _, flow in sorted(found, key=itemgetter(0))]
+
+
+_Place = tuple[int, int, str]
+"""Table number, highest priority first, and the match, for a fixed order."""
+
+
+def _sorted(found: Iterable[FlowSpec]) -> tuple[tuple[_Place, FlowSpec], ...]:
+    return tuple(((t.BY_NAME[f.table].number, -f.priority, repr(f.match)), f) for f in found)
+
+
+# A change of the topology concerns few peers, and leaves the flows of the others as they are.
+
+
+@lru_cache(maxsize=64)
+def _of_ports(
+    own: ShortId,
+    tunnels: tuple[int, ...],
+    local: tuple[LocalPort, ...],
+    gateways: tuple[GatewayPort, ...],
+) -> tuple[tuple[_Place, FlowSpec], ...]:
+    return _sorted(
+        [
+            *ingress.flows(own, tunnels, local, gateways),
+            *_lookup(),
+            *_forward(),
+            frame(t.REDIRECT.name, 0, (), (Goto(t.GATE_FLOOD.name),), t.REDIRECT.miss),
+            frame(t.UNICAST.name, 0, (), (), t.UNICAST.miss),
+            *_deliver(local, gateways),
+            *_flood(local, gateways),
+            *_split_out(),
+        ]
+    )
+
+
+@lru_cache(maxsize=MAX_PEERS)
+def _of_neighbour(own: ShortId, hop: Hop) -> tuple[tuple[_Place, FlowSpec], ...]:
+    return _sorted(ingress.of_neighbour(own, hop))
+
+
+@lru_cache(maxsize=MAX_PEERS)
+def _of_peer(
+    own: ShortId, peer: RemotePeer, gateways: tuple[GatewayPort, ...]
+) -> tuple[tuple[_Place, FlowSpec], ...]:
+    shared = [gateway for gateway in gateways if gateway.segment in peer.segments]
+    return _sorted(
+        [
+            *ingress.of_peer(own, peer, shared),
+            *_unicast(own, peer, shared),
+            *_flood_mesh(peer.short_id, peer.broadcast_hops, label(peer)),
+            *_split_horizon(peer, shared),
+        ]
+    )
 
 
 def _lookup() -> Iterator[FlowSpec]:
@@ -85,12 +142,6 @@ def _lookup() -> Iterator[FlowSpec]:
         (Resubmit(t.MAC.name), Goto(t.FORWARD.name)),
         "unicast: find the destination MAC",
     )
-
-
-def _successors(state: ForwardingState) -> list[RemotePeer]:
-    """Other gateways of this peer's segments."""
-    own = {gateway.segment for gateway in state.gateway_ports}
-    return [peer for peer in state.peers if own & peer.segments]
 
 
 def _forward() -> Iterator[FlowSpec]:
@@ -118,32 +169,37 @@ def _forward() -> Iterator[FlowSpec]:
     )
 
 
-def _unicast(state: ForwardingState) -> Iterator[FlowSpec]:
-    for peer in state.peers:
-        if peer.next_hop is not None:
-            yield FlowSpec(
-                t.UNICAST.name,
-                100,
-                (Term(t.DST_PEER, peer.short_id),),
-                send(peer.next_hop, tunnel_id(peer.short_id, state.short_id)),
-                Kind.PEER,
-                peer.short_id,
-                f"to {label(peer)} by {peer.next_hop.remote_ip}",
-            )
-    yield frame(t.UNICAST.name, 0, (), (), t.UNICAST.miss)
+def _unicast(own: ShortId, peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+    hop = peer.next_hop
+    if hop is None:
+        return
+    yield FlowSpec(
+        t.UNICAST.name,
+        100,
+        (Term(t.DST_PEER, peer.short_id),),
+        send(hop, tunnel_id(peer.short_id, own)),
+        Kind.PEER,
+        peer.short_id,
+        f"to {label(peer)} by {hop.remote_ip}",
+    )
+    if shared:
+        yield FlowSpec(
+            t.REDIRECT.name,
+            100,
+            (Term(t.DST_PEER, peer.short_id),),
+            (SetTunnel(hop.remote_ip, hop.local_ip, None, peer.short_id), Output(hop.port)),
+            Kind.PEER,
+            peer.short_id,
+            f"redirect to {label(peer)}; the source peer stays as it is",
+        )
 
 
-def _redirect(state: ForwardingState) -> Iterator[FlowSpec]:
-    name = t.REDIRECT.name
-    successors = [peer for peer in _successors(state) if peer.next_hop is not None]
-    addresses = {
-        hop.remote_ip
-        for hop in state.neighbours
-        if hop.short_id in {peer.short_id for peer in state.peers if peer.segments}
-    }
+def _came_redirected(state: ForwardingState) -> Iterator[FlowSpec]:
+    of_gateways = {peer.short_id for peer in state.peers if peer.segments}
+    addresses = {hop.remote_ip for hop in state.neighbours if hop.short_id in of_gateways}
     for address in sorted(addresses):
         yield FlowSpec(
-            name,
+            t.REDIRECT.name,
             200,
             (Term(Field.TUN_SRC, address),),
             (Goto(t.GATE_FLOOD.name),),
@@ -151,24 +207,11 @@ def _redirect(state: ForwardingState) -> Iterator[FlowSpec]:
             0,
             f"came from gateway address {address}: redirected once already, never twice",
         )
-    for peer in successors:
-        if peer.next_hop is not None:
-            hop = peer.next_hop
-            yield FlowSpec(
-                name,
-                100,
-                (Term(t.DST_PEER, peer.short_id),),
-                (SetTunnel(hop.remote_ip, hop.local_ip, None, peer.short_id), Output(hop.port)),
-                Kind.PEER,
-                peer.short_id,
-                f"redirect to {label(peer)}; the source peer stays as it is",
-            )
-    yield frame(name, 0, (), (Goto(t.GATE_FLOOD.name),), t.REDIRECT.miss)
 
 
-def _deliver(state: ForwardingState) -> Iterator[FlowSpec]:
+def _deliver(local: Sequence[LocalPort], gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
     name = t.DELIVER.name
-    for port in state.local_ports:
+    for port in local:
         yield FlowSpec(
             name,
             100,
@@ -178,7 +221,7 @@ def _deliver(state: ForwardingState) -> Iterator[FlowSpec]:
             port.number,
             f"to {port.name}",
         )
-    for gateway in state.gateway_ports:
+    for gateway in gateways:
         yield FlowSpec(
             name,
             100,
@@ -191,7 +234,7 @@ def _deliver(state: ForwardingState) -> Iterator[FlowSpec]:
     yield frame(name, 0, (), (), t.DELIVER.miss)
 
 
-def _flood(state: ForwardingState) -> Iterator[FlowSpec]:
+def _flood(local: Sequence[LocalPort], gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
     name = t.FLOOD.name
     here = (Resubmit(t.FLOOD_PORTS.name), Resubmit(t.FLOOD_SEGMENTS.name))
     # The mesh first: another gateway that is active, too, should hear of the source from its peer
@@ -214,59 +257,55 @@ def _flood(state: ForwardingState) -> Iterator[FlowSpec]:
     )
     yield frame(name, 0, (), everywhere, "to ports, segments and along the source's tree")
 
-    outputs = tuple(Output(port.number) for port in state.local_ports)
+    outputs = tuple(Output(port.number) for port in local)
     yield frame(t.FLOOD_PORTS.name, 0, (), outputs, "every container's port")
 
     offers = tuple(
         action
-        for gateway in state.gateway_ports
+        for gateway in gateways
         for action in (Load(t.OUT_PORT, gateway.number), Resubmit(t.SPLIT_OUT.name))
     )
     if offers:
         offers = (Load(t.FLOODED, 1), *offers)
     yield frame(t.FLOOD_SEGMENTS.name, 0, (), offers, "every gateway port")
-    yield from _flood_mesh(state)
+    yield frame(t.FLOOD_MESH.name, 0, (), (), t.FLOOD_MESH.miss)
 
 
-def _flood_mesh(state: ForwardingState) -> Iterator[FlowSpec]:
-    name = t.FLOOD_MESH.name
-    trees = [(state.short_id, state.broadcast_hops, "this peer")]
-    trees += [(peer.short_id, peer.broadcast_hops, label(peer)) for peer in state.peers]
-    for source, hops, whose in trees:
-        if not hops:
-            continue
-        copies: tuple[Action, ...] = ()
-        for hop in hops:
-            # In a broadcast the destination is the hop itself, not a final peer.
-            copies += send(hop, tunnel_id(hop.short_id, source))
+def _flood_mesh(source: ShortId, hops: Sequence[Hop], whose: str) -> Iterator[FlowSpec]:
+    if not hops:
+        return
+    copies: tuple[Action, ...] = ()
+    for hop in hops:
+        # In a broadcast the destination is the hop itself, not a final peer.
+        copies += send(hop, tunnel_id(hop.short_id, source))
+    yield FlowSpec(
+        t.FLOOD_MESH.name,
+        100,
+        (Term(t.SRC_PEER, source),),
+        copies,
+        Kind.PEER,
+        source,
+        f"broadcasts of {whose} go on to {', '.join(hop.remote_ip for hop in hops)}",
+    )
+
+
+def _split_horizon(peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+    for gateway in shared:
         yield FlowSpec(
-            name,
-            100,
-            (Term(t.SRC_PEER, source),),
-            copies,
-            Kind.PEER,
-            source,
-            f"broadcasts of {whose} go on to {', '.join(hop.remote_ip for hop in hops)}",
+            t.SPLIT_OUT.name,
+            200,
+            (
+                Term(t.SRC_PEER, peer.short_id),
+                Term(t.OUT_PORT, gateway.number),
+            ),
+            (),
+            Kind.SPLIT_HORIZON,
+            gateway.number,
+            f"from {label(peer)}, a gateway of {gateway.segment}: it was there already",
         )
-    yield frame(name, 0, (), (), t.FLOOD_MESH.miss)
 
 
-def _split_out(state: ForwardingState) -> Iterator[FlowSpec]:
-    for gateway in state.gateway_ports:
-        for peer in state.peers:
-            if gateway.segment in peer.segments:
-                yield FlowSpec(
-                    t.SPLIT_OUT.name,
-                    200,
-                    (
-                        Term(t.SRC_PEER, peer.short_id),
-                        Term(t.OUT_PORT, gateway.number),
-                    ),
-                    (),
-                    Kind.SPLIT_HORIZON,
-                    gateway.number,
-                    f"from {label(peer)}, a gateway of {gateway.segment}: it was there already",
-                )
+def _split_out() -> Iterator[FlowSpec]:
     yield frame(
         t.SPLIT_OUT.name, 0, (), (Goto(t.GATE_OUT.name),), "not from a gateway of this segment"
     )
