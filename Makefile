@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CONSTRAINTS := $(CURDIR)/build-constraints.txt
 PYTEST := $(BIN)/python -m pytest
-SCRIPTS := .ci/run ovs_scripts/install-deps ovs_scripts/underlay-setup \
+SCRIPTS := .ci/run $(wildcard ovs_scripts/*) \
     contrib/keepalived/weave-ryu-notify contrib/pacemaker/weave-ryu vagrant/provision
 
 export PIP_CONSTRAINT := $(CONSTRAINTS)
@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps demo test lint unit netns sim model mutants lab-up lab-down clean
+.PHONY: help install deps test-deps demo test lint unit netns sim model mutants faults scale lab-up lab-down clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -66,6 +66,12 @@ model: $(STAMP) ## every state of small worlds, with two faults at any moments
 
 mutants: $(STAMP) ## look anew for the seeds that catch each seeded bug
 	$(BIN)/python -m tests.mutation
+
+faults: install ## every fault that the lab can make, on a host of every role; nonzero if an invariant breaks
+	$(BIN)/weave-ryu lab faults
+
+scale: $(STAMP) ## 100 to 1,000 simulated peers: messages, bytes, processor time, memory
+	$(BIN)/python -m tests.scale
 
 lab-up: install ## build the lab and leave it up
 	$(BIN)/weave-ryu lab up

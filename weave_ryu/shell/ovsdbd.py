@@ -209,7 +209,8 @@ class Ovsdb:
             self._add_port(txn, bridge, spec.name, "internal", {})
             self._root().addvalue("bridges", bridge)
         _set(bridge, "fail_mode", ["secure"])
-        _set(bridge, "protocols", ["OpenFlow13", "OpenFlow15"])
+        # 1.0 is for people: without it a plain `ovs-ofctl dump-flows` is refused.
+        _set(bridge, "protocols", ["OpenFlow10", "OpenFlow13", "OpenFlow15"])
         settings = dict(spec.settings)
         if spec.hardware_address is not None:
             settings["hwaddr"] = str(spec.hardware_address)

@@ -1,0 +1,183 @@
+"""The scripts that operators run on a host, on a host whose daemon has a password and a token."""
+
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from labtools import new_prefix
+
+from weave_ryu import namespaces
+from weave_ryu.lab import daemon as daemons
+from weave_ryu.lab import lab as labs
+from weave_ryu.lab import topology
+
+SCRIPTS = Path(__file__).parents[2] / "ovs_scripts"
+PASSWORD, TOKEN, ENVIRONMENT = "correct horse battery", "c2VjcmV0LXNlY3JldC1zZWNyZXQ=", "hunter-two"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("host")
+    for name, text in (("password", PASSWORD), ("token", TOKEN)):
+        (path / name).write_text(f"{text}\n")
+        (path / name).chmod(0o600)
+    (path / "weave-ryu.toml").write_text(
+        f"password_file = '{path}/password'\napi_token_file = \"{path}/token\"\n"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def host(build_lab, directory):
+    command = (*daemons.DEFAULT_COMMAND, "--config", str(directory / "weave-ryu.toml"))
+    options = labs.Options(
+        prefix=new_prefix(), topology=topology.build(["A"]), daemon_command=command
+    )
+    return build_lab(options).peers["A"]
+
+
+@pytest.fixture
+def run(host):
+    def script(name, *words, **environment):
+        settings = {**os.environ, **host.switch.environment, **environment}
+        command = [str(SCRIPTS / name), *words]
+        return namespaces.run_inside(
+            host.netns,
+            lambda: subprocess.run(
+                command, env=settings, capture_output=True, text=True, timeout=120, check=False
+            ),
+        )
+
+    return script
+
+
+def test_dump_shows_the_bridge_by_name(run):
+    found = run("dump", "config", "ports", "flows", "groups", "meters", "bfd")
+    assert (found.returncode, found.stderr) == (0, "")
+    for words in ('table="gate_in"', "vxlan-6784", "fail_mode", "meter=", "in_port=gw0"):
+        assert words in found.stdout, words
+
+
+def test_plain_ofctl_shows_the_flows_too(host):
+    plain = host.switch.run("ovs-ofctl", "dump-flows", "weave")
+    assert len(plain.splitlines()) > 40
+    assert "hard_timeout=1" in plain
+    assert "actions=resubmit(,10)" in plain
+
+
+def test_dump_of_a_bridge_that_is_not_there_fails_and_shows_the_rest(run):
+    found = run("dump", "--bridge", "other", "config", "flows")
+    assert found.returncode == 1
+    assert "weave" in found.stdout
+    assert "other is not a bridge" in found.stdout
+
+
+def test_bridge_is_made_closed_and_left_alone_the_second_time(run, host):
+    host.switch.run("ip", "link", "add", "seg0", "type", "veth", "peer", "name", "seg1")
+    words = ("--bridge", "overlay2", "--gateway", "seg0", "--datapath-type", "netdev")
+    try:
+        for _ in range(2):
+            found = run("bridge-setup", *words)
+            assert (found.returncode, found.stderr) == (0, "")
+        assert host.switch.vsctl("get", "Bridge", "overlay2", "fail_mode").strip() == "secure"
+        assert host.switch.vsctl("list-ports", "overlay2").split() == ["seg0"]
+        assert host.ofctl("dump-flows", "overlay2").strip().splitlines()[1:] == []
+    finally:
+        host.switch.vsctl("--if-exists", "del-br", "overlay2")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "named"),
+    [
+        (("--gateway", "eth9"), 1, "'eth9'"),
+        (("--gateway", "lo"), 0, ""),
+        (("--datapath-type", "dpdk"), 2, "'dpdk'"),
+        (("--bridge", "a b"), 2, "'a b'"),
+    ],
+)
+def test_wrong_words_of_bridge_setup_are_named(run, words, status, named):
+    found = run("bridge-setup", *words, "--dry-run")
+    assert (found.returncode, found.stderr.count("\n")) == (status, 1 if status else 0)
+    assert named in found.stderr
+
+
+def test_link_with_an_address_becomes_no_gateway_port(run, host):
+    found = run("bridge-setup", "--gateway", "br-phy", "--bridge", "overlay2")
+    assert found.returncode == 1
+    assert "carries an address" in found.stderr
+    assert "overlay2" not in host.switch.vsctl("list-br").split()
+
+
+def test_container_is_plugged_in_by_its_name(run, host, namespace, tmp_path):
+    container = namespace("web")
+    found = run("attach", container.name, "10.32.0.77/24", "--json")
+    assert found.returncode == 0, found.stderr
+    assert run("attach", "--detach", container.name).returncode == 0
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\n[ "$4" = web ] && echo {os.getpid()}\n')
+    docker.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    found = run("attach", "--dry-run", "web", "10.32.0.77/24", "--mtu", "1300", PATH=path)
+    assert found.stdout.endswith(f"weave-ryu attach {os.getpid()} 10.32.0.77/24 --mtu 1300\n")
+    found = run("attach", "nobody", "10.32.0.77/24", PATH=path)
+    assert found.returncode == 1
+    assert "'nobody'" in found.stderr
+
+
+def bundle(run, tmp_path, *words, **environment):
+    path = tmp_path / "bundle.tar.gz"
+    found = run("support-bundle", "--output", str(path), *words, **environment)
+    assert found.returncode == 0, found.stderr
+    with tarfile.open(path) as archive:
+        return found, {
+            Path(member.name).name: archive.extractfile(member).read().decode(errors="replace")
+            for member in archive.getmembers()
+            if member.isfile()
+        }
+
+
+def test_bundle_has_what_is_needed_and_no_secret(run, host, directory, tmp_path):
+    leaky = tmp_path / "leaky.log"
+    leaky.write_text(
+        f"someone typed {PASSWORD} here, {TOKEN}, {ENVIRONMENT} and {PASSWORD}\n"
+        "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\nafter\n"
+    )
+    config = tmp_path / "weave-ryu.toml"
+    written = (directory / "weave-ryu.toml").read_text()
+    config.write_text(
+        f'{written}Password = "mistake-of-mine"\n  api_token="mistake-two"\nmtu = 1400\n'
+    )
+    found, files = bundle(
+        run, tmp_path, "--config", str(config), "--log", str(leaky), "--log", str(host.daemon.log),
+        WEAVE_PASSWORD=ENVIRONMENT,
+    )  # fmt: skip
+    everything = "".join(files.values())
+    for secret in (PASSWORD, TOKEN, ENVIRONMENT, "mistake-of-mine", "mistake-two", "MHcCAQEE"):
+        assert secret not in everything, secret
+    assert (
+        "here, <removed>, <removed> and <removed>\n<removed>\n<removed>\n<removed>\nafter"
+        in (files["log-1-leaky.log"])
+    )
+    assert "mtu = 1400" in files["configuration.toml"]
+    assert f"{directory}/token" in files["configuration.toml"]
+    assert '"segment": "vlan"' in files["gateways.json"]
+    assert "gate_in" in files["flows-explained.txt"]
+    assert 'table="gate_in"' in files["switch.txt"]
+    assert "gw0" in files["links.txt"]
+    assert "daemon_started" in files[f"log-2-{host.daemon.log.name}"]
+    assert "Open vSwitch" in files["versions.txt"]
+    assert (tmp_path / "bundle.tar.gz").stat().st_mode & 0o077 == 0
+    assert (
+        set(files.get("not-complete.txt", "").split()) & {"gateways.json:", "switch.txt:"} == set()
+    )
+    assert "wrote" in found.stdout
+
+
+def test_bundle_of_a_host_whose_daemon_is_down_has_the_rest(run, host, tmp_path):
+    found, files = bundle(run, tmp_path, "--http-addr", "127.0.0.1:9", "--config", "/nonexistent")
+    assert "no weave-ryu daemon answers" in files["gateways.json"]
+    assert 'table="gate_in"' in files["switch.txt"]
+    assert "gateways.json" in found.stderr
+    assert "configuration.toml" in files["not-complete.txt"]
