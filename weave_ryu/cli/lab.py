@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from weave_ryu.lab import demo, failover, lab, topology
+from weave_ryu.lab import demo, failover, faults, lab, matrix, topology
 from weave_ryu.lab.state import DEFAULT_PREFIX, State, check_prefix
 
 DEMO_PREFIX = "wrd"
 """The demo's own prefix: it can run beside a lab that is up."""
 
 FAILOVER_PREFIX = "wrf"
+FAULTS_PREFIX = "wrx"
 
 _UP_EXAMPLE = """\
 examples:
@@ -80,6 +81,30 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     bench.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     bench.set_defaults(handler=_failover)
+
+    cells = _add_verb(
+        verbs,
+        "faults",
+        "make every fault on hosts of every role, under traffic, and check the invariants",
+        "  sudo weave-ryu lab faults\n"
+        "  sudo weave-ryu lab faults --fault vswitchd --fault disk --struck active --json",
+    )
+    _add_prefix(cells, FAULTS_PREFIX)
+    cells.add_argument(
+        "--fault",
+        action="append",
+        choices=tuple(faults.FAULTS),
+        help="what happens (repeatable; default: everything)",
+    )
+    cells.add_argument(
+        "--struck",
+        action="append",
+        choices=faults.ROLES,
+        help="role of the host that it happens to (repeatable; default: all)",
+    )
+    cells.add_argument("--quick", action="store_true", help="a few cells only, under a minute")
+    cells.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    cells.set_defaults(handler=_faults)
 
 
 def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -198,6 +223,18 @@ def _failover(arguments: argparse.Namespace) -> int:
     options = failover.as_options(options, gateways, arguments.profile)
     names = arguments.event or list(failover.EVENTS)
     return failover.run(options, names, arguments.runs, tell, as_json=arguments.json)
+
+
+def _faults(arguments: argparse.Namespace) -> int:
+    pairs = matrix.cells(arguments.fault or faults.FAULTS, arguments.struck or faults.ROLES)
+    if arguments.quick:
+        pairs = [pair for pair in faults.QUICK if pair in pairs]
+    return matrix.run(
+        matrix.options(check_prefix(arguments.prefix)),
+        pairs,
+        _progress_to(sys.stderr),
+        as_json=arguments.json,
+    )
 
 
 def _up(arguments: argparse.Namespace) -> int:

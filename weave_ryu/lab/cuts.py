@@ -13,23 +13,30 @@ from weave_ryu.namespaces import run_inside
 _TABLE = "bridge weave_ryu_cuts"
 
 
-def cut(underlay: Path, ways: Iterable[tuple[str, str]]) -> None:
+def cut(underlay: Path, ways: Iterable[tuple[str, str]], percent: int = 100) -> None:
     """Drop what goes from each first address to the second; earlier cuts end.
 
     Args:
         underlay: the namespace with the lab's bridge.
         ways: pairs of IPv4 addresses.
+        percent: how many of a hundred packets are dropped, drawn at random.
 
     Raises:
         LabError: nft refused.
     """
+    lot = "" if percent >= 100 else f"numgen random mod 100 < {percent} "
     drops = "\n".join(
-        f"ip saddr {ipaddress.IPv4Address(a)} ip daddr {ipaddress.IPv4Address(b)} drop"
+        f"ip saddr {ipaddress.IPv4Address(a)} ip daddr {ipaddress.IPv4Address(b)} {lot}drop"
         for a, b in ways
     )
     chain = f"chain forward {{ type filter hook forward priority 0\n{drops}\n}}"
     # Named first, so that it is there to be deleted.
     _nft(underlay, f"table {_TABLE}\ndelete table {_TABLE}\ntable {_TABLE} {{\n{chain}\n}}\n")
+
+
+def both_ways(one: str, others: Iterable[str]) -> list[tuple[str, str]]:
+    """The ways between an address and others, for `cut`."""
+    return [way for other in others for way in ((one, other), (other, one))]
 
 
 def heal(underlay: Path) -> None:

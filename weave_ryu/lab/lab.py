@@ -34,6 +34,7 @@ class Options:
         datapath_type: ``auto``, ``system`` or ``netdev``.
         ready_timeout_s: how long the mesh may take to come together.
         daemon_command: what to run as the daemon.
+        disk_mib: size of each peer's own disk for its database and logs; 0: the machine's.
     """
 
     prefix: str = DEFAULT_PREFIX
@@ -43,6 +44,7 @@ class Options:
     ready_timeout_s: float = 60.0
     daemon_command: Sequence[str] = daemons.DEFAULT_COMMAND
     state_root: Path = STATE_ROOT
+    disk_mib: int = 0
 
 
 class Lab:
@@ -284,7 +286,16 @@ def up(options: Options, progress: Progress, *, keep: bool = False) -> Lab:
         "daemon_command": list(options.daemon_command),
     }
     state.claim()
-    lab = Lab(Plan(state, options.topology, roles, is_userspace, options.daemon_command))
+    lab = Lab(
+        Plan(
+            state,
+            options.topology,
+            roles,
+            is_userspace,
+            options.daemon_command,
+            options.disk_mib,
+        )
+    )
     try:
         lab.build(progress)
         lab.wait_ready(options.ready_timeout_s, progress)

@@ -68,10 +68,16 @@ class Switch:
         self.rundir.mkdir(parents=True, exist_ok=True)
         database = self.directory / "conf.db"
         self.run("ovsdb-tool", "create", str(database), str(_SCHEMA))
+        self.start_database()
+        self.vsctl("--no-wait", "init")
+        self.start_vswitchd()
+
+    def start_database(self) -> None:
+        """Start ``ovsdb-server`` and wait until it answers."""
         self.database_server = processes.spawn(
             [
                 "ovsdb-server",
-                str(database),
+                str(self.directory / "conf.db"),
                 f"--remote=punix:{self.rundir}/db.sock",
                 f"--unixctl={self.rundir}/ovsdb-server.ctl",
                 f"--pidfile={self.rundir}/ovsdb-server.pid",
@@ -85,8 +91,11 @@ class Switch:
         if not processes.poll_until(self._accepts_connections, _START_TIMEOUT_S):
             tail = processes.log_tail(self.directory / "ovsdb-server.log")
             raise LabError(f"ovsdb-server in {self.namespace.name} does not answer", tail)
-        self.vsctl("--no-wait", "init")
-        self.start_vswitchd()
+
+    def kill_database(self) -> None:
+        """Kill ``ovsdb-server``; the switch goes on with what it knows."""
+        if self.database_server is not None:
+            processes.kill(self.database_server)
 
     def start_vswitchd(self) -> None:
         """Start ``ovs-vswitchd`` and wait until it has applied the database."""

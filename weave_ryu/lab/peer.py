@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from weave_ryu.errors import DaemonUnreachableError
 from weave_ryu.lab import daemon as daemons
-from weave_ryu.lab import netns, topology
+from weave_ryu.lab import disks, netns, topology
 from weave_ryu.lab.daemon import Daemon, Reply
 from weave_ryu.lab.ovs import Switch
 from weave_ryu.lab.state import State
@@ -31,6 +31,7 @@ class Plan:
         roles: of the gateways at the start, by nick name.
         is_userspace: keep off the kernel datapath.
         daemon_command: what to run as the daemon, without its options.
+        disk_mib: size of each peer's own disk for its database and logs; 0: the machine's.
     """
 
     state: State
@@ -38,6 +39,7 @@ class Plan:
     roles: Mapping[str, str]
     is_userspace: bool
     daemon_command: Sequence[str]
+    disk_mib: int = 0
 
     @property
     def prefix(self) -> str:
@@ -93,6 +95,8 @@ class LabPeer:
     def start_switch(self) -> None:
         """Start Open vSwitch and give the host its underlay address."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        if self._plan.disk_mib:
+            disks.mount(self.directory, self._plan.disk_mib)
         try:
             self.switch.start()
         finally:
@@ -114,6 +118,15 @@ class LabPeer:
     def restart_vswitchd(self) -> None:
         """Kill ``ovs-vswitchd`` and start it again."""
         self.switch.restart_vswitchd()
+        self._record_switch()
+
+    def kill_database(self) -> None:
+        """Kill ``ovsdb-server``; the switch goes on with what it knows."""
+        self.switch.kill_database()
+
+    def start_database(self) -> None:
+        """Start ``ovsdb-server`` again, on the database as it is."""
+        self.switch.start_database()
         self._record_switch()
 
     def http(

@@ -104,7 +104,7 @@ class Report:
 
     def print_tables(self) -> None:
         """Print the report to stdout: in colour and ruled on a terminal, plain otherwise."""
-        _table(
+        print_table(
             "Traffic: frames by direction and kind",
             ("phase", "kind", "from", "to", "sent", "arrived", "duplicated", "lost"),
             [
@@ -118,7 +118,7 @@ class Report:
                 for account in self.accounts
             ],
         )
-        _table(
+        print_table(
             "Role changes: the longest silence in each direction",
             ("event", "from", "to", "gap", "frames lost", "sender's own pause"),
             [
@@ -131,7 +131,7 @@ class Report:
                 for gap in self.gaps
             ],
         )
-        _table(
+        print_table(
             "Checks",
             ("invariant", "situation", "measured", "bound", ""),
             [
@@ -144,8 +144,8 @@ class Report:
         )
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """One table, by rich on a terminal."""
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print one table to stdout, by rich on a terminal; rows with ``VIOLATED`` stand out."""
     if sys.stdout.isatty():
         # Not needed, and not waited for, when the output goes to a file.
         from rich.console import Console  # noqa: PLC0415

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from weave_ryu.errors import ConfigError, LabError
-from weave_ryu.lab import netns, processes
+from weave_ryu.lab import disks, netns, processes
 from weave_ryu.lab.processes import ProcessRef
 
 STATE_ROOT = Path("/run/weave-ryu/lab")
@@ -162,5 +162,6 @@ class State:
             processes.kill(process)
         for name in self.namespaces:
             netns.delete_namespace(name)
+        disks.unmount_below(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
         return True

@@ -217,6 +217,15 @@ class Traffic:
         """When copies of a stream came, in nanoseconds of the system's clock, in order."""
         return sorted(self._tally(stream, receiver).arrivals)
 
+    def came_by_several(self, stream: Stream, places: Iterable[str]) -> int:
+        """How many frames of a stream came at more than one of these places."""
+        tallies = [self._tally(stream, place).copies for place in places]
+        return sum(
+            1
+            for counts in itertools.zip_longest(*tallies, fillvalue=0)
+            if sum(map(bool, counts)) > 1
+        )
+
     def gap_ms(self, stream: Stream, receiver: str, start_ns: int, end_ns: int) -> float:
         """The longest time without an arrival that touches a window, in milliseconds."""
         return longest_gap_ns(self.arrivals(stream, receiver), start_ns, end_ns) / 1e6

@@ -2,10 +2,54 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+from typing import TextIO
 
 import structlog
+
+
+class PatientStream(io.TextIOBase):
+    """A stream that loses what cannot be written: a full disk must not end the daemon.
+
+    When there is room again, it says how many pieces it has lost.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, text: str) -> int:
+        """Write, or lose it."""
+        try:
+            if self._lost:
+                self._stream.write(f"{self._lost} log lines could not be written\n")
+                self._stream.flush()
+                self._lost = 0
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            # A line may come in two pieces, the end of the line being one.
+            self._lost += bool(text.strip())
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def isatty(self) -> bool:
+        """Whether somebody looks."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Of the stream behind."""
+        return self._stream.fileno()
+
+
+def outlive_full_disks() -> None:
+    """From now on nothing that is said on stderr ends the process, be it a traceback."""
+    sys.stderr = PatientStream(sys.stderr)
 
 
 def configure(level: str, as_json: bool) -> None:

@@ -27,6 +27,11 @@ BLOCKED_BYTES = 256 << 10
 UNSENT_LIMIT_BYTES = 64 << 20
 """A neighbour that reads nothing while this much piles up is given up."""
 
+RETRY_MS = 1000
+"""TCP waits twice as long after each try, up to two minutes. When a way is whole again, two
+gateways that both forward must hear of each other sooner than that."""
+_TCP_RTO_MAX_MS = 44
+
 _ABORT = struct.pack("ii", 1, 0)
 
 
@@ -296,6 +301,8 @@ def _set_options(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # Last: only Linux 6.15 and later know it.
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, RETRY_MS)
 
 
 def _reason(error: OSError) -> str:

@@ -29,6 +29,7 @@ def run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
     """
     hub.patch()
     compat.apply()
+    logs.outlive_full_disks()
     logs.configure(config.log_level, config.log_json)
     return _run(config, load)
 
