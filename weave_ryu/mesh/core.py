@@ -19,7 +19,7 @@ from weave_ryu.mesh.maker import Maker
 from weave_ryu.mesh.overlay import FastdpOverlay
 from weave_ryu.mesh.peers import MergeResult, Peer, Peers
 from weave_ryu.mesh.routing import RoutingTables
-from weave_ryu.mesh.topology import decode_update
+from weave_ryu.mesh.topology import UpdateReader
 from weave_ryu.names import PeerName, ShortId
 
 UPDATE_DELAY_S = 1.0
@@ -49,6 +49,7 @@ class Core:
         self.config = config
         self.rng = rng
         self.peers = Peers(own, rng)
+        self.reader = UpdateReader(self.peers)
         self.tables = RoutingTables(self.peers)
         self.gossiper = Gossiper(config.name, self.tables, rng)
         self.maker = Maker(config.port, config.peer_discovery, rng)
@@ -133,13 +134,13 @@ class Core:
         Raises:
             RemoteProtocolError: it cannot be read; nothing is changed.
         """
-        result = self.peers.merge(decode_update(payload))
+        result = self.peers.merge(self.reader.read(payload))
         if result.delta:
             self.tables.schedule(now)
             self.check_targets = True
         if result.old_life:
             self.schedule_update(now)
-        if self._collect_at is None:
+        if self._collect_at is None and (result.delta or result.unknown):
             self._collect_at = now + COLLECTION_DELAY_S
         return result
 

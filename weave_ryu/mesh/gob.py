@@ -164,27 +164,48 @@ class Decoder:
         Raises:
             RemoteProtocolError: not gob, not of the expected kind, or over a limit.
         """
-        while True:
-            item = self._next_item()
-            type_id = item.signed()
-            if type_id < 0:
-                self._define(-type_id, item)
-                continue
-            self._check(expected, type_id)
-            if not isinstance(expected, StructOf) and item.uint() != 0:
-                raise bad("a value that is no struct must start with a zero byte")
-            value = self._value(expected, type_id, item)
-            if item.left:
-                raise bad(f"{item.left} bytes too many after a value")
-            return value
+        return self.read_taken(expected, *self.take(expected))
 
-    def _next_item(self) -> _Cursor:
-        size = self._cursor.uint()
-        if size > self._cursor.left:
-            raise bad(f"{size} bytes are announced, {self._cursor.left} are there")
-        start = self._cursor.at
-        self._cursor.at += size
-        return _Cursor(self._cursor.buffer, start, start + size)
+    def take(self, expected: Expected) -> tuple[int, bytes]:
+        """The next value unread: its type id, which fits, and its bytes, for ``read_taken``.
+
+        Whoever knows these bytes already need not read them.
+
+        Raises:
+            RemoteProtocolError: not gob, not of the expected kind, or over a limit.
+        """
+        cursor = self._cursor
+        buffer, end = cursor.buffer, cursor.end
+        while True:
+            size = cursor.uint()
+            start = cursor.at
+            if size > end - start:
+                raise bad(f"{size} bytes are announced, {end - start} are there")
+            cursor.end = start + size
+            type_id = cursor.signed()
+            if type_id < 0:
+                self._define(-type_id, cursor)
+                cursor.end = end
+                continue
+            if (id(expected), type_id) not in self._checked:
+                self._check(expected, type_id)
+            raw = buffer[cursor.at : cursor.end]
+            cursor.at, cursor.end = cursor.end, end
+            return type_id, raw
+
+    def read_taken(self, expected: Expected, type_id: int, raw: bytes) -> Any:  # noqa: ANN401
+        """A value that ``take`` gave.
+
+        Raises:
+            RemoteProtocolError: as ``read``.
+        """
+        item = _Cursor(raw, 0, len(raw))
+        if not isinstance(expected, StructOf) and item.uint() != 0:
+            raise bad("a value that is no struct must start with a zero byte")
+        value = self._value(expected, type_id, item)
+        if item.left:
+            raise bad(f"{item.left} bytes too many after a value")
+        return value
 
     def _define(self, type_id: int, item: _Cursor) -> None:
         if type_id < _FIRST_USER_ID or type_id in self._types:

@@ -113,6 +113,8 @@ class Peers:
         self._by_name: dict[PeerName, Peer] = {own.name: own}
         self._short_ids = ShortIdIndex()
         self._own_short_id_changes = 0
+        self.removals = 0
+        """How many entries have been forgotten so far."""
         self.encoded: dict[PeerName, tuple[Peer, bytes, bytes]] = {}
         """For mesh/topology.py: entries as they were written last."""
         if own.short_id is not None:
@@ -220,7 +222,9 @@ class Peers:
         Raises:
             RemoteProtocolError: the table would grow beyond its bound; nothing is changed then.
         """
-        entries = list(update)
+        told = list(update)
+        # What is the table's own object is no news, and names nobody new (mesh/topology.py).
+        entries = [peer for peer in told if self._by_name.get(peer.name) is not peer]
         new = {peer.name: peer for peer in entries if peer.name not in self._by_name}
         placeholders = {
             name
@@ -248,7 +252,7 @@ class Peers:
                 elif peer.uid != known.uid:
                     outdated.add(peer.name)
         self._keep_own_short_id()
-        names = {peer.name for peer in entries}
+        names = {peer.name for peer in told}
         return MergeResult(
             update=tuple(sorted(names)),
             delta=tuple(sorted(delta)),
@@ -276,6 +280,7 @@ class Peers:
         """
         keep = self._reachable() | set(referenced)
         removed = tuple(sorted(name for name in self._by_name if name not in keep))
+        self.removals += len(removed)
         for name in removed:
             peer = self._by_name.pop(name)
             self.encoded.pop(name, None)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.mesh import gob
 from weave_ryu.mesh.features import MAX_NICK_NAME_BYTES
-from weave_ryu.mesh.peers import MAX_PEERS, Connection, Peer, connections_by_name
+from weave_ryu.mesh.peers import MAX_PEERS, Connection, Peer, Peers, connections_by_name
 from weave_ryu.names import MAX_SHORT_ID, UNKNOWN_PEER, PeerName, PeerUID, ShortId
 
 MAX_CONNECTIONS = 300_000
 """In one update, over all peers: what a full mesh of 540 has."""
 
 MAX_ADDRESS_BYTES = 256
+
+_MAX_DIALECTS = 8
+"""Ways to lay out an entry; Go and we have one each."""
 
 _PEER_ID, _CONNECTION_ID, _SLICE_ID = 66, 67, 68
 _PEER = gob.StructOf(
@@ -109,6 +112,83 @@ def decode_update(payload: bytes) -> list[Peer]:
     return [_checked_peer(peer, lines) for peer, lines in _read_entries(payload)]
 
 
+class UpdateReader:
+    """Reads updates for a table, and of what the table has already only enough to see that.
+
+    Every 30 s each neighbour may tell its whole table, of which hardly anything is news. The same
+    peer, incarnation and version always have the same connections, so these are not read again. A
+    header that was read once is known by its bytes.
+    """
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._headers: dict[tuple[tuple[str, int], ...], dict[bytes, Peer]] = {}
+        self._whole: dict[PeerName, Peer] = {}
+        self._removals = 0
+
+    def read(self, payload: bytes) -> list[Peer]:
+        """As ``decode_update``; an entry that is no news is the table's own object.
+
+        Raises:
+            RemoteProtocolError: as ``decode_update``; but the connections of what is no news may
+                be anything.
+        """
+        if self._removals != self._peers.removals:
+            self._removals = self._peers.removals
+            self._whole.clear()
+        decoder = gob.Decoder(payload)
+        connections_left = MAX_CONNECTIONS
+        entries: list[Peer] = []
+        table = self._peers
+        while not decoder.at_end:
+            if len(entries) >= MAX_PEERS:
+                raise RemoteProtocolError("too-many-peers", f"over {MAX_PEERS} in one update")
+            header = self._header(decoder)
+            taken = decoder.take(_CONNECTIONS)
+            known = table.get(header.name)
+            if known is None or not self._is_known(header, known):
+                lines = decoder.read_taken(_CONNECTIONS, *taken)
+                connections_left -= len(lines)
+                if connections_left < 0:
+                    raise RemoteProtocolError("too-many-connections", f"over {MAX_CONNECTIONS}")
+                known = replace(header, connections=_checked_connections(lines))
+            entries.append(known)
+        return entries
+
+    def _header(self, decoder: gob.Decoder) -> Peer:
+        """The next entry without its connections."""
+        type_id, raw = decoder.take(_PEER)
+        fields = decoder.types[type_id].fields
+        read = self._headers.get(fields)
+        if read is None:
+            # Only scalars: then nothing but these fields says what the bytes mean.
+            if len(self._headers) >= _MAX_DIALECTS or any(kind >= 64 for _, kind in fields):
+                return _checked_peer(decoder.read_taken(_PEER, type_id, raw), [])
+            read = self._headers[fields] = {}
+        header = read.get(raw)
+        if header is None:
+            if len(read) >= 2 * MAX_PEERS:
+                read.clear()
+            header = _checked_peer(decoder.read_taken(_PEER, type_id, raw), [])
+            read[raw] = header
+        return header
+
+    def _is_known(self, header: Peer, known: Peer) -> bool:
+        """The table has this very entry, and all whom it names."""
+        if (
+            known.version != header.version
+            or known.uid != header.uid
+            or (known.short_id is None and header.short_id is not None)
+        ):
+            return False
+        if self._whole.get(known.name) is known:
+            return True
+        if not all(name in self._peers for name in known.connections):
+            return False
+        self._whole[known.name] = known
+        return True
+
+
 def _read_entries(payload: bytes) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     decoder = gob.Decoder(payload)
     peers_left, connections_left = MAX_PEERS, MAX_CONNECTIONS
@@ -134,12 +214,16 @@ def _checked_peer(peer: dict[str, Any], lines: list[dict[str, Any]]) -> Peer:
         uid=PeerUID(peer["UID"]),
         version=peer["Version"],
         short_id=ShortId(short_id) if peer["HasShortID"] else None,
-        connections=connections_by_name(
-            _checked_connection(
-                line["NameByte"], line["RemoteTCPAddr"], line["Outbound"], line["Established"]
-            )
-            for line in lines
-        ),
+        connections=_checked_connections(lines),
+    )
+
+
+def _checked_connections(lines: list[dict[str, Any]]) -> Mapping[PeerName, Connection]:
+    return connections_by_name(
+        _checked_connection(
+            line["NameByte"], line["RemoteTCPAddr"], line["Outbound"], line["Established"]
+        )
+        for line in lines
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import pytest
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.mesh import gob
-from weave_ryu.mesh.peers import Connection, Peer, connections_by_name
-from weave_ryu.mesh.topology import RawPeer, decode_raw, decode_update, encode_update
+from weave_ryu.mesh.peers import Connection, Peer, Peers, connections_by_name
+from weave_ryu.mesh.topology import RawPeer, UpdateReader, decode_raw, decode_update, encode_update
 from weave_ryu.names import PeerName, PeerUID, ShortId
 
 
@@ -61,3 +64,49 @@ def test_a_peer_without_its_connections_is_refused():
     raw = encode_update([peer(1)])
     with pytest.raises(RemoteProtocolError):
         decode_raw(raw[: raw.rindex(gob.define_slice(68, 67))])
+
+
+def table_of(*entries: Peer) -> Peers:
+    return Peers.from_entries([peer(1), *entries], PeerName(1), random.Random(1))
+
+
+def linked(number: int, *far_ends: int) -> Peer:
+    lines = [Connection(PeerName(far), f"10.0.0.{far}:6783", True, True) for far in far_ends]
+    return peer(number, connections=connections_by_name(lines))
+
+
+def test_an_entry_that_the_table_has_is_not_read_again():
+    table = table_of(linked(2, 1))
+    reader = UpdateReader(table)
+    raw = encode_update(table)
+    assert [one is known for one, known in zip(reader.read(raw), table, strict=True)] == [True] * 2
+    assert table.merge(reader.read(raw)).delta == ()
+    # The connections of what is no news may be anything.
+    spoilt = raw.replace(b"10.0.0.1:6783", b"\xff" * 13)
+    assert reader.read(spoilt)[1] is table[PeerName(2)]
+
+
+def test_a_newer_entry_is_read_with_its_connections():
+    table = table_of(linked(2, 1), peer(3))
+    newer = replace(linked(2, 1, 3), version=4)
+    raw = encode_update([newer, peer(3)])
+    assert UpdateReader(table).read(raw) == [newer, peer(3)]
+
+
+def test_whom_an_entry_names_is_noticed_again_after_being_forgotten():
+    table = table_of(linked(2, 9))
+    reader = UpdateReader(table)
+    raw = encode_update([linked(2, 9)])
+    assert table.merge(reader.read(raw)).unknown == (9,)
+    assert reader.read(raw)[0] is table[PeerName(2)]
+    assert table.collect([PeerName(2)]) == (9,)
+    assert table.merge(reader.read(raw)).unknown == (9,)
+
+
+def test_an_unknown_layout_is_read_all_the_same():
+    raw = encode_update([linked(2, 1)])
+    other_order = raw.replace(b"Version", b"Nothing")
+    table = table_of(linked(2, 1))
+    reader = UpdateReader(table)
+    assert reader.read(other_order)[0].version == 0
+    assert reader.read(raw)[0].version == 3
