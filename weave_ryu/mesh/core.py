@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weave_ryu.mesh import events
+from weave_ryu.mesh.agenda import Agenda
 from weave_ryu.mesh.commands import Command
 from weave_ryu.mesh.config import Address, ConnectionId, RouterConfig
 from weave_ryu.mesh.connection import ConnectionMachine
@@ -35,6 +36,14 @@ class Neighbour:
     peer: PeerName | None = None
     overlay: FastdpOverlay | None = None
 
+    def deadline(self) -> float | None:
+        """When it has something to do."""
+        due = self.machine.deadline()
+        if self.overlay is None:
+            return due
+        beat = self.overlay.deadline()
+        return beat if due is None else min(due, beat)
+
     @property
     def connection(self) -> ConnectionId:
         """Its number."""
@@ -55,6 +64,9 @@ class Core:
         self.maker = Maker(config.port, config.peer_discovery, rng)
         self.neighbours: dict[ConnectionId, Neighbour] = {}
         self.by_peer: dict[PeerName, ConnectionId] = {}
+        self.touched: set[ConnectionId] = set()
+        """Connections that may have output, or be due at another time than before."""
+        self.agenda: Agenda[ConnectionId] = Agenda()
         self.commands: list[Command] = []
         self.events: list[events.Event] = []
         self.check_targets = False
@@ -110,6 +122,8 @@ class Core:
                 self.gossiper.tell_some(channel, state)
         if self.tables.due_at is not None and now >= self.tables.due_at:
             self.tables.recalculate()
+            # Once for all news of 100 ms: each look goes through all connections of all peers.
+            self.check_targets = True
             self.events.append(events.TopologyChanged())
 
     # Topology.
@@ -137,7 +151,6 @@ class Core:
         result = self.peers.merge(self.reader.read(payload))
         if result.delta:
             self.tables.schedule(now)
-            self.check_targets = True
         if result.old_life:
             self.schedule_update(now)
         if self._collect_at is None and (result.delta or result.unknown):

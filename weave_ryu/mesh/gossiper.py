@@ -51,6 +51,8 @@ class Gossiper:
         self._tables = tables
         self._rng = rng
         self._queues: dict[PeerName, tuple[ConnectionId, GossipQueue]] = {}
+        self._told: set[PeerName] = set()
+        """Those of whose queues something may wait."""
         self._waiting: list[_Waiting] = []
         self._providers: dict[str, Callable[[], bytes]] = {}
         self._registered: set[str] = set()
@@ -108,9 +110,10 @@ class Gossiper:
 
     def overfull(self) -> list[ConnectionId]:
         """Neighbours that do not read what they are told."""
+        waiting = [self._queues[name] for name in sorted(self._told) if name in self._queues]
         return [
             connection
-            for connection, queue in self._queues.values()
+            for connection, queue in waiting
             if queue.blocked and queue.held_bytes > MAX_QUEUED_BYTES
         ]
 
@@ -119,7 +122,7 @@ class Gossiper:
     def tell(self, peer: PeerName, channel: str, news: GossipData) -> None:
         """Tag 4 down one connection, without waiting for routes."""
         if peer in self._queues:
-            self._queues[peer][1].add_neighbour(channel, news)
+            self._queue(peer).add_neighbour(channel, news)
 
     def tell_some(self, channel: str, news: GossipData, exclude: PeerName | None = None) -> None:
         """Tag 4 to a random subset of neighbours."""
@@ -140,7 +143,7 @@ class Gossiper:
         hop = self._tables.gossip_unicast.get(destination, UNKNOWN_PEER)
         if hop not in self._queues:
             return False
-        self._queues[hop][1].add_unicast(body)
+        self._queue(hop).add_unicast(body)
         return True
 
     def pass_around(self, destination: PeerName, body: bytes) -> None:
@@ -148,18 +151,26 @@ class Gossiper:
         hop = self._tables.gossip_unicast.get(destination, UNKNOWN_PEER)
         others = sorted(self._queues.keys() - {hop, destination})
         for name in self._rng.sample(others, min(DETOURS, len(others))):
-            self._queues[name][1].add_unicast(body)
+            self._queue(name).add_unicast(body)
 
     def drain(self) -> list[tuple[ConnectionId, Tag, bytes]]:
         """What can be sent now, by name of the neighbour."""
         if self._tables.due_at is None:
             self._route_waiting()
-        return [
-            (connection, tag, body)
-            for _, (connection, queue) in sorted(self._queues.items())
-            if not queue.is_empty
-            for tag, body in queue.drain()
-        ]
+        messages: list[tuple[ConnectionId, Tag, bytes]] = []
+        for name in sorted(self._told):
+            connection, queue = self._queues.get(name, (None, None))
+            if connection is not None and queue is not None:
+                if queue.blocked:
+                    continue
+                messages += [(connection, tag, body) for tag, body in queue.drain()]
+            self._told.discard(name)
+        return messages
+
+    def _queue(self, name: PeerName) -> GossipQueue:
+        """The queue of a neighbour, to add something to it."""
+        self._told.add(name)
+        return self._queues[name][1]
 
     def _route_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -170,4 +181,4 @@ class Gossiper:
                 continue
             for name in self._tables.gossip_hops(item.source):
                 if name in self._queues and name != item.exclude:
-                    self._queues[name][1].add_broadcast(item.channel, item.source, item.news)
+                    self._queue(name).add_broadcast(item.channel, item.source, item.news)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 
 from weave_ryu.mesh.config import Address
 from weave_ryu.mesh.peers import Peers
@@ -23,6 +24,7 @@ INTERVAL_GROWTH = 1.5
 LONG_LIVED_S = 60.0
 """A connection that was begun longer ago than this before it ended is dialled again at once."""
 
+_REMEMBERED = 1 << 14
 _HOST_AND_PORT = re.compile(r"((?:[0-9]{1,3}\.){3}[0-9]{1,3}):([0-9]{1,5})")
 
 
@@ -68,11 +70,14 @@ class Maker:
         self._rng = rng
         self._direct: set[Address] = set()
         self._targets: dict[Address, _Target] = {}
+        self._due: float | None = None
+        self._due_is_known = True
 
     # Facts.
 
     def connect(self, addresses: Iterable[Address], replace: bool, now: float) -> None:
         """The operator wants these; with ``replace`` only these."""
+        self._due_is_known = False
         if replace:
             self._direct.clear()
         for address in addresses:
@@ -92,6 +97,7 @@ class Maker:
 
     def dial_failed(self, address: Address, reason: str, now: float) -> None:
         """No TCP connection."""
+        self._due_is_known = False
         target = self._targets.get(address)
         if target is not None:
             target.state = TargetState.WAITING
@@ -100,12 +106,14 @@ class Maker:
 
     def joined(self, address: Address) -> None:
         """The connection is in our entry."""
+        self._due_is_known = False
         target = self._targets.get(address)
         if target is not None:
             target.state = TargetState.CONNECTED
 
     def ended(self, address: Address, reason: str, never_again: bool, now: float) -> None:
         """A connection that we dialled is over."""
+        self._due_is_known = False
         target = self._targets.get(address)
         if target is None:
             return
@@ -131,12 +139,12 @@ class Maker:
         Returns:
             Whom to dial now, sorted.
         """
+        self._due_is_known = False
         direct, wanted = self._wanted(peers)
         for address in sorted(wanted - self._targets.keys()):
             self._targets[address] = _Target(direct=address in direct, try_at=now)
         dial: list[Address] = []
-        for address in sorted(self._targets):
-            target = self._targets[address]
+        for address, target in list(self._targets.items()):
             target.direct = address in direct
             if target.state not in (TargetState.WAITING, TargetState.SUSPENDED):
                 continue
@@ -149,16 +157,19 @@ class Maker:
                 target.try_at = now
                 target.attempts += 1
                 dial.append(address)
-        return dial
+        return sorted(dial)
 
     def deadline(self) -> float | None:
         """When the next target is due."""
-        times = [
-            target.try_at
-            for target in self._targets.values()
-            if target.state is TargetState.WAITING and target.try_at is not None
-        ]
-        return min(times, default=None)
+        if not self._due_is_known:
+            times = [
+                target.try_at
+                for target in self._targets.values()
+                if target.state is TargetState.WAITING and target.try_at is not None
+            ]
+            self._due = min(times, default=None)
+            self._due_is_known = True
+        return self._due
 
     def views(self) -> list[TargetView]:
         """For status, by address."""
@@ -194,22 +205,23 @@ class Maker:
         """Addresses at which others are connected to peers that we are not connected to."""
         own = peers.own
         suggested: set[Address] = set()
-        missing = {peer.name for peer in peers} - own.connections.keys() - {own.name}
+        missing = peers.names - own.connections.keys() - {own.name}
         if not missing:
             return suggested
-        for peer in peers:
-            if peer.name == own.name:
-                continue
-            for name in missing & peer.connections.keys():
-                line = peer.connections[name]
+        for teller in peers.names - {own.name}:
+            connections = peers[teller].connections
+            for name in missing & connections.keys():
+                line = connections[name]
                 address = _parse(line.remote_tcp_addr)
-                if address is not None:
+                if address is not None and line.outbound:
+                    suggested.add(address)
+                elif address is not None:
                     # The recorded port of a connection that was accepted is ephemeral.
-                    port = address.port if line.outbound else self._port
-                    suggested.add(Address(address.host, port))
+                    suggested.add(Address(address.host, self._port))
         return suggested
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _parse(text: str) -> Address | None:
     """``1.2.3.4:5``; None for anything else, such as IPv6, which is not dialled."""
     match = _HOST_AND_PORT.fullmatch(text)

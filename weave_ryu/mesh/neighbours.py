@@ -11,7 +11,7 @@ from weave_ryu.errors import LocalProtocolError, RemoteProtocolError
 from weave_ryu.mesh import events
 from weave_ryu.mesh.commands import CloseConnection, SendBytes, SendHeartbeat
 from weave_ryu.mesh.config import Address, ConnectionId
-from weave_ryu.mesh.connection import HANDSHAKE_STATES, ConnectionMachine, Link
+from weave_ryu.mesh.connection import ConnectionMachine, Link
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.crypto import KeyPair
 from weave_ryu.mesh.features import OVERLAY, Features
@@ -31,16 +31,14 @@ class Neighbours:
     def __init__(self, core: Core, new_key_pair: Callable[[], KeyPair]) -> None:
         self._core = core
         self._new_key_pair = new_key_pair
+        self._unfinished: set[ConnectionId] = set()
+        """Accepted connections whose handshake is not over."""
 
     def make_room(self, now: float) -> None:
         """Drop the oldest unfinished handshake if there are too many."""
-        silent = [
-            one
-            for _, one in sorted(self._core.neighbours.items())
-            if not one.machine.link.outbound and one.machine.state in HANDSHAKE_STATES
-        ]
-        if len(silent) >= MAX_HANDSHAKES:
-            self.end(silent[0], "too-many-handshakes", "too many unfinished handshakes", now)
+        if len(self._unfinished) >= MAX_HANDSHAKES:
+            oldest = self._core.neighbours[min(self._unfinished)]
+            self.end(oldest, "too-many-handshakes", "too many unfinished handshakes", now)
 
     def open(self, link: Link, target: Address | None, now: float) -> None:
         """A TCP connection is there; the target is the address that was dialled."""
@@ -62,6 +60,9 @@ class Neighbours:
             link, describe, self._core.config.password, self._new_key_pair, now
         )
         self._core.neighbours[link.connection] = Neighbour(machine, target)
+        self._core.touched.add(link.connection)
+        if not link.outbound:
+            self._unfinished.add(link.connection)
 
     def judge(self, one: Neighbour, features: Features, now: float) -> None:
         """Steps 1 to 8 of what follows the features (mesh/connection.go, local_peer.go)."""
@@ -106,6 +107,7 @@ class Neighbours:
         )
         one.peer = features.name
         one.machine.add(now)
+        self._unfinished.discard(link.connection)
         self._core.by_peer[features.name] = link.connection
         host, port = link.remote
         self._core.peers.add_own_connection(
@@ -175,6 +177,8 @@ class Neighbours:
         """A connection is over, whoever ended it; ``keep`` takes its place and stays known."""
         one.machine.close()
         del self._core.neighbours[one.connection]
+        self._core.touched.add(one.connection)
+        self._unfinished.discard(one.connection)
         self._core.events.append(
             events.ConnectionEnded(one.connection, one.peer, one.machine.link.remote, reason)
         )

@@ -6,7 +6,7 @@ An entry is immutable; a change replaces it (mesh/peers.go, local_peer.go).
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -174,6 +174,11 @@ class Peers:
         """Those entries that are still there, by name."""
         return [self._by_name[name] for name in sorted(set(names)) if name in self._by_name]
 
+    @property
+    def names(self) -> KeysView[PeerName]:
+        """Of all entries, in no order."""
+        return self._by_name.keys()
+
     # The own entry.
 
     def add_own_connection(self, line: Connection) -> None:
@@ -340,4 +345,4 @@ class Peers:
 
 
 def _with(known: Mapping[PeerName, Connection], line: Connection) -> Mapping[PeerName, Connection]:
-    return connections_by_name([*known.values(), line])
+    return MappingProxyType({**known, line.remote: line})

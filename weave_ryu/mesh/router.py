@@ -118,11 +118,8 @@ class Router:
 
     def deadline(self) -> float | None:
         """When ``handle_timer`` must be called at the latest."""
-        times = [*self._core.deadlines(), self._core.maker.deadline()]
-        for one in self._core.neighbours.values():
-            times.append(one.machine.deadline())
-            if one.overlay is not None:
-                times.append(one.overlay.deadline())
+        core = self._core
+        times = [*core.deadlines(), core.maker.deadline(), core.agenda.first()]
         return min((time for time in times if time is not None), default=None)
 
     # Inputs: the operator.
@@ -206,6 +203,7 @@ class Router:
         one = self._core.neighbours.get(connection)
         if one is None:
             return
+        self._core.touched.add(connection)
         one.machine.receive_bytes(data)
         try:
             while (signal := one.machine.next_signal(now)) is not None:
@@ -238,8 +236,11 @@ class Router:
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
-        for connection in sorted(self._core.neighbours):
-            self._neighbours.handle_timer(self._core.neighbours[connection], now)
+        for connection in self._core.agenda.take_due(now):
+            self._core.touched.add(connection)
+            one = self._core.neighbours.get(connection)
+            if one is not None:
+                self._neighbours.handle_timer(one, now)
         self._core.handle_timers(now)
         due = self._core.maker.deadline()
         self._core.check_targets = self._core.check_targets or (due is not None and now >= due)
@@ -258,6 +259,7 @@ class Router:
         one = self._core.neighbours[self._core.by_peer[peer.name]]
         if one.overlay is None:
             return
+        self._core.touched.add(one.connection)
         was_healthy = one.overlay.healthy
         if one.overlay.heartbeat_received(frame, from_ip, now):
             ack = OverlayControl(FASTDP_INDEX, SUB_TAG_ACK, b"")
@@ -326,6 +328,7 @@ class Router:
             one = self._core.neighbours[connection]
             self._neighbours.end(one, "too-slow", "the peer does not read what it is told", now)
         for connection, tag, body in self._core.gossiper.drain():
+            self._core.touched.add(connection)
             self._core.neighbours[connection].machine.send(tag, body)
         self._flush()
         if self._core.check_targets:
@@ -335,10 +338,14 @@ class Router:
             ]
 
     def _flush(self) -> None:
-        for connection, one in self._core.neighbours.items():
-            output = one.machine.take_output()
+        core = self._core
+        for connection in sorted(core.touched):
+            one = core.neighbours.get(connection)
+            output = b"" if one is None else one.machine.take_output()
             if output:
-                self._core.commands.append(SendBytes(connection, output))
+                core.commands.append(SendBytes(connection, output))
+            core.agenda.put(connection, None if one is None else one.deadline())
+        core.touched.clear()
 
 
 def _check_size(payload: bytes) -> None:

@@ -62,39 +62,58 @@ class BroadcastRoute:
 
 
 class GraphBuilder:
-    """Builds graphs of one table again and again; only rows of changed entries are made anew."""
+    """Builds graphs of one table again and again; only changed connections are put in anew.
 
-    def __init__(self, established_only: bool) -> None:
+    Args:
+        established_only: leave out connections that are not.
+        with_into: fill in the graphs' ``into``.
+    """
+
+    def __init__(self, established_only: bool, with_into: bool = True) -> None:
         self._established_only = established_only
+        self._with_into = with_into
         self._names: tuple[PeerName, ...] = ()
         self._index: dict[PeerName, int] = {}
-        self._rows: dict[PeerName, tuple[Peer, bytearray, int]] = {}
+        self._entries: list[Peer] = []
+        self._out: list[int] = []
+        self._into: list[int] = []
 
     def build(self, peers: Iterable[Peer]) -> Graph:
         """The graph of these entries."""
         entries = sorted(peers, key=lambda peer: peer.name)
         names = tuple(peer.name for peer in entries)
         if names != self._names:
-            self._names = names
-            self._index = {name: place for place, name in enumerate(names)}
-            self._rows.clear()
-        made = [self._row_of(peer, place) for place, peer in enumerate(entries)]
-        out = tuple(mask for _, mask in made)
-        into = _transposed([row for row, _ in made])
-        return Graph(names, self._index, out, into)
+            self._start_over(names, entries)
+        else:
+            self._update(entries)
+        into = tuple(self._into) if self._with_into else ()
+        return Graph(names, self._index, tuple(self._out), into)
 
-    def _row_of(self, peer: Peer, place: int) -> tuple[bytearray, int]:
-        known, row, mask = self._rows.get(peer.name, (None, bytearray(), 0))
-        if known is not peer:
-            row = _row(self._far_ends(peer), self._index, place)
-            mask = _mask(row)
-            self._rows[peer.name] = (peer, row, mask)
-        return row, mask
+    def _start_over(self, names: tuple[PeerName, ...], entries: list[Peer]) -> None:
+        self._names = names
+        self._index = {name: place for place, name in enumerate(names)}
+        self._entries = entries
+        rows = [self._row_of(peer, place) for place, peer in enumerate(entries)]
+        self._out = [_mask(row) for row in rows]
+        if self._with_into:
+            self._into = list(_transposed(rows))
 
-    def _far_ends(self, peer: Peer) -> Iterable[PeerName]:
-        if not self._established_only:
-            return peer.connections
-        return [name for name, line in peer.connections.items() if line.established]
+    def _update(self, entries: list[Peer]) -> None:
+        for place, peer in enumerate(entries):
+            if self._entries[place] is not peer:
+                mask = _mask(self._row_of(peer, place))
+                if self._with_into:
+                    own = 1 << place
+                    for far in _bits(mask ^ self._out[place]):
+                        self._into[far] ^= own
+                self._out[place] = mask
+        self._entries = entries
+
+    def _row_of(self, peer: Peer, place: int) -> bytearray:
+        far_ends: Iterable[PeerName] = peer.connections
+        if self._established_only:
+            far_ends = [name for name, line in peer.connections.items() if line.established]
+        return _row(far_ends, self._index, place)
 
 
 def both_ways(graph: Graph) -> Graph:

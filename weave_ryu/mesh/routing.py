@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from bisect import bisect_right
 from collections import Counter
+from itertools import accumulate
 
 from weave_ryu.mesh import routes
 from weave_ryu.mesh.peers import Peers
@@ -20,7 +22,7 @@ class RoutingTables:
         self._peers = peers
         self._own = peers.own.name
         self._established = routes.GraphBuilder(established_only=True)
-        self._recorded = routes.GraphBuilder(established_only=False)
+        self._recorded = routes.GraphBuilder(established_only=False, with_into=False)
         self.due_at: float | None = None
         self.recalculate()
 
@@ -37,6 +39,9 @@ class RoutingTables:
         self._gossip_graph = self._recorded.build(self._peers)
         self.gossip_unicast = routes.unicast_next_hops(self._gossip_graph, self._own)
         self._gossip_broadcast: dict[PeerName, tuple[PeerName, ...]] = {}
+        hops = Counter(hop for hop in self.gossip_unicast.values() if hop != UNKNOWN_PEER)
+        self._hops = sorted(hops)
+        self._sums = list(accumulate(hops[name] for name in self._hops))
 
     def gossip_hops(self, source: PeerName) -> tuple[PeerName, ...]:
         """Whom a broadcast of that source goes to next; computed when first asked for."""
@@ -52,20 +57,14 @@ class RoutingTables:
 
         Of n peers that can be reached (ourself included), 2·log2 n are drawn, without putting back.
         """
-        weights = Counter(
-            hop for hop in self.gossip_unicast.values() if hop not in (UNKNOWN_PEER, exclude)
-        )
-        names = sorted(weights)
-        wanted = min(int(2 * math.log2(max(1, len(self.gossip_unicast)))), len(names))
-        if wanted == len(names):
-            return names
-        drawn: list[PeerName] = []
+        left = len(self._hops) - (exclude in self._hops)
+        wanted = min(int(2 * math.log2(max(1, len(self.gossip_unicast)))), left)
+        if wanted == left:
+            return [name for name in self._hops if name != exclude]
+        drawn: set[PeerName] = set()
         while len(drawn) < wanted:
-            place = rng.randrange(sum(weights[name] for name in names))
-            for name in names:
-                place -= weights[name]
-                if place < 0:
-                    break
-            names.remove(name)
-            drawn.append(name)
+            # Who was drawn before is drawn again in vain: the others' chances stay as they were.
+            name = self._hops[bisect_right(self._sums, rng.randrange(self._sums[-1]))]
+            if name != exclude:
+                drawn.add(name)
         return sorted(drawn)

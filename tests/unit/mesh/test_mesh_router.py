@@ -281,6 +281,8 @@ def test_discovery_dials_whom_others_know():
     bench = Bench()
     bench.join(1)
     bench.feed(1, frame(b"\4" + topology(peer(THEM, OWN, THIRD))))
+    # Together with all other news of 100 ms.
+    bench.tick(0.2)
     assert bench.dials == [Address("10.0.0.9", 6783)]
 
 
