@@ -12,6 +12,8 @@ class Gate(enum.StrEnum):
     """Nothing passes."""
     KNOWN = "open for known unicast"
     """Unicast between known stations passes in both directions; another gateway does the rest."""
+    TAKING = "open for known unicast, watching broadcasts"
+    """The same, and the daemon sees which broadcasts the other gateway passes."""
     OPEN = "open"
     """Everything passes."""
     DRAINING = "open inwards"

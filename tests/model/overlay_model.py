@@ -71,9 +71,10 @@ class OverlayModel:
         if letter in self.active:
             port = GatewayPort(GATEWAY, "gw0", "vlan")
             gate = self.gates.get(letter, Gate.OPEN)
-            others = [x for x in self.gateways if x != letter] if gate is Gate.DRAINING else []
-            successor = self.short_ids[others[0]] if others else None
-            flows += rules.permits(port, self.short_ids[letter], gate, 1, successor)
+            hands_over = gate in (Gate.KNOWN, Gate.TAKING, Gate.DRAINING)
+            others = [x for x in self.gateways if x != letter] if hands_over else []
+            partner = self.short_ids[others[0]] if others else None
+            flows += rules.permits(port, self.short_ids[letter], gate, 1, partner)
         self.models[letter].replace(flows)
 
     def state(self, letter: str):

@@ -124,10 +124,11 @@ def test_every_table_is_passed_by_frames_that_are_compared():
         for letter, model in overlay.models.items():
             for frame in sample(overlay, letter, f"{shape}{active}{letter}"):
                 missing -= set(without_learning(model).walk(frame).visited)
-    draining = warmed_up("full", "AB", {"A": Gate.DRAINING})
-    for letter, model in draining.models.items():
-        for frame in sample(draining, letter, f"draining{letter}"):
-            missing -= set(without_learning(model).walk(frame).visited)
+    for gate in (Gate.DRAINING, Gate.TAKING):
+        overlay = warmed_up("full", "AB", {"A": gate})
+        for letter, model in overlay.models.items():
+            for frame in sample(overlay, letter, f"draining{letter}"):
+                missing -= set(without_learning(model).walk(frame).visited)
     assert not missing
 
 
@@ -137,9 +138,12 @@ def test_switch_does_what_the_model_does(switch, shape, active):
     compare(switch, warmed_up(shape, active), f"{shape}{active}")
 
 
-@pytest.mark.parametrize("first", [Gate.KNOWN, Gate.DRAINING], ids=lambda gate: gate.name)
-def test_switch_does_what_the_model_does_during_a_hand_over(switch, first):
-    compare(switch, warmed_up("full", "AB", {"A": first}), f"hand-over{first}")
+@pytest.mark.parametrize("shape", ["full", "line"])
+@pytest.mark.parametrize(
+    "first", [Gate.KNOWN, Gate.TAKING, Gate.DRAINING], ids=lambda gate: gate.name
+)
+def test_switch_does_what_the_model_does_during_a_hand_over(switch, first, shape):
+    compare(switch, warmed_up(shape, "AB", {"A": first}), f"hand-over{first}")
 
 
 def test_model_learns_what_the_switch_learns(switch):

@@ -45,6 +45,15 @@ def test_traffic_goes_on_by_the_other_gateway(bench, event, bound_ms):
     assert run.duplicates <= sent * ONCE_PER_FRAME, run
 
 
+@pytest.mark.parametrize("event", ["term", "drain", "activate"])
+def test_planned_change_loses_nothing_that_somebody_waits_for(bench, event):
+    run = bench.measure(failover.EVENTS[event])
+    assert (run.duplicates, run.loops) == (0, 0), run
+    assert not any(run.lost.values()), run
+    # A daemon that is not scheduled for a while may watch too late.
+    assert all(lost <= 1 for lost in run.broadcasts_lost.values()), run
+
+
 def test_rapid_changes_by_three_clients_leave_one_forwarder(bench):
     run = bench.measure(failover.EVENTS["rapid"])
     assert (run.duplicates, run.loops) == (0, 0), run

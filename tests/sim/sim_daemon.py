@@ -225,7 +225,7 @@ class SimDaemon:
             self.later(back_s, self._answered, sent, "refused")
             return
         permit_s = self.world.timers.permit_s
-        to = command.successor
+        to = command.partner
         successor = self._short_id_of(to) if to is not None else None
         flows, wanted = sim_flows.permits(self.peer.short_id, command.gate, permit_s, successor)
         if isinstance(command, RenewGate):

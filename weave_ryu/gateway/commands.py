@@ -18,14 +18,15 @@ class SetGate:
         gate: how far.
         token: to be handed back.
         forget: peers behind which nothing learnt may stay when the port opens.
-        successor: the gateway to which a port that drains redirects what is for its hosts.
+        partner: the other side of a hand-over. A port that drains redirects to it what is for its
+            hosts; one that opens for known unicast only watches which broadcasts it passes.
     """
 
     port: str
     gate: Gate
     token: int
     forget: tuple[PeerName, ...] = ()
-    successor: PeerName | None = None
+    partner: PeerName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class RenewGate:
 
     port: str
     gate: Gate
-    successor: PeerName | None = None
+    partner: PeerName | None = None
 
 
 @dataclass(frozen=True, slots=True)

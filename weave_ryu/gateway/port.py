@@ -25,6 +25,7 @@ from weave_ryu.gateway.commands import (
     Tell,
 )
 from weave_ryu.gateway.election import Candidate, Claim, rank, yields
+from weave_ryu.gateway.preemption import Preemption
 from weave_ryu.gateway.records import HandOver, PortRecord, Step, as_reason, encode
 from weave_ryu.gateway.role import Entry, Input, Role, State, follow
 from weave_ryu.gateway.stages import Entering, Leaving, Pending
@@ -70,7 +71,7 @@ class PortMachine:
         self._vacancy = Vacancy(self.spec.segment)
         self._drained_at = 0.0
         self._run_out_at: float | None = None
-        self._preempt_since: float | None = None
+        self._preemption = Preemption(self.spec)
         self._faults: deque[float] = deque(maxlen=pace.FAULT_LIMIT)
         self._recorded: tuple[object, PortRecord] = None, PortRecord("", "", "", 0)
         self.history.append(Entry(self.now, State.BLOCKED, 0, "starts closed"))
@@ -179,8 +180,8 @@ class PortMachine:
             due_at = min(due_at, self._leaving.due_at)
         if self.state is State.DRAINING:
             due_at = min(due_at, self._drained_at)
-        if self._entering is not None and self._entering.announces_at is not None:
-            due_at = min(due_at, self._entering.announces_at)
+        if self._entering is not None:
+            due_at = min(due_at, self._entering.due_at)
         return max(now, due_at)
 
     # The operator.
@@ -210,7 +211,7 @@ class PortMachine:
         self.role = role
         self.is_forced = force and role is Role.ACTIVE
         self.is_drained = self._is_awaited = False
-        self._preempt_since = None
+        self._preemption.reset()
         if role is Role.ACTIVE:
             self._activate(now)
         elif role is Role.STANDBY and self.state is not State.STANDBY:
@@ -232,7 +233,7 @@ class PortMachine:
     def _activate(self, now: float) -> None:
         if self.state is State.ACTIVE or self._entering is not None:
             return
-        listens = now < self._met_since + self._enough_s
+        listens = now < self._knows_others_at
         if listens or self.state not in (State.ARMING, State.STANDBY):
             # Its gate is being closed: when that is confirmed. Or it does not know yet who else is
             # a gateway, and would take what they bring back from the segment for new frames.
@@ -241,9 +242,7 @@ class PortMachine:
         if self.is_forced or self._is_vacant(now):
             self._promote("the operator asked for active", now)
             return
-        self._request_until = now + pace.REQUEST_S
-        self._ask_at = now
-        self._tick_requested(now)
+        self._ask_for_role(now)
 
     def _is_vacant(self, now: float) -> bool:
         """Nobody forwards, not even a switch whose daemon is silent."""
@@ -283,7 +282,7 @@ class PortMachine:
 
     def _successor(self, now: float) -> PeerName | None:
         candidates = [
-            Candidate(other.name, other.record.priority, other.record.damped)
+            other.candidate
             for other in self.around.others(self.spec.segment, now)
             if other.is_fresh and other.record.ready
         ]
@@ -346,7 +345,7 @@ class PortMachine:
             return
         if self.gate is not Gate.CLOSED and now >= self._next_renewal and self._pending is None:
             self._next_renewal = now + self.around.timers.renew_s
-            self.emit(RenewGate(self.spec.port, self.gate, self._successor_of(self.gate)))
+            self.emit(RenewGate(self.spec.port, self.gate, self._partner(self.gate)))
         if self._pending is not None:
             return
         match self.state:
@@ -398,6 +397,11 @@ class PortMachine:
         return self._listening_since + self._enough_s
 
     @property
+    def _knows_others_at(self) -> float:
+        """When one that stands by would have heard of all others."""
+        return self._met_since + self._enough_s
+
+    @property
     def _enough_s(self) -> float:
         timers = self.around.timers
         return timers.arm_s if self.around.peer_count else timers.arm_alone_s
@@ -409,7 +413,12 @@ class PortMachine:
                 self._entering.announces_at = None
                 self._tell(self._entering.from_, Step.READY, self._entering.epoch)
                 hosts = self.around.macs(self.spec.port)[1]
+                self._entering.watches_at = now + self._settle_s - pace.WATCH_LEAD_S
                 self.emit(Announce(self.spec.port, frozenset(), hosts))
+            watches_at = self._entering.watches_at
+            if watches_at is not None and now >= watches_at:
+                self._entering.watches_at = None
+                self._set_gate(Gate.TAKING, lambda _now: None)
             if now >= self._entering.until:
                 self._tell(self._entering.from_, Step.ABORT, self._entering.epoch)
                 self._entering = None
@@ -438,10 +447,18 @@ class PortMachine:
         outlook = self.outlook(now)
         if outlook.at is not None:
             # One that had role standby has not listened for others before.
-            if now >= max(outlook.at, self._met_since + self._enough_s):
+            if now >= max(outlook.at, self._knows_others_at):
                 self._promote(outlook.why, now)
-        elif self.spec.preempt and self.role is Role.AUTO:
-            self._preempt(now)
+        elif self._preemption.is_due(self._holder(now), self._may_preempt(now), now):
+            self._ask_for_role(now)
+
+    def _may_preempt(self, now: float) -> bool:
+        return self.role is Role.AUTO and not self.obstacles() and not self.is_damped(now)
+
+    def _ask_for_role(self, now: float) -> None:
+        self._request_until = now + pace.REQUEST_S
+        self._ask_at = now
+        self._tick_requested(now)
 
     def _tick_requested(self, now: float) -> None:
         """Asked for the role. Who forwards hands it over or dies; nobody opens beside it."""
@@ -454,48 +471,10 @@ class PortMachine:
             self._ask_at = now + pace.ASK_AGAIN_S
             self._tell(holder.name, Step.REQUEST, self.around.epoch(self.spec.segment))
 
-    def _preempt(self, now: float) -> None:
-        holder = self._holder(now)
-        if (
-            holder is None
-            # An operator's word stands above priorities.
-            or holder.record.role != Role.AUTO
-            or holder.record.priority >= self.spec.priority
-            or self.obstacles()
-            or self.is_damped(now)
-        ):
-            self._preempt_since = None
-            return
-        if self._preempt_since is None:
-            self._preempt_since = now
-        if now - self._preempt_since >= self.spec.preempt_delay_s:
-            self._preempt_since = now + pace.PREEMPT_RETRY_S - self.spec.preempt_delay_s
-            self._request_until = now + pace.REQUEST_S
-            self._ask_at = now
-            self._tick_requested(now)
-
     def _tick_active(self, now: float) -> None:
-        leaving = self._leaving
-        if leaving is not None:
-            if leaving.handed_at is not None:
-                if now >= leaving.handed_at + pace.TAKEN_S:
-                    self._set_gate(Gate.DRAINING, self._left)
-            elif leaving.closed_at is not None:
-                if now >= leaving.closed_at + pace.SWEEP_S:
-                    self._tell(leaving.to, Step.YOURS, leaving.epoch)
-                    leaving.handed_at = now
-            elif leaving.settled_at is not None and now >= leaving.settled_at:
-                # Broadcasts first, and alone: until the successor has heard of it and opened,
-                # nobody takes them. Known unicast goes both ways meanwhile.
-                self._handed_to = leaving.to
-                self._set_gate(Gate.KNOWN, self._hand_to)
-            elif leaving.settled_at is None and now >= leaving.until:
-                self._leaving = None
-                self._tell(leaving.to, Step.ABORT, leaving.epoch)
-                if leaving.must_close:
-                    self._close(Input.CLOSED, f"{leaving.why}; {leaving.to} did not answer")
-                else:
-                    self._announce()
+        if self._leaving is not None:
+            if now >= self._leaving.due_at:
+                self._go_on_leaving(self._leaving, now)
             return
         if self.is_forced:
             return
@@ -513,6 +492,25 @@ class PortMachine:
 
     # Hand-overs.
 
+    def _go_on_leaving(self, leaving: Leaving, now: float) -> None:
+        if leaving.handed_at is not None:
+            self._set_gate(Gate.DRAINING, self._left)
+        elif leaving.closed_at is not None:
+            self._tell(leaving.to, Step.YOURS, leaving.epoch)
+            leaving.handed_at = now
+        elif leaving.settled_at is not None:
+            # Broadcasts first, and alone: until the successor has heard of it and opened, nobody
+            # takes them. Known unicast goes both ways meanwhile.
+            self._handed_to = leaving.to
+            self._set_gate(Gate.KNOWN, self._hand_to)
+        else:
+            self._leaving = None
+            self._tell(leaving.to, Step.ABORT, leaving.epoch)
+            if leaving.must_close:
+                self._close(Input.CLOSED, f"{leaving.why}; {leaving.to} did not answer")
+            else:
+                self._announce()
+
     def hand_over(self, source: PeerName, message: HandOver, now: float) -> None:
         """A step of a hand-over came in; what does not fit the moment is ignored."""
         match message.step:
@@ -524,9 +522,7 @@ class PortMachine:
             case Step.READY:
                 leaving = self._leaving
                 if leaving is not None and (leaving.to, leaving.epoch) == (source, message.epoch):
-                    hosts = len(self.around.macs(self.spec.port)[1])
-                    busy_s = hosts / pace.ANNOUNCEMENTS_PER_S
-                    leaving.settled_at = now + self.around.timers.settle_s + busy_s
+                    leaving.settled_at = now + self._settle_s
             case Step.YOURS:
                 entering = self._entering
                 if entering is not None and entering.from_ == source:
@@ -549,6 +545,12 @@ class PortMachine:
     def _is_preparing(self) -> bool:
         """It has told its switch to pass known unicast, and has no answer yet."""
         return self._pending is not None and self._pending.gate is Gate.KNOWN
+
+    @property
+    def _settle_s(self) -> float:
+        """From the successor's first announcement until broadcasts change hands."""
+        hosts = len(self.around.macs(self.spec.port)[1])
+        return self.around.timers.settle_s + hosts / pace.ANNOUNCEMENTS_PER_S
 
     def _begin_leaving(self, to: PeerName, why: str, must_close: bool, now: float) -> None:
         epoch = self.around.epoch(self.spec.segment) + 1
@@ -674,10 +676,11 @@ class PortMachine:
         self._tokens += 1
         self._pending = Pending(self._tokens, gate, then)
         forget = self.around.gateways(self.spec.segment) if gate is Gate.OPEN else ()
-        successor = self._successor_of(gate)
-        self.emit(SetGate(self.spec.port, gate, self._tokens, forget, successor))
+        self.emit(SetGate(self.spec.port, gate, self._tokens, forget, self._partner(gate)))
 
-    def _successor_of(self, gate: Gate) -> PeerName | None:
+    def _partner(self, gate: Gate) -> PeerName | None:
+        if gate in (Gate.KNOWN, Gate.TAKING):
+            return self._invited_by if self._leaving is None else self._leaving.to
         return self._handed_to if gate is Gate.DRAINING else None
 
     def _enter(self, happened: Input, why: str, now: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,12 +39,12 @@ class Leaving:
 
     @property
     def due_at(self) -> float:
-        """When the next step of this side is; infinity while the successor's is awaited."""
+        """When the next step is due; before the other side has answered: when to give it up."""
         if self.handed_at is not None:
             return self.handed_at + pace.TAKEN_S
         if self.closed_at is not None:
             return self.closed_at + pace.SWEEP_S
-        return math.inf if self.settled_at is None else self.settled_at
+        return self.until if self.settled_at is None else self.settled_at
 
 
 @dataclass(slots=True)
@@ -57,3 +56,11 @@ class Entering:
     until: float
     announces_at: float | None = None
     """When its switch surely passes known unicast, so that it may draw the traffic."""
+    watches_at: float | None = None
+    """When it begins to watch which broadcasts the other passes."""
+
+    @property
+    def due_at(self) -> float:
+        """When the next step is due; until then the other side acts, or it is given up."""
+        steps = (self.announces_at, self.watches_at, self.until)
+        return min(at for at in steps if at is not None)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from weave_ryu.errors import WeaveRyuError
 from weave_ryu.gateway.detection import Judgement
+from weave_ryu.gateway.election import Candidate
 from weave_ryu.gateway.records import PortRecord
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.timers import Timers
@@ -38,6 +39,11 @@ class Other:
     record: PortRecord
     judgement: Judgement
     is_fresh: bool
+
+    @property
+    def candidate(self) -> Candidate:
+        """It, in an election."""
+        return Candidate(self.name, self.record.priority, self.record.damped)
 
     @property
     def insists(self) -> bool:

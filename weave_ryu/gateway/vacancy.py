@@ -87,7 +87,7 @@ class Vacancy:
             return Outlook(None, why)
         # One that still listens is about to open, too: all gateways may have started together.
         candidates = [
-            Candidate(other.name, other.record.priority, other.record.damped)
+            other.candidate
             for other in others
             if other.is_fresh and (other.record.ready or other.record.state == State.ARMING)
         ]

@@ -63,15 +63,17 @@ class Daemon:
         """Whether its process runs."""
         return self.process is not None and self.process.is_alive()
 
-    def start(self, role: str | None = None) -> None:
+    def start(self, role: str | None = None, options: str = "") -> None:
         """Start the process; it is not waited for.
 
         Args:
             role: of its gateway port, if it has one.
+            options: more of its gateway option, such as ``priority=200``.
         """
         command = self._command
         if self._gateway is not None:
-            command = [*command, "--gateway", f"{self._gateway},role={role or 'standby'}"]
+            parts = (self._gateway, f"role={role or 'standby'}", options)
+            command = [*command, "--gateway", ",".join(filter(None, parts))]
         self.process = processes.spawn(
             command, log=self.log, environment=self._environment, namespace=self.namespace
         )

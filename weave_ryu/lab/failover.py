@@ -34,6 +34,9 @@ LEAD_S = 0.6
 """Traffic before the event."""
 READY_TIMEOUT_S = 40.0
 
+_PREEMPT_DELAY_S = 5.0
+"""Longer than others' tables move after a daemon's restart."""
+
 _SECOND_UNDERLAY = "underlay2"
 
 
@@ -53,7 +56,7 @@ class Event:
     what: str
     strike: Callable[[Lab, LabPeer, LabPeer], Callable[[], None]]
     watch_s: float
-    prepare: Callable[[LabPeer], None] | None = None
+    prepare: Callable[[LabPeer, LabPeer], None] | None = None
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class Run:
     Attributes:
         gaps_ms: direction → longest silence; directions to silent stations among them.
         lost: direction → unicast frames lost.
-        broadcasts_lost: at the host and the container.
+        broadcasts_lost: direction → broadcasts that some receiver on that side did not get.
         duplicates: copies beyond the first, all streams and receivers.
         most_copies: of one frame at one receiver.
         loops: copies that came back to their senders.
@@ -75,7 +78,7 @@ class Run:
     event: str
     gaps_ms: dict[str, float] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
-    broadcasts_lost: int = 0
+    broadcasts_lost: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     most_copies: int = 0
     loops: int = 0
@@ -100,7 +103,7 @@ class Bench:
         active, standby = self.wait_ready()
         repair: Callable[[], None] = _nothing
         if event.prepare is not None:
-            event.prepare(active)
+            event.prepare(active, standby)
         with Traffic(_stations(self._lab)) as traffic:
             pairs = {
                 "mesh→segment": (self._container, self._host),
@@ -162,16 +165,20 @@ class Bench:
             run.loops += traffic.delivery(stream, source).copies
             run.sender_pause_ms = max(run.sender_pause_ms, stream.longest_pause_ns / 1e6)
         for stream in floods:
-            receiver = self._host if stream.source == self._container else self._container
-            run.broadcasts_lost += traffic.delivery(stream, receiver).lost
             run.loops += traffic.delivery(stream, stream.source).copies
             for station in traffic.stations:
                 if station != stream.source:
                     delivery = traffic.delivery(stream, station)
+                    direction = f"{self._side(stream.source)}→{self._side(station)}"
+                    before = run.broadcasts_lost.get(direction, 0)
+                    run.broadcasts_lost[direction] = max(before, delivery.lost)
                     run.duplicates += delivery.duplicated
                     run.most_copies = max(run.most_copies, delivery.most_copies)
         run.sender_pause_ms = round(run.sender_pause_ms, 1)
         return run
+
+    def _side(self, station: str) -> str:
+        return "segment" if station in self._lab.hosts else "mesh"
 
     def wait_ready(self) -> tuple[LabPeer, LabPeer]:
         """Wait until one gateway forwards and another could take over."""
@@ -257,7 +264,7 @@ def _daemon_stopped(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[
     return lambda: active.kill_daemon(signal.SIGCONT)
 
 
-def _stop_until_replaced(active: LabPeer) -> None:
+def _stop_until_replaced(active: LabPeer, _standby: LabPeer) -> None:
     active.kill_daemon(signal.SIGSTOP)
     time.sleep(CALM_S)
 
@@ -281,6 +288,34 @@ def _drained(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None
 def _activated(_lab: Lab, _active: LabPeer, standby: LabPeer) -> Callable[[], None]:
     _role(standby, "active")
     return lambda: _role(standby, "auto")
+
+
+def _prefer_standby(_active: LabPeer, standby: LabPeer) -> None:
+    """Restart the standby as the preferred one; it takes the role when its delay has passed."""
+    standby.kill_daemon(signal.SIGTERM)
+    standby.start_daemon("auto", f"priority=200,preempt=true,preempt_delay={_PREEMPT_DELAY_S}")
+    _wait_state(standby, "standby", is_ready=True)
+
+
+def _preempted(_lab: Lab, _active: LabPeer, standby: LabPeer) -> Callable[[], None]:
+    _wait_state(standby, "active")
+
+    def repair() -> None:
+        standby.kill_daemon(signal.SIGTERM)
+        standby.start_daemon("auto")
+
+    return repair
+
+
+def _wait_state(peer: LabPeer, wanted: str, *, is_ready: bool = False) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while True:
+        state = peer.gateway_state()
+        if state["state"] == wanted and (not is_ready or state.get("ready")):
+            return
+        if time.monotonic() > deadline:
+            raise LabError(f"{peer.nick_name} did not become {wanted}", state["state"])
+        time.sleep(0.05)
 
 
 def _partitioned(lab: Lab, active: LabPeer, standby: LabPeer) -> Callable[[], None]:
@@ -349,6 +384,13 @@ EVENTS = {
         ),
         Event("term", "daemon stopped in good order (SIGTERM)", _daemon_terminated, 2.0),
         Event("drain", "gateway drained", _drained, 1.5),
+        Event(
+            "preempt",
+            "gateway of higher priority comes back and takes the role",
+            _preempted,
+            1.5,
+            _prefer_standby,
+        ),
         Event("partition", "mesh in two parts for 3 s, then whole again", _partitioned, 3.0),
         Event("activate", "other gateway activated by hand", _activated, 1.5),
         Event("rapid", "24 changes of role in a minute by three clients", _changed_by_three, 2.0),
@@ -393,8 +435,9 @@ def run(
 
 def _line(one: Run) -> str:
     gaps = ", ".join(f"{name} {gap:.0f} ms" for name, gap in one.gaps_ms.items())
+    broadcasts = sum(one.broadcasts_lost.values())
     return (
-        f"{gaps}; lost {sum(one.lost.values())}, broadcasts lost {one.broadcasts_lost}, "
+        f"{gaps}; lost {sum(one.lost.values())}, broadcasts lost {broadcasts}, "
         f"duplicates {one.duplicates} (at most {one.most_copies} copies), loops {one.loops}, "
         f"misplaced {len(one.misplaced)} (sender paused {one.sender_pause_ms} ms)"
     )
@@ -410,10 +453,11 @@ def _table(found: list[Run]) -> Iterator[str]:
         for place, direction in enumerate(runs[0].gaps_ms):
             gaps = [one.gaps_ms[direction] for one in runs]
             lost = max(one.lost[direction] for one in runs)
-            tail = ""
+            floods = [one.broadcasts_lost.get(direction) for one in runs]
+            worst = max((lost for lost in floods if lost is not None), default="")
+            tail = f"{worst:>9}"
             if place == 0:
-                tail = (
-                    f"{max(one.broadcasts_lost for one in runs):>9}"
+                tail += (
                     f"{max(one.duplicates for one in runs):>6}"
                     f"{max(one.most_copies for one in runs):>8}{sum(one.loops for one in runs):>7}"
                     f"{max(len(one.misplaced) for one in runs):>11}"

@@ -103,9 +103,9 @@ class LabPeer:
             self._record_switch()
         self.switch.set_up_underlay(self.spec.underlay_cidr, UNDERLAY_SCRIPT)
 
-    def start_daemon(self, role: str | None = None) -> None:
+    def start_daemon(self, role: str | None = None, options: str = "") -> None:
         """Start the daemon; its gateway port starts in ``role``, or in the lab's first role."""
-        self.daemon.start(role or self._plan.roles.get(self.nick_name))
+        self.daemon.start(role or self._plan.roles.get(self.nick_name), options)
 
     def kill_daemon(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send the daemon a signal; one that ends it is waited for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from weave_ryu.gate import Gate
@@ -19,9 +20,19 @@ from weave_ryu.pipeline.model import (
     Resubmit,
     Table,
     Term,
+    ToController,
 )
-from weave_ryu.pipeline.parts import learn_mac, learn_origin
+from weave_ryu.pipeline.parts import (
+    GROUP_BIT,
+    LEARN_PRIORITY_SECOND_HAND,
+    learn_mac,
+    learn_origin,
+)
 from weave_ryu.pipeline.state import GatewayPort
+
+_Permit = Callable[[Table, Match, tuple[Action, ...], str], FlowSpec]
+
+_GROUP = Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT)
 
 HEARSAY = 0xFFFF
 """Subject of what was learnt on the word of another gateway: the number of no port."""
@@ -32,7 +43,7 @@ def permits(
     own: ShortId,
     gate: Gate,
     hard_timeout_s: int,
-    successor: ShortId | None = None,
+    partner: ShortId | None = None,
 ) -> list[FlowSpec]:
     """The flows that open a gateway port; the switch removes them by itself (dead-man switch).
 
@@ -41,7 +52,7 @@ def permits(
         own: this peer's short id, the source peer of the segment's frames.
         gate: how far it is open.
         hard_timeout_s: seconds, whole, at least 1.
-        successor: the gateway that has taken over from one that drains, if it is known.
+        partner: the other side of a hand-over, if there is one and it is known.
     """
     if gate is Gate.CLOSED:
         return []
@@ -53,7 +64,7 @@ def permits(
     let_in: tuple[Action, ...] = (learn, origin, Goto(t.LOOKUP.name))
     if gate is Gate.DRAINING:
         # One that knows its successor keeps its hosts in mind, to redirect what is for them.
-        keep = () if successor is None else (learn,)
+        keep = () if partner is None else (learn,)
         let_in = (*keep, Goto(t.LOOKUP.name))
 
     def permit(table: Table, match: Match, actions: tuple[Action, ...], why: str) -> FlowSpec:
@@ -82,7 +93,7 @@ def permits(
             f"known hosts of segment {port.segment}",
         ),
     ]
-    if gate in (Gate.KNOWN, Gate.OPEN):
+    if gate in (Gate.KNOWN, Gate.TAKING, Gate.OPEN):
         found.append(
             permit(
                 t.GATE_OUT,
@@ -105,14 +116,14 @@ def permits(
                 priority=100 + port.number % 64,
             )
         )
-    if gate is Gate.DRAINING and successor is not None:
+    if gate is Gate.DRAINING and partner is not None:
         found.append(
             # The switch may not have learnt yet where its hosts are now: it credits frames late.
             replace(
                 permit(
                     t.FORWARD,
                     (Term(t.KNOWN_PORT, 1), Term(t.OUT_PORT, port.number), Term(t.FROM_TUNNEL, 1)),
-                    (Load(t.DST_PEER, successor), Goto(t.REDIRECT.name)),
+                    (Load(t.DST_PEER, partner), Goto(t.REDIRECT.name)),
                     "its own hosts are reached by its successor",
                 ),
                 priority=210,
@@ -135,7 +146,77 @@ def permits(
                 f"broadcasts and unknown unicasts of segment {port.segment} may come in",
             )
         )
+    if gate in (Gate.KNOWN, Gate.TAKING) and partner is not None:
+        found += _let_in_by(port, partner, permit, is_watched=gate is Gate.TAKING)
+    if gate is Gate.TAKING:
+        found += _watched(port, permit)
     return found
+
+
+def _let_in_by(
+    port: GatewayPort, other: ShortId, permit: _Permit, *, is_watched: bool
+) -> list[FlowSpec]:
+    """The other gateway lets in the segment's broadcasts, although their senders are known here.
+
+    They are for this peer's containers and for the peers behind it, too.
+    """
+    cookie = subject_cookie(Kind.LEARNT_PEER, other)
+    note = learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, other, LEARN_PRIORITY_SECOND_HAND)
+    go_on: tuple[Action, ...] = (Goto(t.LOOKUP.name),)
+    if is_watched:
+        # The meter must not cost anybody the frame: whatever else is done comes first.
+        go_on = (
+            Resubmit(t.LOOKUP.name),
+            Load(t.OUT_PORT, port.number),
+            Goto(t.SIGHTED.name),
+        )
+    return [
+        permit(
+            t.GATEWAY_SOURCE,
+            (Term(t.SRC_PEER, other), Term(t.ORIGIN, origin), _GROUP),
+            (note, Resubmit(t.REVERSE_PATH.name), *go_on),
+            f"broadcasts of segment {port.segment}, let in by the other gateway",
+        )
+        for origin in (0, port.number)
+    ]
+
+
+def _watched(port: GatewayPort, permit: _Permit) -> list[FlowSpec]:
+    """What shows the daemon the broadcasts that the two sides send to each other.
+
+    Its own switch's go to `held`, in place of the drop; what the other gateway has let out goes to
+    `sighted`: it is on the segment, and its sender in the mesh.
+    """
+    in_port, out_port = Term(Field.IN_PORT, port.number), Term(t.OUT_PORT, port.number)
+    about = Load(t.OUT_PORT, port.number)
+    show = (ToController(t.METER_HAND_OVER),)
+    return [
+        permit(
+            t.GATE_FLOOD,
+            (in_port, _GROUP),
+            (about, Goto(t.HELD.name)),
+            f"broadcasts of segment {port.segment} are the other gateway's, as yet",
+        ),
+        permit(
+            t.GATE_OUT,
+            (out_port, Term(t.FLOODED, 1), _GROUP),
+            (Goto(t.HELD.name),),
+            f"broadcasts for segment {port.segment} are the other gateway's, as yet",
+        ),
+        permit(
+            t.SEGMENT_SOURCE,
+            (in_port, Term(t.ORIGIN, t.ORIGIN_MESH), _GROUP),
+            (about, Goto(t.SIGHTED.name)),
+            f"broadcasts of the mesh, let out to segment {port.segment} by the other gateway",
+        ),
+        permit(t.HELD, (out_port,), show, "broadcasts that this gateway does not pass yet"),
+        permit(t.SIGHTED, (out_port,), show, "broadcasts that the other gateway has passed"),
+    ]
+
+
+def let_in(own: ShortId) -> tuple[Action, ...]:
+    """What to do with a broadcast of the segment that nobody has let in (a packet-out)."""
+    return (Load(t.SRC_PEER, own), Resubmit(t.FLOOD.name))
 
 
 def priming(port: int) -> tuple[Action, ...]:

@@ -40,6 +40,7 @@ from weave_ryu.pipeline.permits import (
     announcement,
     hearsay,
     introduction,
+    let_in,
     permits,
     priming,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "flows",
     "hearsay",
     "introduction",
+    "let_in",
     "permits",
     "priming",
     "tunnel_id",
@@ -103,6 +105,7 @@ def _of_ports(
             *_deliver(local, gateways),
             *_flood(local, gateways),
             *_split_out(),
+            *(frame(table.name, 0, (), (), table.miss) for table in (t.HELD, t.SIGHTED)),
         ]
     )
 
@@ -183,14 +186,26 @@ def _unicast(own: ShortId, peer: RemotePeer, shared: Sequence[GatewayPort]) -> I
         f"to {label(peer)} by {hop.remote_ip}",
     )
     if shared:
+        redirect = SetTunnel(hop.remote_ip, hop.local_ip, None, peer.short_id), Output(hop.port)
+        to_peer = Term(t.DST_PEER, peer.short_id)
         yield FlowSpec(
             t.REDIRECT.name,
             100,
-            (Term(t.DST_PEER, peer.short_id),),
-            (SetTunnel(hop.remote_ip, hop.local_ip, None, peer.short_id), Output(hop.port)),
+            (to_peer,),
+            redirect,
             Kind.PEER,
             peer.short_id,
             f"redirect to {label(peer)}; the source peer stays as it is",
+        )
+        # Own hosts are redirected to the one successor only: that cannot go round in circles.
+        yield FlowSpec(
+            t.REDIRECT.name,
+            210,
+            (to_peer, Term(t.KNOWN_PORT, 1), Term(t.ON_TREE, 1)),
+            redirect,
+            Kind.PEER,
+            peer.short_id,
+            f"redirect to {label(peer)}, which may have relayed it on its way from the sender",
         )
 
 

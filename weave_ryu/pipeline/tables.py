@@ -86,8 +86,8 @@ GATEWAY_SOURCE = Table(
     13,
     "gateway_source",
     "Turns back frames that a gateway passes on although their source is known at first hand.",
-    (SRC_PEER, ORIGIN),
-    ("reverse_path", "mac", "lookup"),
+    (SRC_PEER, ORIGIN, Field.ETH_DST),
+    ("reverse_path", "mac", "lookup", "sighted"),
     "dropped: the source lives in the mesh or on an own segment; the frame came back from another",
 )
 GATE_IN = Table(
@@ -111,8 +111,8 @@ SEGMENT_SOURCE = Table(
     12,
     "segment_source",
     "Turns back frames of the mesh that the segment returned; learns the segment's MACs.",
-    (Field.IN_PORT, ORIGIN),
-    ("mac", "origins", "lookup"),
+    (Field.IN_PORT, ORIGIN, Field.ETH_DST),
+    ("mac", "origins", "lookup", "sighted"),
     "dropped: not a gateway port",
 )
 LOOKUP = Table(
@@ -160,7 +160,7 @@ REDIRECT = Table(
     25,
     "redirect",
     "Sends a frame on to the gateway that has taken over the host that it is for.",
-    (DST_PEER, Field.TUN_SRC),
+    (DST_PEER, KNOWN_PORT, ON_TREE, Field.TUN_SRC),
     ("gate_flood",),
     "goes on to gate_flood: the MAC is not behind a gateway of an own segment",
 )
@@ -168,8 +168,8 @@ GATE_FLOOD = Table(
     29,
     "gate_flood",
     "Lets a segment's broadcasts and unknown unicasts in only while this peer is the one for them.",
-    (Field.IN_PORT,),
-    ("flood",),
+    (Field.IN_PORT, Field.ETH_DST),
+    ("flood", "held"),
     "goes on to flood: it did not come from a segment",
 )
 FLOOD = Table(
@@ -216,9 +216,25 @@ GATE_OUT = Table(
     41,
     "gate_out",
     "Lets frames out to a segment while the gateway port is active; counts what a standby drops.",
-    (OUT_PORT, FLOODED),
-    (),
+    (OUT_PORT, FLOODED, Field.ETH_DST),
+    ("held",),
     "dropped: not a gateway port",
+)
+HELD = Table(
+    42,
+    "held",
+    "In a hand-over: hands the daemon the broadcasts that this peer does not pass yet.",
+    (OUT_PORT,),
+    (),
+    "dropped: there is no hand-over",
+)
+SIGHTED = Table(
+    43,
+    "sighted",
+    "In a hand-over: shows the daemon the broadcasts that the other gateway has passed.",
+    (OUT_PORT,),
+    (),
+    "ignored: there is no hand-over",
 )
 
 TABLES = (
@@ -244,6 +260,8 @@ TABLES = (
     FLOOD_MESH,
     SPLIT_OUT,
     GATE_OUT,
+    HELD,
+    SIGHTED,
 )
 
 BY_NAME = {table.name: table for table in TABLES}
@@ -258,16 +276,21 @@ METER_STRANGE_HEARTBEATS = 2
 METER_HELLOS = 3
 """Meter for hellos of other gateways on a segment."""
 
+METER_HAND_OVER = 4
+"""Meter for broadcasts during a hand-over."""
+
 METER_RATES = {
     METER_NEIGHBOUR_HEARTBEATS: 500,
     METER_STRANGE_HEARTBEATS: 20,
     METER_HELLOS: 400,
+    METER_HAND_OVER: 1500,
 }
 """Packets per second that each meter lets through to the daemon.
 
 Each neighbour sends two heartbeats per second at most (router/fastdp.go), so 500 suffice for the
 largest connection limit that Weave's own default (200) allows. A gateway says hello 40 times a
-second at most (`gateway.timers`), so 400 suffice for ten on a segment.
+second at most (`gateway.timers`), so 400 suffice for ten on a segment. A hand-over that sees more
+than a third of its rate gives nothing back (`gateway.holding`).
 """
 
 MAC_AGE_S = 300

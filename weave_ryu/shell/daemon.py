@@ -39,7 +39,7 @@ from weave_ryu.shell.encode import actions_of
 from weave_ryu.shell.forwarder import Forwarder
 from weave_ryu.shell.gatewayd import Gateways
 from weave_ryu.shell.macs import MacReader
-from weave_ryu.shell.openflow import Switch, TunnelFrame
+from weave_ryu.shell.openflow import HandOverFrame, Switch, TunnelFrame
 from weave_ryu.shell.ovsdbd import Ovsdb
 
 _log = structlog.get_logger()
@@ -87,7 +87,9 @@ class Daemon:
         self.mesh = meshd.MeshDaemon(
             self.router, config.host, config.port, self._mesh_events, self._send_heartbeat
         )
-        self.switch = Switch(self._ports_changed, self._tunnel_frame, self._hello)
+        self.switch = Switch(
+            self._ports_changed, self._tunnel_frame, self._hello, self._hand_over_frame
+        )
         self.macs = MacReader(self.switch)
         self.view = ForwardingView(identity.name, config.restart_hold)
         self.forwarder = Forwarder(
@@ -258,6 +260,9 @@ class Daemon:
 
     def _hello(self, port: int, frame: bytes) -> None:
         self.gateways.hello(port, frame)
+
+    def _hand_over_frame(self, frame: HandOverFrame) -> None:
+        self.gateways.hand_over_frame(frame)
 
     def _send_heartbeat(self, command: SendHeartbeat) -> None:
         port = self._tunnels().get(command.udp_port)

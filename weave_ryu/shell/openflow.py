@@ -17,7 +17,7 @@ from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.pipeline import cookies, diff
 from weave_ryu.pipeline.model import FlowSpec
-from weave_ryu.pipeline.tables import METER_RATES
+from weave_ryu.pipeline.tables import HELD, METER_RATES, SIGHTED
 from weave_ryu.shell import encode, hub
 
 _OFP = ofproto_v1_3
@@ -42,6 +42,23 @@ class TunnelFrame:
 
     tun_id: int
     from_ip: str
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HandOverFrame:
+    """A broadcast that the switch shows the daemon while a gateway port is handed over.
+
+    Args:
+        port: number of the gateway port.
+        from_segment: it came in by that port.
+        is_copy: the other gateway has passed it already.
+        frame: all of it.
+    """
+
+    port: int
+    from_segment: bool
+    is_copy: bool
     frame: bytes
 
 
@@ -74,6 +91,7 @@ class Switch:
         on_ports_changed: called when a port appeared, vanished, or changed its link state.
         on_tunnel_frame: called with each heartbeat.
         on_hello: called with the port's number and each hello of another gateway.
+        on_hand_over_frame: called with each broadcast during a hand-over.
     """
 
     def __init__(
@@ -81,10 +99,12 @@ class Switch:
         on_ports_changed: Callable[[], None],
         on_tunnel_frame: Callable[[TunnelFrame], None],
         on_hello: Callable[[int, bytes], None],
+        on_hand_over_frame: Callable[[HandOverFrame], None],
     ) -> None:
         self._on_ports_changed = on_ports_changed
         self._on_tunnel_frame = on_tunnel_frame
         self._on_hello = on_hello
+        self._on_hand_over_frame = on_hand_over_frame
         self._datapath: Any = None
         self._waiters: dict[int, _Waiter] = {}
         self._bundle_ids = itertools.count(1)
@@ -134,8 +154,13 @@ class Switch:
         self._on_ports_changed()
 
     def packet_in(self, message: Any) -> None:  # noqa: ANN401
-        """A packet-in message came in: only heartbeats and hellos are sent to the controller."""
+        """A packet-in message came in: a heartbeat, a hello, or a broadcast of a hand-over."""
         match = message.match
+        if message.table_id in (HELD.number, SIGHTED.number):
+            _, port = cookies.parse(message.cookie) or (None, 0)
+            from_segment, is_copy = match.get("in_port") == port, message.table_id == SIGHTED.number
+            self._on_hand_over_frame(HandOverFrame(port, from_segment, is_copy, message.data))
+            return
         tun_id, source = match.get("tunnel_id"), match.get("tun_ipv4_src")
         if tun_id is not None and source is not None:
             self._on_tunnel_frame(TunnelFrame(tun_id, source, message.data))

@@ -134,7 +134,11 @@ def test_drain_hands_over_by_steps_and_stays_out():
     world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
     world.run(3.0, watch_overlap(world, longest))
     assert world.states() == {"A": "standby", "B": "active"}
-    assert [c.gate for c in world.all_commands("B", SetGate)][-2:] == [Gate.KNOWN, Gate.OPEN]
+    assert [c.gate for c in world.all_commands("B", SetGate)][-3:] == [
+        Gate.KNOWN,
+        Gate.TAKING,
+        Gate.OPEN,
+    ]
     assert [c.gate for c in world.all_commands("A", SetGate)][-2:] == [Gate.DRAINING, Gate.CLOSED]
     assert longest[0] <= 0.01
     world.kill("B")

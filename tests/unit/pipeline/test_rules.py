@@ -24,6 +24,7 @@ from weave_ryu.pipeline.model import (
     Term,
     ToController,
 )
+from weave_ryu.pipeline.parts import GROUP_BIT
 from weave_ryu.pipeline.render import EXAMPLE
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
 from weave_ryu.pipeline.tables import (
@@ -33,6 +34,7 @@ from weave_ryu.pipeline.tables import (
     KNOWN_PORT,
     METER_NEIGHBOUR_HEARTBEATS,
     METER_STRANGE_HEARTBEATS,
+    ON_TREE,
     ORIGIN,
     ORIGIN_MESH,
     OUT_PORT,
@@ -131,6 +133,13 @@ def test_permits_concern_their_own_port_only():
         (Gate.DRAINING, ["forward", "gate_in", "segment_source", "segment_source"]),
         (Gate.KNOWN, ["gate_in", "gate_out", "segment_source", "segment_source"]),
         (
+            Gate.TAKING,
+            [
+                *("gate_flood", "gate_in", "gate_out", "gate_out", "held"),
+                *("segment_source", "segment_source", "segment_source", "sighted"),
+            ],
+        ),
+        (
             Gate.OPEN,
             ["gate_flood", "gate_in", "gate_out", "gate_out", "segment_source", "segment_source"],
         ),
@@ -143,6 +152,28 @@ def test_each_level_of_the_gate_has_its_permits(gate, tables):
 def test_gate_for_known_unicast_lets_out_nothing_that_is_flooded():
     out = [f for f in rules.permits(GATEWAY, OWN, Gate.KNOWN, 1) if f.table == "gate_out"]
     assert [set(f.match) for f in out] == [{Term(OUT_PORT, 3), Term(FLOODED, 0)}]
+
+
+@pytest.mark.parametrize("gate", [Gate.KNOWN, Gate.TAKING])
+def test_broadcasts_that_the_other_gateway_lets_in_are_passed_on_during_a_hand_over(gate):
+    known = [f for f in rules.permits(GATEWAY, OWN, gate, 1, B) if f.table == "gateway_source"]
+    assert {term for flow in known for term in flow.match} == {
+        Term(SRC_PEER, B),
+        Term(ORIGIN, 0),
+        Term(ORIGIN, GATEWAY.number),
+        Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT),
+    }
+    for flow in known:
+        goes_to = {a.table for a in flow.actions if isinstance(a, (Goto, Resubmit))}
+        assert {"reverse_path", "lookup"} <= goes_to
+        assert ("sighted" in goes_to) is (gate is Gate.TAKING)
+        # What is for the daemon comes last: a meter that is exceeded ends the way of a frame.
+        assert gate is Gate.KNOWN or flow.actions[-1] == Goto("sighted")
+
+
+def test_own_hosts_are_redirected_even_by_way_of_the_successor():
+    by_successor = find("redirect", Term(DST_PEER, B), Term(KNOWN_PORT, 1), Term(ON_TREE, 1))
+    assert by_successor.priority > find("redirect", Term(Field.TUN_SRC, "192.0.2.3")).priority
 
 
 def test_draining_gate_teaches_nothing_if_it_knows_no_successor():

@@ -67,11 +67,17 @@ def test_flows_go_only_to_tables_that_their_table_declares(state, gate):
         assert set(targets(flow)) <= set(BY_NAME[flow.table].goes_to), flow
 
 
+def hand_over_flows():
+    port, other = render.EXAMPLE.gateway_ports[0], render.EXAMPLE.peers[0].short_id
+    return [
+        flow
+        for gate in (Gate.DRAINING, Gate.TAKING)
+        for flow in rules.permits(port, render.EXAMPLE.short_id, gate, 1, other)
+    ]
+
+
 def test_every_declared_way_is_used_by_the_example_of_the_documentation():
-    draining = rules.permits(
-        render.EXAMPLE.gateway_ports[0], render.EXAMPLE.short_id, Gate.DRAINING, 1
-    )
-    flows = [*render.example_flows(), *draining]
+    flows = [*render.example_flows(), *hand_over_flows()]
     used = {(flow.table, target) for flow in flows for target in targets(flow)}
     assert used == {(table.name, name) for table in TABLES for name in table.goes_to}
 
@@ -150,7 +156,8 @@ def test_only_permits_run_out(state):
 
 
 def test_meters_of_flows_exist():
-    meters = {a.meter for f in render.example_flows() for a in f.actions if hasattr(a, "meter")}
+    flows = [*render.example_flows(), *hand_over_flows()]
+    meters = {a.meter for f in flows for a in f.actions if hasattr(a, "meter")}
     assert meters == set(METER_RATES)
 
 

@@ -1,20 +1,24 @@
 """What a change of a gate sends to the switch."""
 
+import time
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import RenewGate, SetGate
+from weave_ryu.gateway.holding import PASS_S
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import ShortId
 
 with warnings.catch_warnings():
     # Ryu's and eventlet's imports warn of what nobody here can change.
     warnings.simplefilter("ignore")
+    from weave_ryu.shell import hub
     from weave_ryu.shell.gatewayd import Gateways
-    from weave_ryu.shell.openflow import Port
+    from weave_ryu.shell.openflow import HandOverFrame, Port
 
 
 class NotingSwitch:
@@ -73,3 +77,58 @@ def test_renewal_installs_all_of_them(gateways):
     known, renewed_at = set_gate(gateways, Gate.KNOWN, 10.4)
     assert not known.add
     assert renewed_at == 10.2
+
+
+BROADCAST = b"\xff" * 6 + b"\x02\x00\x00\x00\x00\x01" + b"\x08\x06" + b"who has"
+
+
+class SendingSwitch(NotingSwitch):
+    is_connected = True
+
+    def __init__(self):
+        super().__init__()
+        self.frames = []
+
+    def send_frame(self, frame, actions, in_port=None):
+        self.frames.append((in_port, frame, actions))
+
+
+def wait_until(is_done):
+    deadline = time.monotonic() + 10
+    while not is_done():
+        assert time.monotonic() < deadline
+        hub.sleep(0.005)
+
+
+def test_broadcast_that_nobody_has_passed_is_passed_on_after_the_opening(gateways):
+    switch = gateways._switch = SendingSwitch()
+    for gate in (Gate.KNOWN, Gate.TAKING):
+        gateways._prepare_holding(SetGate("gw0", gate, 1))
+    from_segment = HandOverFrame(3, True, False, BROADCAST + b"1")
+    from_mesh = HandOverFrame(3, False, False, BROADCAST + b"2")
+    passed = HandOverFrame(3, True, False, BROADCAST + b"3")
+    for seen in (
+        from_segment,
+        from_mesh,
+        passed,
+        replace(passed, is_copy=True, from_segment=False),
+    ):
+        gateways.hand_over_frame(seen)
+    gateways._prepare_holding(SetGate("gw0", Gate.OPEN, 2))
+    gateways._opened_from_holding(SetGate("gw0", Gate.OPEN, 2), time.monotonic())
+    wait_until(lambda: not gateways._holding)
+    assert [(in_port, frame) for in_port, frame, _ in switch.frames] == [
+        (3, from_segment.frame),
+        (None, from_mesh.frame),
+    ]
+
+
+def test_closed_gate_gives_nothing_back(gateways):
+    switch = gateways._switch = SendingSwitch()
+    gateways._prepare_holding(SetGate("gw0", Gate.TAKING, 1))
+    gateways.hand_over_frame(HandOverFrame(3, True, False, BROADCAST))
+    gateways._opened_from_holding(SetGate("gw0", Gate.OPEN, 2), time.monotonic())
+    gateways._prepare_holding(SetGate("gw0", Gate.CLOSED, 3))
+    wait_until(lambda: not gateways._holding)
+    hub.sleep(PASS_S * 2)
+    assert not switch.frames
