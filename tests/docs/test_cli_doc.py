@@ -46,12 +46,3 @@ def test_manual_page_is_one_that_groff_takes():
     assert (found.returncode, found.stderr) == (0, "")
     for words in ("weave-ryu gateway activate PORT [options]", "--api-ca-file", "WEAVE_PASSWORD"):
         assert words in found.stdout
-
-
-@pytest.mark.parametrize(
-    "page", sorted([*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]), ids=lambda page: page.name
-)
-def test_links_lead_to_pages_that_exist(page):
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target

@@ -18,7 +18,7 @@ from weave_ryu.cli import lab as cli_lab
 from weave_ryu.cli.main import build_parser, main
 from weave_ryu.cli.reference import commands
 from weave_ryu.lab import lab
-from weave_ryu.lab.state import State
+from weave_ryu.lab.state import State, check_prefix
 
 NO_TEXT = "a\udcff"
 """Bytes that are no UTF-8, as Python hands them over."""
@@ -46,6 +46,18 @@ def accept(*_arguments, **_options):
     raise Accepted
 
 
+class Anything:
+    """A peer of a lab; what is done to it has been accepted."""
+
+    def __getattr__(self, name):
+        raise Accepted
+
+
+def a_lab(prefix):
+    check_prefix(prefix)
+    return argparse.Namespace(peers={FILLED["peer"]: Anything()}, describe=accept)
+
+
 def places():
     for parser in commands(build_parser()):
         for action in parser._actions:
@@ -70,6 +82,9 @@ def server():
 def run(server, monkeypatch, capsys):
     monkeypatch.setenv("WEAVE_HTTP_ADDR", f"127.0.0.1:{server.port}")
     monkeypatch.setattr(lab, "up", accept)
+    monkeypatch.setattr(lab, "find", a_lab)
+    for module, name in ((lab, "require_root"), (attach, "_require_root")):
+        monkeypatch.setattr(module, name, lambda *_: None)
     for module in vars(cli_lab).values():
         if inspect.ismodule(module) and hasattr(module, "run"):
             monkeypatch.setattr(module, "run", accept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from typing import Any
@@ -20,6 +21,8 @@ _EXAMPLE = """example:
 
 The command returns when the switch has confirmed the change.
 exit status: 0 ok, 1 failed, 2 usage, 3 daemon not reachable"""
+
+_PEER = re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b")
 
 _REQUESTS: dict[str, dict[str, object]] = {
     "activate": {"role": "active"},
@@ -55,6 +58,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     state.add_argument("--json", action="store_true", help="print the whole state as JSON")
     client.add_address(state)
     state.set_defaults(handler=_state)
+    history = _add(actions, "history", "what all gateways did lately, and why", "--json")
+    history.add_argument("--json", action="store_true", help="print one JSON document")
+    client.add_address(history)
+    history.set_defaults(handler=_history)
     for action, text in (
         ("activate", "forward between the segment and the mesh"),
         ("standby", "stop forwarding, stay in the mesh"),
@@ -126,6 +133,29 @@ def _state(arguments: argparse.Namespace) -> int:
         print(json.dumps(state, indent=1))
     else:
         print(state["state"], "ready" if state["ready"] else "not-ready")
+    return 0
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    """The timeline of the web page: role changes as their own daemons tell them."""
+    mesh = client.of(arguments).get_json("/mesh")
+    events: list[dict[str, Any]] = mesh["events"]
+    if arguments.json:
+        print(json.dumps(events, indent=1))
+        return 0
+    labels = {peer["name"]: peer["nick_name"] for peer in mesh["peers"] if peer["nick_name"]}
+    rows = [
+        [
+            event["at"][:23].replace("T", " "),
+            f"{event['nick_name']} {event['port']}",
+            event["segment"],
+            f"{event['before'] or '-'} → {event['state']}",
+            event["epoch"],
+            _PEER.sub(lambda found: labels.get(found[0], found[0]), event["reason"]),
+        ]
+        for event in events
+    ]
+    tables.show("", ["TIME (UTC)", "GATEWAY", "SEGMENT", "STATE", "EPOCH", "WHY"], rows)
     return 0
 
 

@@ -7,9 +7,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from weave_ryu.cli import play
 from weave_ryu.lab import demo, failover, faults, lab, matrix, topology
 from weave_ryu.lab.state import DEFAULT_PREFIX, State, check_prefix
 
@@ -48,6 +50,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_prefix(status, DEFAULT_PREFIX)
     status.add_argument("--json", action="store_true", help="print one JSON document")
     status.set_defaults(handler=_status)
+
+    play.register(partial(_add_verb, verbs))
 
     show = _add_verb(
         verbs,

@@ -1,0 +1,172 @@
+"""Every command of the tutorial and of the how-tos works as it stands there."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from docs_commands import ROOT, Reader, blocks, pages
+from labtools import new_prefix
+
+from weave_ryu.errors import DaemonUnreachableError
+from weave_ryu.lab import lab as labs
+from weave_ryu.lab import topology
+from weave_ryu.lab.netns import create_namespace, delete_namespace
+
+MOST_NOT_RUN = 12
+"""A reader has to believe these."""
+
+SYSTEMCTL = """
+import signal, sys, time
+from weave_ryu.lab import lab, processes
+found = lab.find({prefix!r}).peers[{peer!r}]
+words = [word for word in sys.argv[1:] if not word.startswith("-")]
+if words[0] in ("stop", "restart"):
+    found.daemon.process.send(signal.SIGTERM)
+    assert processes.wait_gone(found.daemon.process, 15)
+if words[0] == "reload":
+    found.daemon.kill(signal.SIGHUP)
+if words[0] in ("start", "restart") or (words[0] == "enable" and "--now" in sys.argv):
+    if not found.daemon.is_alive:
+        found.start_daemon("auto")
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            if found.gateway_state()["state"] in ("active", "standby"):
+                break
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+"""
+"""What systemd would do to the daemon; the unit itself is in `test_service_lab.py`."""
+
+
+def stand_in(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def tools(tmp_path):
+    """`weave-ryu` and `sudo`, wherever they are on this machine, and what there is not."""
+    path = tmp_path / "bin"
+    path.mkdir()
+    stand_in(path / "sudo", '#!/bin/sh\nexec "$@"\n')
+    stand_in(path / "weave-ryu", f'#!/bin/sh\nexec {sys.executable} -m weave_ryu "$@"\n')
+    return path
+
+
+def etc(tmp_path):
+    """Where the commands may write."""
+    for name in ("systemd/system", "bash_completion.d"):
+        (tmp_path / "etc" / name).mkdir(parents=True)
+    return [
+        (r"(?<![\w.])/etc/", f"{tmp_path}/etc/"),
+        (r"/usr/lib/ocf/", f"{tmp_path}/ocf/"),
+        (r"/opt/weave-ryu", str(ROOT)),
+        (r"\S*\.venv/bin/weave-ryu", "weave-ryu"),
+        (r"/tmp/gw1", f"{tmp_path}/gw1"),
+    ]
+
+
+def test_few_commands_are_not_run_and_each_has_a_reason():
+    left = [block for page in pages() for block in blocks(page) if block.reason]
+    assert len(left) <= MOST_NOT_RUN, [f"{block.page}:{block.line}" for block in left]
+    for block in left:
+        assert len(block.reason.split()) > 4, block
+
+
+def test_every_fence_is_commands_or_says_what_else_it_is():
+    for page in pages():
+        for fence in re.findall(r"^ *```(\w*)", page.read_text(), re.MULTILINE):
+            assert fence in ("sh", "toml", ""), (page, fence)
+
+
+def test_tutorial(tools, tmp_path):
+    prefix = new_prefix()
+    replace = [
+        *etc(tmp_path),
+        (r"\bwr-", f"{prefix}-"),
+        (r"(lab (?:up|down|status|kill|start|page)\b)", rf"\1 --prefix {prefix}"),
+        (r"(lab page[^#\n]*)", r"\1 --port 0 "),
+    ]
+    reader = Reader(replace, {"gw1": (None, {})}, tools)
+    page = ROOT / "docs" / "tutorial" / "first-lab.md"
+    try:
+        found = [block for block in blocks(page) if not block.reason]
+        *others, last = found
+        for block in others:
+            reader.run(block)
+        reader.done()
+        reader.run(last)
+        assert not (labs.STATE_ROOT / prefix).exists()
+    finally:
+        reader.done()
+        labs.State(prefix).remove()
+
+
+# How-tos: on hosts that run already.
+
+
+@pytest.fixture(scope="module")
+def lab(build_lab):
+    shape = topology.build(["W", "X", "A", "B"])
+    return build_lab(topology=shape, roles={"A": "active", "B": "standby"})
+
+
+@pytest.fixture
+def ready(lab, eventually):
+    """A forwards, B could, whatever the page before has done."""
+    found = labs.find(lab.prefix)
+    for peer in found.peers.values():
+        if not peer.daemon.is_alive:
+            peer.start_daemon("auto")
+    port = "/gateways/gw0"
+
+    def says(name, role):
+        try:
+            reply = found.peers[name].http("PUT", port, {"role": role}, timeout_s=10)
+        except DaemonUnreachableError:
+            return False
+        return reply.status == 200
+
+    for name, role in (("B", "auto"), ("A", "active"), ("A", "auto")):
+        eventually(lambda name=name, role=role: says(name, role), 20)
+    eventually(lambda: found.peers["B"].gateway_state()["ready"], 20)
+    return found
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if page.parent.name == "how-to"], ids=lambda page: page.stem
+)
+def test_how_to(ready, page, tools, tmp_path):
+    prefix, gateway = ready.prefix, ready.peers["A"]
+    stand_in(
+        tools / "systemctl", f"#!{sys.executable}\n{SYSTEMCTL.format(prefix=prefix, peer='A')}"
+    )
+    stand_in(tools / "journalctl", f"#!/bin/sh\nexec cat {gateway.daemon.log}\n")
+    underlay = [peer.spec.underlay_ip for peer in (gateway, ready.peers["B"], ready.peers["W"])]
+    replace = [
+        *etc(tmp_path),
+        *((rf"\b192\.0\.2\.{n}\b", ip) for n, ip in enumerate(underlay, 1)),
+        (r"\beth1\b", "gw0"),
+        (r"\bgw1/", "A/"),
+        (r"\bc1\b", f"{prefix}-c1"),
+    ]
+    places = {"gw1": (gateway.netns, gateway.switch.environment)}
+    places["gw2"] = (ready.peers["B"].netns, ready.peers["B"].switch.environment)
+    places |= {name: (host.netns, {}) for name, host in ready.hosts.items()}
+    reader = Reader(replace, places, tools)
+    container = create_namespace(f"{prefix}-c1")
+    try:
+        for block in blocks(page):
+            if not block.reason:
+                reader.run(block)
+    finally:
+        reader.done()
+        delete_namespace(container.name)
+
+
+def test_each_how_to_is_found():
+    assert len(pages()) == len(list(Path(ROOT / "docs" / "how-to").glob("*.md"))) + 1
