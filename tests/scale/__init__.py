@@ -1,0 +1,1 @@
+"""The mesh at the size of hundreds of peers: real routers, a virtual clock."""
