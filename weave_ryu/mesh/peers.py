@@ -298,6 +298,8 @@ class Peers:
         reached = {self._own_name}
         waiting = [self._own_name]
         while waiting:
+            if len(reached) >= len(self._by_name) and self._by_name.keys() <= reached:
+                break  # all of them: in a full mesh after the first step
             peer = self._by_name.get(waiting.pop())
             if peer is not None:
                 new = peer.connections.keys() - reached
