@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps demo test lint unit netns sim model mutants faults scale lab-up lab-down clean
+.PHONY: help install deps test-deps demo test lint unit netns sim model mutants faults scale lab-up lab-down pictures clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -78,6 +78,10 @@ lab-up: install ## build the lab and leave it up
 
 lab-down: ## remove the lab
 	$(BIN)/weave-ryu lab down
+
+pictures: test-deps $(STAMP) ## make the pictures of the documentation anew, and measure the page
+	$(BIN)/python tests/web/screenshot.py docs/images
+	$(BIN)/python tests/web/measure.py
 
 clean: ## remove the Python environment and caches
 	rm -rf $(VENV) build weave_ryu.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,7 +3,8 @@
 Usage: serve.py PEERS [TOKEN-FILE [PORT [CERTIFICATE KEY]]]. Prints its port. Each line on
 standard input is a change:
 ``other STATE EPOCH REASON…`` (what gateway B says of itself), ``own STATE REASON…``, ``nick TEXT``,
-``role ROLE`` (of the own port), ``macs NUMBER``, ``unlimited``, ``renew CERTIFICATE KEY``.
+``role ROLE`` (of the own port), ``macs NUMBER``, ``alive``, ``unlimited``,
+``renew CERTIFICATE KEY``.
 """
 
 import random
@@ -98,11 +99,22 @@ class World:
             observer.entered("eth1", "vlan", entry)
 
     def other(self, state, epoch, reason):
+        self.told = (state, epoch, reason)
         self.sequence += 1
         ready = state == "standby"
         port = PortRecord("vlan", "eth7", state, int(epoch), "auto", 100, ready, False, reason)
         payload = encode([GatewayRecord(B, 9, self.sequence, (port,))])
         self.core.received(B, payload, True, time.monotonic())
+
+    def alive(self, _):
+        """From now on gateway B says what it says ten times a second."""
+
+        def repeat():
+            while True:
+                hub.sleep(0.1)
+                self.other(*self.told)
+
+        hub.spawn(repeat)
 
     def unlimited(self, _):
         Bucket.take = lambda *_: True

@@ -165,7 +165,7 @@ def test_light_and_dark_can_be_switched(serve, look):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("asks", [False, True])
 def test_axe_finds_nothing_serious(serve, look, scheme, asks):
-    server = serve()
+    server = serve(peers=4 if asks else 200)
     server.tell("macs 3")
     server.tell("other active 7 the gateway before was silent")
     server.tell("own fault the segment's link went down")
