@@ -61,7 +61,12 @@ def blocks(path):
 def pages():
     """The pages whose commands are run."""
     docs = ROOT / "docs"
-    return [*sorted((docs / "tutorial").glob("*.md")), *sorted((docs / "how-to").glob("*.md"))]
+    readme = ROOT / "README.md"
+    return [
+        readme,
+        *sorted((docs / "tutorial").glob("*.md")),
+        *sorted((docs / "how-to").glob("*.md")),
+    ]
 
 
 class Reader:
@@ -96,11 +101,12 @@ class Reader:
             )  # fmt: skip
 
         process = namespaces.run_inside(namespace, start)
+        if block.how in ("meanwhile", "until Ctrl-C"):
+            process.stdout.peek(1)  # it has begun
         if block.how == "meanwhile":
             self._going.append((block, text, process))
             return
         if block.how == "until Ctrl-C":
-            process.stdout.peek(1)
             self._interrupt(block, text, process)
             return
         try:

@@ -1,6 +1,7 @@
-"""Every command of the tutorial and of the how-tos works as it stands there."""
+"""Every command of the README, the tutorial and the how-tos works as it stands there."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,12 +9,13 @@ import pytest
 from docs_commands import ROOT, Reader, blocks, pages
 from labtools import new_prefix
 
+from weave_ryu import namespaces
 from weave_ryu.errors import DaemonUnreachableError
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import topology
 from weave_ryu.lab.netns import create_namespace, delete_namespace
 
-MOST_NOT_RUN = 9
+MOST_NOT_RUN = 11
 """A reader has to believe these."""
 
 SYSTEMCTL = """
@@ -40,6 +42,12 @@ if words[0] in ("start", "restart") or (words[0] == "enable" and "--now" in sys.
         time.sleep(0.1)
 """
 """What systemd would do to the daemon; the unit itself is in `test_service_lab.py`."""
+
+
+def inside(namespace, *command):
+    return namespaces.run_inside(
+        namespace, lambda: subprocess.run(command, capture_output=True, check=False).returncode
+    )
 
 
 def stand_in(path, text):
@@ -83,7 +91,8 @@ def test_every_fence_is_commands_or_says_what_else_it_is():
             assert fence in ("sh", "toml", ""), (page, fence)
 
 
-def test_tutorial(tools, tmp_path):
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-lab.md"])
+def test_lab_of_the_reader(tools, tmp_path, page):
     prefix = new_prefix()
     replace = [
         *etc(tmp_path),
@@ -92,9 +101,8 @@ def test_tutorial(tools, tmp_path):
         (r"(lab page[^#\n]*)", r"\1 --port 0 "),
     ]
     reader = Reader(replace, {"gw1": (None, {})}, tools)
-    page = ROOT / "docs" / "tutorial" / "first-lab.md"
     try:
-        found = [block for block in blocks(page) if not block.reason]
+        found = [block for block in blocks(ROOT / page) if not block.reason]
         *others, last = found
         for block in others:
             reader.run(block)
@@ -134,6 +142,8 @@ def ready(lab, eventually):
     for name, role in (("B", "auto"), ("A", "active"), ("A", "auto")):
         eventually(lambda name=name, role=role: says(name, role), 20)
     eventually(lambda: found.peers["B"].gateway_state()["ready"], 20)
+    ping = ("ping", "-c1", "-W1", found.containers["W-c1"].ip)
+    eventually(lambda: inside(found.hosts["Host1"].netns, *ping) == 0, 20)
     return found
 
 
@@ -169,4 +179,4 @@ def test_how_to(ready, page, tools, tmp_path):
 
 
 def test_each_how_to_is_found():
-    assert len(pages()) == len(list(Path(ROOT / "docs" / "how-to").glob("*.md"))) + 1
+    assert len(pages()) == len(list(Path(ROOT / "docs" / "how-to").glob("*.md"))) + 2

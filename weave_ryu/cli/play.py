@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 
 from weave_ryu.addresses import parse_decimal
-from weave_ryu.errors import ConfigError
-from weave_ryu.lab import lab
+from weave_ryu.cli import client
+from weave_ryu.errors import ConfigError, DaemonUnreachableError, LabError
+from weave_ryu.lab import lab, processes
 from weave_ryu.lab.page import Relay
 from weave_ryu.lab.peer import LabPeer
 from weave_ryu.lab.state import DEFAULT_PREFIX, check_prefix
@@ -16,6 +18,7 @@ from weave_ryu.lab.state import DEFAULT_PREFIX, check_prefix
 AddVerb = Callable[[str, str, str], argparse.ArgumentParser]
 
 DEFAULT_PORT = "6784"
+START_TIMEOUT_S = 30.0
 
 
 def register(add_verb: AddVerb) -> None:
@@ -87,7 +90,23 @@ def _start(arguments: argparse.Namespace) -> int:
     was_alive = peer.daemon.is_alive
     if not was_alive:
         peer.start_daemon()
+        with client.waiting(f"the daemon of {peer.nick_name}"):
+            _wait_for(peer)
     return _tell(arguments, peer, not was_alive, "runs already" if was_alive else "is started")
+
+
+def _wait_for(peer: LabPeer) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            peer.daemon.http("GET", "/status")
+        except DaemonUnreachableError as error:
+            if time.monotonic() > deadline or not peer.daemon.is_alive:
+                tail = processes.log_tail(peer.daemon.log)
+                raise LabError(f"the daemon of {peer.nick_name} does not answer", tail) from error
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _tell(arguments: argparse.Namespace, peer: LabPeer, changed: bool, what: str) -> int:
