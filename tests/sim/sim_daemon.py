@@ -11,6 +11,7 @@ from collections import deque
 import sim_flows
 from sim_flows import GATEWAY, OF_THE_MESH
 
+from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import (
     Announce,
@@ -19,13 +20,15 @@ from weave_ryu.gateway.commands import (
     Introduce,
     Prime,
     ReadMacs,
+    RememberRole,
     RenewGate,
     Report,
+    SayHello,
     SetGate,
     Tell,
 )
-from weave_ryu.gateway.core import GatewayCore
-from weave_ryu.gateway.detection import Bfd
+from weave_ryu.gateway.core import STRANGER_S, GatewayCore
+from weave_ryu.gateway.detection import Bfd, Verdict
 from weave_ryu.gateway.records import decode, encode
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.pipeline import cookies, rules
@@ -170,7 +173,11 @@ class SimDaemon:
         match command:
             case Tell():
                 mesh, target = self.world.mesh, self.world.letter_of[command.peer]
-                mesh.tell(self.peer.letter, target, command.payload)
+                if command.detour:
+                    self.world.sometimes["lease by a detour"] += 1
+                    mesh.pass_around(self.peer.letter, target, command.payload)
+                else:
+                    mesh.tell(self.peer.letter, target, command.payload)
             case SetGate() | RenewGate():
                 self._queue.append((self.local(), command))
                 self._next_gate()
@@ -194,6 +201,11 @@ class SimDaemon:
                 self.later(self.rng.uniform(0.001, 0.02), self._introduce, to)
             case ReadMacs():
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
+            case SayHello(_, frame):
+                if self._is_ready:
+                    self.world.segment.say_hello(self.peer.letter, frame)
+            case RememberRole(_, role):
+                self.peer.role = role
             case Report(_, _, entry):
                 self.world.note(f"{self.peer.letter} {entry.state}: {entry.reason}")
 
@@ -328,17 +340,36 @@ class SimDaemon:
 
     # What the operator asks for.
 
-    def set_role(self, role):
+    def set_role(self, role, force=False):
         try:
-            self.core.set_role("gw0", role, self.local())
+            self.core.set_role("gw0", role, self.local(), force=force)
         except NotReadyError as error:
             self.world.note(f"{self.peer.letter} refuses: {error}")
         else:
-            self.peer.role = role
             self.world.conditions_changed()
 
     def drain(self):
         self.core.drain("gw0", self.local())
+
+    @property
+    def is_forced(self):
+        return bool(self.core.ports) and self.core.ports["gw0"].is_forced
+
+    def hello(self, frame):
+        if self._is_ready:
+            try:
+                self.core.hello("gw0", frame, self.local())
+            except RemoteProtocolError:
+                self.world.sometimes["hello refused"] += 1
+            name = "known to live by its hello alone"
+            if not self.world.sometimes[name] and any(
+                map(self._is_elsewhere, self.core.companions())
+            ):
+                self.world.sometimes[name] += 1
+
+    def _is_elsewhere(self, name):
+        view = self.core.peer_view(name, self.local())
+        return view.judgement.verdict is Verdict.ELSEWHERE
 
     def shut_down(self):
         self.core.shut_down(self.local())
@@ -443,6 +474,9 @@ class SimDaemon:
         if left:
             self.core.peers_left(left)
             self._last_heard.clear()
+        if joined:
+            self.core.peers_joined(joined, self.local())
+            self.later(1.05 * STRANGER_S, self.changed)  # its clock may be slow
         if joined and not self._is_asking:
             self._is_asking = True
             self.later(ASK_DELAY_S, self._ask)
@@ -471,7 +505,8 @@ class SimDaemon:
                 parsed = (cookies.parse(flow.cookie) for flow in flows)
                 self._inherited = frozenset(s for k, s in parsed if k is Kind.NEIGHBOUR)
         mesh_key = (self._observed, tuple(self.view.held()))
-        gateways = tuple(self.core.registry.gateways_of("vlan"))
+        now = self.local()
+        gateways = tuple(n for n in sorted(self.view.infos) if self.core.segments_of(n, now))
         wanted = sim_flows.wanted(self.view, self.peer, mesh_key, gateways)
         present = {int(hop.short_id) for hop in wanted.state.neighbours}
         is_settled = self.clock.now >= self._settled_at or self._inherited <= present

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim_world import BROADCAST, Options
 
@@ -36,6 +36,8 @@ KINDS = {
     "standby": 1,
     "move": 2,
 }
+HELLOS, FORCED = 0.4, 0.4
+"""Shares of the worlds whose gateways say hello on the segment, and of activations by force."""
 CLOCK_ERRORS_S = (0.0, 0.0, -900.0, 900.0, -86400.0)
 
 
@@ -120,7 +122,13 @@ def draw(seed):
     """Options and faults of a seed."""
     rng = random.Random(f"schedule {seed}")
     options = draw_options(rng)
-    return options, draw_faults(rng, options)
+    faults = draw_faults(rng, options)
+    rng = random.Random(f"more of {seed}")
+    options.hello = rng.random() < HELLOS
+    for place, fault in enumerate(faults):
+        if fault.kind == "activate" and rng.random() < FORCED:
+            faults[place] = replace(fault, kind="force")
+    return options, faults
 
 
 class Striker:
@@ -272,6 +280,24 @@ class Striker:
             self.world.move(station, letter)
             for after_s in (0.01, 0.5, 1.0):
                 self.clock.after(after_s, self.world.send, "greeting", station, BROADCAST)
+            self.clock.after(1.5, self._greet, station)
+
+    def _greet(self, station):
+        """Until every switch has heard it: as long as one has not, nobody can tell that one.
+
+        While the mesh is split, two gateways forward, and the other part hears it from the segment:
+        rightly so, as long as the split lasts.
+        """
+        flight = self.world.send("greeting", station, BROADCAST)
+        was_whole = self.world.mesh.is_whole()
+        self.clock.after(1.0, self._look_at_greeting, station, flight, was_whole)
+
+    def _look_at_greeting(self, station, flight, was_whole):
+        world = self.world
+        up = (x for x in world.stations if x not in world.ports or world.is_up(world.ports[x][0]))
+        is_heard = all(x == station or x in flight.received for x in up)
+        if not (is_heard and was_whole and world.mesh.is_whole()):
+            self._greet(station)
 
     def _bfd(self, fault, step):
         pair = tuple(fault.who)
@@ -303,6 +329,13 @@ class Striker:
     def _activate(self, fault, step):
         self._hold(("manual", fault.who), step)
         self._ask(fault, "set_role", Role.ACTIVE if step > 0 else Role.AUTO)
+
+    def _force(self, fault, step):
+        self._hold(("manual", fault.who), step)
+        if step > 0:
+            self._ask(fault, "set_role", Role.ACTIVE, True)
+        else:
+            self._ask(fault, "set_role", Role.AUTO)
 
     def _standby(self, fault, step):
         self._ask(fault, "set_role", Role.STANDBY if step > 0 else Role.AUTO)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 from collections import deque
 
+from weave_ryu.mesh.gossiper import DETOURS
+
 RETRANSMIT_S = 0.2
 """TCP's least time until it sends a lost segment again."""
 MAX_HELD = 2000
@@ -120,6 +122,14 @@ class Mesh:
     def _lives(self, edge):
         return tuple(peer.incarnations for peer in edge.ends)
 
+    def _is_known(self, edge):
+        """A daemon that has just started knows nothing of connections of its last life."""
+        return edge.is_established and edge.lives == self._lives(edge)
+
+    def begins(self, letter):
+        self._forget_routes()
+        self.look_around(letter)
+
     def look_around(self, letter):
         for edge in self.by_letter[letter]:
             self.look(edge)
@@ -166,7 +176,7 @@ class Mesh:
     def neighbours(self, letter):
         found = self._neighbours.get(letter)
         if found is None:
-            found = [e.other(letter) for e in self.by_letter[letter] if e.is_established]
+            found = [e.other(letter) for e in self.by_letter[letter] if self._is_known(e)]
             self._neighbours[letter] = found = sorted(found)
         return found
 
@@ -180,11 +190,18 @@ class Mesh:
                     if other not in seen:
                         seen.add(other)
                         queue.append(other)
-            edges = [e.pair for e in self.edges.values() if e.is_established and e.pair[0] in seen]
+            edges = [e.pair for e in self.edges.values() if self._is_known(e) and e.pair[0] in seen]
             found = tuple(sorted(seen)), tuple(edges)
             for x in seen:
                 self._components[x] = found
         return found
+
+    def is_whole(self):
+        """All daemons that live are in one mesh, and no connection of it is cut."""
+        if any(edge.is_established and edge.deaf for edge in self.edges.values()):
+            return False
+        alive = [x for x, peer in self.world.peers.items() if peer.daemon is not None]
+        return not alive or set(alive) <= set(self.component(alive[0])[0])
 
     def _next_hop(self, here, target):
         if (here, target) not in self._hops:
@@ -215,6 +232,13 @@ class Mesh:
 
     def tell(self, source, target, payload):
         self._unicast(source, (source, target, payload))
+
+    def pass_around(self, source, target, payload):
+        """As `mesh/gossiper.py`: by neighbours that are not on the way that the routes name."""
+        near = {self._next_hop(source, target), target}
+        others = [x for x in self.neighbours(source) if x not in near]
+        for hop in self.rng.sample(others, min(DETOURS, len(others))):
+            self._send(self.edge(source, hop), source, ("unicast", (source, target, payload)))
 
     def _unicast(self, here, item):
         way = here, item[1]

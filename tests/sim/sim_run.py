@@ -40,6 +40,7 @@ HITLESS = frozenset(
         "carrier",
         "drain",
         "activate",
+        "force",
         "standby",
         "bfd",
     ]

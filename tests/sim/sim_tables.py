@@ -197,7 +197,8 @@ class Prepared:
         self.place = self.number, flow.priority, self.cookie
         self.timeout_s = flow.hard_timeout_s
         self.is_permit = flow.kind == Kind.PERMIT
-        self.opens = self.is_permit and flow.table == "gate_flood"
+        # In a hand-over such a flow may also only show broadcasts to the daemon.
+        self.opens = self.is_permit and flow.table == "gate_flood" and Goto("flood") in flow.actions
         terms = sorted(_term(term) for term in flow.match)
         self.group = (-flow.priority, tuple((slot, mask) for slot, mask, _ in terms))
         self.values = tuple(value for _, _, value in terms)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sim_world import InvariantBroken
 
-from weave_ryu.gateway.role import Role
-
 LOOK_S = 0.05
 OVERLAP_S = 0.25
 """Two automatic gateways of one segment may be open at once for so long in a hand-over: a message
@@ -71,13 +69,13 @@ class Watch:
             raise InvariantBroken("one_forwarder", f"{who} for {self._overlap_s:.2f} s", now)
 
     def _is_excused(self):
-        """Those that forward cannot hear each other, or somebody was told wrong, or wanted it."""
+        """Those that forward cannot hear each other, or somebody was told wrong, or forced it."""
         world = self.world
         # A false alarm counts only together with a silent daemon: both at once look like death.
         if self.striker.is_held("bfd"):
             return True
         gateways = [p for p in world.peers.values() if p.is_gateway]
-        if any(peer.role is Role.ACTIVE for peer in gateways):
+        if any(peer.daemon is not None and peer.daemon.is_forced for peer in gateways):
             return True
         alive = [p.letter for p in gateways if p.daemon is not None]
         return not all(world.mesh.can_talk(a, b) for a in alive for b in alive if a != b)

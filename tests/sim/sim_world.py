@@ -59,6 +59,7 @@ class Options:
     roles: dict = field(default_factory=dict)
     preempt: bool = False
     preempt_delay_s: float = 1.0
+    hello: bool = False
     message_delay_s: tuple = (0.001, 0.005)
     broadcast_delay_s: float = 0.0
     confirm_s: tuple = (0.0005, 0.01)
@@ -118,6 +119,7 @@ class SimPeer:
             options.priorities.get(self.letter, 100),
             options.preempt,
             options.preempt_delay_s,
+            options.hello,
         )
 
     def confirm_s(self):
@@ -139,9 +141,9 @@ class SimPeer:
             self.incarnations += 1
             incarnation = self.incarnations << 32 | self.short_id
             self.daemon = SimDaemon(self.world, self, incarnation)
+            self.world.mesh.begins(self.letter)
             self.daemon.start()
             self.world.conditions_changed()
-            self.world.mesh.look_around(self.letter)
 
     def kill_daemon(self):
         if self.daemon is not None:
@@ -211,6 +213,17 @@ class Segment:
 
     def port_changed(self, letter):
         self.fdb = {mac: port for mac, port in self.fdb.items() if port != letter}
+
+    def say_hello(self, letter, frame):
+        """Every bridge floods the group address; both gates let it pass, and no mesh sees it."""
+        world = self.world
+        if not world.peers[letter].has_carrier:
+            return
+        for other in world.options.gateways:
+            peer = world.peers[other]
+            if other != letter and peer.has_carrier and peer.switch.is_up and peer.daemon:
+                wait_s = 0.0002 + 0.002 * world.rng.random()
+                world.clock.after(wait_s, peer.daemon.input, peer.daemon.hello, frame)
 
     def enter(self, port, flight, way):
         """A frame comes from a host or a gateway."""
@@ -299,6 +312,9 @@ class World:
             self.taps.remove(station)
         self.ports[station] = (letter, CONTAINER_2)
         self.station_of[letter, CONTAINER_2] = station
+
+    def is_up(self, letter):
+        return self.peers[letter].has_power and self.peers[letter].switch.is_up
 
     def is_free(self, letter):
         return (letter, CONTAINER_2) not in self.station_of

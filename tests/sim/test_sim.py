@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 300
 SEEN = {
     *(f"fault {kind}" for kind in KINDS),
+    "fault force",
     *SIGHTS.values(),
+    "lease by a detour",
+    "known to live by its hello alone",
     "containers undisturbed by faults elsewhere",
     "learnt late from frames of before",
     "two gates open at once",

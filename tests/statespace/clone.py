@@ -30,7 +30,16 @@ PORT_APART = frozenset(
 CORE_APART = frozenset(
     {
         *("_own", "_timers", "registry", "_commands", "_signs", "_hearing", "_carrier", "_told"),
-        *("_own_macs", "_remembered", "_synced", "_lease", "_living", "ports"),
+        *(
+            "_own_macs",
+            "_remembered",
+            "_synced",
+            "_lease",
+            "_living",
+            "_strangers",
+            "_reclaiming",
+            "ports",
+        ),
     }
 )
 SIGNS_APART = frozenset({"lease"})
@@ -72,6 +81,7 @@ def clone(core):
     registry._epochs = dict(registry._epochs)
     registry._gateways, registry._others = dict(registry._gateways), dict(registry._others)
     new._carrier = dict(core._carrier)
+    new._strangers, new._reclaiming = dict(core._strangers), set(core._reclaiming)
     new._told, new._own_macs = dict(core._told), dict(core._own_macs)
     new._remembered, new._synced = dict(core._remembered), dict(core._synced)
     new.ports = {name: _clone_port(port, new) for name, port in core.ports.items()}

@@ -41,6 +41,9 @@ _DOWN = Bfd.DOWN  # asked for some twenty times a second, and slow to look up be
 OVERSLEPT_LEASES = 2
 """A process that was called so many leases late reads what has come meanwhile before it judges."""
 
+STRANGER_S = 1.0
+"""For so long a peer that has just come may turn out to be a gateway: its record is on its way."""
+
 REMEMBER_S = 300.0
 """For so long MACs are remembered that the switch has forgotten: as long as it would have."""
 
@@ -115,6 +118,8 @@ class GatewayCore:
         self._next_sync = now + timers.sync_s
         self._seen: dict[str, list[Other]] | None = None
         self._segments = tuple(sorted({spec.segment for spec in specs}))
+        self._strangers: dict[PeerName, float] = {}
+        self._reclaiming: set[str] = set()
         self.ports = {
             spec.port: PortMachine(spec, self, self._commands.append, now)
             for spec in sorted(specs, key=lambda spec: spec.port)
@@ -316,6 +321,34 @@ class GatewayCore:
         self._told = {key: table for key, table in self._told.items() if key[0] not in gone}
         self._living.clear()
 
+    def segments_of(self, name: PeerName, now: float) -> frozenset[str]:
+        """The segments that a peer is a gateway of, or may be, as far as it concerns this one.
+
+        What another gateway has brought to a segment of ours must not go there again. Until it has
+        told that it is one, a peer that has just come counts as a gateway of all of ours.
+        """
+        record = self.registry.record(name)
+        if record is not None:
+            return record.segments()
+        is_strange = now < self._strangers.get(name, float("-inf"))
+        return frozenset(self._segments) if is_strange else frozenset()
+
+    def peers_joined(self, names: Iterable[PeerName], now: float) -> None:
+        """Peers have become part of the mesh, and their short ids are known.
+
+        Ask for `segments_of` again after `STRANGER_S`.
+        """
+        self._strangers = {n: until for n, until in self._strangers.items() if now < until}
+        self._strangers |= dict.fromkeys(names, now + STRANGER_S)
+        stands_by = []
+        for name in sorted(names):
+            record = self.registry.record(name)
+            if record is not None and record.segments() - record.serving():
+                # It may have forwarded before, and what was learnt then could not be forgotten.
+                stands_by.append(name)
+        if stands_by:
+            self._commands.append(ForgetBehind(tuple(stands_by)))
+
     def received(self, source: PeerName, payload: bytes, is_direct: bool, now: float) -> None:
         """A message on the gateway channel.
 
@@ -395,6 +428,8 @@ class GatewayCore:
         machine = self.ports[port]
         self._set_now(now)
         known = frozenset().union(*self.macs(port))
+        old_mesh, old_hosts = self._own_macs.get(port, (mesh, hosts))
+        self._correct(machine.spec.segment, self._own, mesh - old_mesh, hosts - old_hosts)
         mesh, hosts = self._with_remembered(port, mesh, hosts, now)
         self._own_macs[port] = (mesh, hosts)
         others = self.gateways(machine.spec.segment)
@@ -410,7 +445,13 @@ class GatewayCore:
         machine.macs_told(now)
         # What came through the gate is known on the segment; but it was learnt before, perhaps,
         # behind peers that the mesh had not told of yet.
-        self._announce_news(machine, known, to_mesh=False)
+        if port in self._reclaiming:
+            self._reclaiming.discard(port)
+            if machine.state is State.ACTIVE and machine.may_announce:
+                mesh, hosts = self.macs(port)
+                self._commands.append(Announce(port, mesh - hosts, hosts - mesh))
+        else:
+            self._announce_news(machine, known, to_mesh=False)
 
     def set_role(self, port: str, role: Role, now: float, *, force: bool = False) -> None:
         """The operator's wish; see `PortMachine.set_role`.
@@ -480,12 +521,20 @@ class GatewayCore:
                 self._commands.append(Tell(new.name, encode(tables=[table])))
 
     def _reclaim(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
-        """Another one has stopped to forward beside this one: what it had announced is wrong."""
-        ended = old.active_epochs().keys() - new.active_epochs().keys() if old else set()
+        """Another one has forwarded beside this one, or may have: what it announced is wrong."""
+        ended = new.segments() - new.active_epochs().keys()
+        if old is not None and old.incarnation == new.incarnation:
+            epochs, before = new.epochs(), old.epochs()
+            ended = frozenset(
+                segment
+                for segment in ended
+                if segment in old.active_epochs() or epochs[segment] > before.get(segment, 0)
+            )
         for name, port in self.ports.items():
             if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:
-                mesh, hosts = self.macs(name)
-                self._commands.append(Announce(name, mesh - hosts, hosts - mesh))
+                # A host may have moved since the tables were read: that first.
+                self._reclaiming.add(name)
+                self._commands.append(ReadMacs(name))
                 self._commands.append(Broadcast(encode(is_call=True)))
 
     def _learn_from(self, table: MacTable) -> None:
@@ -493,9 +542,34 @@ class GatewayCore:
         key = table.name, table.segment
         ports = [p for p in self.ports.values() if p.spec.segment == table.segment]
         known = {port.spec.port: frozenset().union(*self.macs(port.spec.port)) for port in ports}
+        if key in self._told:
+            old = self._told[key]
+            news = table.mesh - old.mesh, table.hosts - old.hosts
+            self._correct(table.segment, table.name, *news)
         self._told[key] = table
         for port in ports:
             self._announce_news(port, known[port.spec.port], to_mesh=True)
+
+    def _correct(
+        self, segment: str, by: PeerName, mesh: frozenset[str], hosts: frozenset[str]
+    ) -> None:
+        """MACs have turned up on the other side: what was told or remembered before is out of date.
+
+        Args:
+            segment: of which there is news.
+            by: whose news it is.
+            mesh: MACs that it did not know in the mesh before.
+            hosts: MACs that it did not know on the segment before.
+        """
+        if not mesh and not hosts:
+            return
+        for key, old in self._told.items():
+            if old.segment == segment and old.name != by:
+                told = MacTable(old.name, segment, old.mesh - hosts, old.hosts - mesh)
+                self._told[key] = told
+        for name, (until, old_mesh, old_hosts) in self._remembered.items():
+            if self.ports[name].spec.segment == segment:
+                self._remembered[name] = until, old_mesh - hosts, old_hosts - mesh
 
     def _announce_news(self, port: PortMachine, known: frozenset[str], to_mesh: bool) -> None:
         if port.state is not State.ACTIVE or not port.may_announce:

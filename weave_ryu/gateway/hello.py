@@ -14,6 +14,7 @@ whoever can send on the segment can keep a standby from taking over.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import struct
@@ -58,6 +59,12 @@ def source_mac(name: PeerName, port: str) -> bytes:
     return b"\x0a" + made
 
 
+@functools.lru_cache(maxsize=64)
+def _document(record: GatewayRecord) -> bytes:
+    """The same is said ten times a second."""
+    return encode([record])
+
+
 def build(record: GatewayRecord, counter: int, seal: Seal) -> bytes:
     """One hello, padded to 60 bytes.
 
@@ -66,7 +73,7 @@ def build(record: GatewayRecord, counter: int, seal: Seal) -> bytes:
         counter: higher than in every hello before.
         seal: of the mesh.
     """
-    document = encode([record])
+    document = _document(record)
     content = _COUNTER.pack(counter, len(document)) + document
     group = bytes.fromhex(HELLO_GROUP.replace(":", ""))
     source = source_mac(record.name, record.ports[0].port)

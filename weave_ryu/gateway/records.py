@@ -97,6 +97,10 @@ class GatewayRecord:
         """The segments that it forwards for, or did until a moment ago."""
         return self.draining() | self.active_epochs().keys()
 
+    def epochs(self) -> dict[str, int]:
+        """Segment → epoch in which it forwarded last."""
+        return {port.segment: port.epoch for port in self.ports}
+
     def active_epochs(self) -> dict[str, int]:
         """Segment → epoch, where it forwards."""
         return {port.segment: port.epoch for port in self.ports if port.is_active}

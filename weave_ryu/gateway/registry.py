@@ -166,6 +166,9 @@ class Registry:
         stale: set[PeerName] = set()
         if old is not None and (old.serving() - new.serving()):
             stale.add(new.name)
+        if old is None and new.segments() - new.serving():
+            # It may have forwarded in an earlier life, of itself or of this daemon.
+            stale.add(new.name)
         for segment, epoch in after.items():
             if before.get(segment) != epoch:
                 # One that drains redirects what is for its former hosts: forgetting it now would

@@ -32,7 +32,12 @@ class Vacancy:
             elsewhere: those that say on the segment that they forward for another mesh.
             now: monotonic seconds.
         """
-        claims = [other for other in others if other.record.is_active]
+        leaving = [other for other in others if other.record.state == State.DRAINING]
+        handed = max(
+            (o.record.epoch for o in leaving if o.judgement.vacant_in_s is None), default=0
+        )
+        # A claim from before the one that hands over is that of a gateway long dead.
+        claims = [o for o in others if o.record.is_active and o.record.epoch >= handed]
         # An operator's word stands above older claims: `activate` has seen to them already.
         alive = [other for other in claims if other.judgement.vacant_in_s is None]
         if alive:
@@ -47,7 +52,6 @@ class Vacancy:
             return now + (last.judgement.vacant_in_s or 0.0), f"{last.name}: " + (
                 f"{last.judgement.verdict}"
             )
-        leaving = [other for other in others if other.record.state == State.DRAINING]
         if any(other.judgement.vacant_in_s is None for other in leaving):
             # Its successor is about to say that it forwards.
             self._since = None

@@ -11,7 +11,7 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
-from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.core import STRANGER_S, GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
 from weave_ryu.gateway.role import Role
@@ -124,6 +124,7 @@ class Daemon:
         self._ovsdb.ensure(self._spec)
         setup.remember_identity(self._identity, self.config.bridge, self._ovsdb)
         self._ovsdb.on_change = self._database_changed
+        self._ovsdb.on_lost = self._database_lost
         hub.spawn(self._underlay_loop)
         self._database_changed()
         self.forwarder.start()
@@ -240,6 +241,11 @@ class Daemon:
         if any(record.name not in told for record in records):
             self.tell(event.source, encode(records))
 
+    def _know_strangers(self) -> None:
+        """Those that came without a word on the gateway channel are none."""
+        hub.sleep(STRANGER_S)
+        self.forwarder.changed()
+
     def _ask_for_gateways(self) -> None:
         """Show the neighbours what we know of gateways, so that they tell what they know more."""
         hub.sleep(ASK_DELAY_S)
@@ -289,6 +295,16 @@ class Daemon:
     def _database_changed(self) -> None:
         self._read_bfd()
         self._underlay_changed.set()
+
+    def _database_lost(self) -> None:
+        """The switch stands still until it has its database again, which it first asks for in 1 s.
+
+        It then carries out what it was sent meanwhile: nothing that opens a port must be among it.
+        """
+        _log.warning("database_lost", bridge=self.config.bridge)
+        self.gateways.switch_lost()
+        # Its flows are read until it answers; that makes the ports ready again.
+        self.forwarder.switch_changed()
 
     def _underlay_loop(self) -> None:
         """One at a time: pyroute2 is not to be used by two green threads."""
@@ -368,7 +384,8 @@ class Daemon:
                 pending.append(overlay.remote_ip)
         graph = routes.established_graph(peers)
         adjacency = {name: graph.neighbours(name) for name in graph.names}
-        self.view.observe(adjacency, infos, established, time.monotonic())
+        now = time.monotonic()
+        self.view.observe(adjacency, infos, established, now)
         self._drop_left(frozenset(self.view.infos))
         self.gateways.mesh_changed(len(established))
         self._watch_companions(self.view.underlays)
@@ -377,7 +394,7 @@ class Daemon:
             self.router.name,
             self._own_short_id(),
             self.bridge_ports(),
-            {name: self.registry.segments_of(name) for name in self.view.infos},
+            {name: self.gateways.core.segments_of(name, now) for name in self.view.infos},
             pending,
         )
 
@@ -393,6 +410,9 @@ class Daemon:
         self._known_peers = present
         if left:
             self.gateways.peers_left(left)
+        if joined:
+            self.gateways.peers_joined(joined)
+            hub.spawn(self._know_strangers)
         if joined and not self._is_asking:
             # What was known of them went when they left; they tell it anew only to neighbours.
             self._is_asking = True

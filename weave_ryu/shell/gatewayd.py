@@ -261,6 +261,11 @@ class Gateways:
         """Peers are no longer part of the mesh."""
         self.core.peers_left(names)
 
+    def peers_joined(self, names: Iterable[PeerName]) -> None:
+        """Peers have become part of the mesh."""
+        self.core.peers_joined(names, time.monotonic())
+        self.pump()
+
     def switch_ready(self) -> None:
         """The switch is connected, and its flows are in place."""
         self._is_ready = True

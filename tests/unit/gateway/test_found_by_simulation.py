@@ -1,10 +1,12 @@
 """What seeded schedules have found, each as the shortest story that shows it."""
 
+from dataclasses import replace
+
 from core_world import World, settled_pair, spec
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import Announce, Broadcast, Introduce, Prime, SetGate
-from weave_ryu.gateway.core import REMEMBER_S
+from weave_ryu.gateway.commands import Announce, Broadcast, ForgetBehind, Introduce, Prime, SetGate
+from weave_ryu.gateway.core import REMEMBER_S, STRANGER_S, GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import HandOver, Step, decode, encode
 from weave_ryu.gateway.role import Role, State
@@ -139,6 +141,7 @@ def test_who_is_left_of_two_announces_again():
     world.call("B", "set_role", "gw0", Role.STANDBY)
     world.run(0.5)
     assert world.states() == {"A": State.ACTIVE, "B": State.STANDBY}
+    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset())
     assert len(world.all_commands("A", Announce)) > announced
     assert len(world.all_commands("A", Broadcast)) > called
 
@@ -232,3 +235,77 @@ def test_one_that_comes_up_as_standby_and_is_told_auto_listens_first():
     world.run(3.0)
     assert world.states() == {"A": "standby", "B": "active"}
     assert "active" not in [str(entry.state) for entry in world.port("A").history]
+
+
+def test_claim_of_one_long_dead_says_nothing_while_its_successor_hands_over():
+    """Seed 1907: the newest holder was about to say who comes next, and a third one opened."""
+    world = World(("A", spec(priority=150)), ("B", spec()), ("C", spec()))
+    world.run(3.0)
+    assert world.states()["A"] == "active"
+    world.kill("A")
+    world.run(4.0)
+    assert world.states() == {"B": "active", "C": "standby"}
+    world.switch_answers["C"] = False
+    world.call("B", "drain", "gw0")
+    world.call("B", "macs_read", "gw0", frozenset(), frozenset())
+    world.run(0.2)
+    assert world.port("B").record(world.now).state == State.DRAINING
+    outlook = world.port("C").outlook(world.now)
+    assert outlook.at is None
+    assert "hands over" in outlook.why
+
+
+def test_what_was_learnt_behind_one_that_comes_back_as_standby_is_forgotten():
+    """Seed 2782: both daemons had restarted, and nobody knew that it had forwarded before."""
+    world = settled_pair()
+    behind = ForgetBehind((PeerName(ord("B")),))
+    count = world.commands["A"].count(behind)
+    world.call("A", "peers_joined", [PeerName(ord("B")), PeerName(99)])
+    assert world.commands["A"].count(behind) == count + 1
+
+
+def test_peer_that_has_just_come_may_be_a_gateway_until_its_word_would_be_here():
+    """Seed 6437: what a gateway that had never been met let in went to the segment again."""
+    world = settled_pair()
+    stranger, other = PeerName(99), PeerName(ord("B"))
+    core = world.cores["A"]
+    world.call("A", "peers_joined", [stranger])
+    assert core.segments_of(stranger, world.now) == {"vlan"}
+    assert core.segments_of(stranger, world.now + STRANGER_S) == frozenset()
+    assert core.segments_of(other, world.now) == {"vlan"}
+    assert GatewayCore(other, 1, 1, [], world.timers, 0.0).segments_of(stranger, 0.0) == frozenset()
+
+
+def test_what_is_remembered_gives_way_to_news_from_another_gateway():
+    """Seed 1397: a host had moved into the mesh while the switch of one gateway was away."""
+    world = settled_pair()
+    host = frozenset({"02b000000001"})
+    world.call("A", "macs_read", "gw0", frozenset(), host)
+    world.call("B", "macs_read", "gw0", frozenset(), host)
+    world.run(0.1)
+    world.call("A", "switch_state", False, {"gw0": True})
+    world.call("B", "macs_read", "gw0", host, frozenset())
+    world.run(0.1)
+    world.call("A", "switch_state", True, {"gw0": True})
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    assert world.cores["A"].macs("gw0") == (host, frozenset())
+    # And the other way: what A told is out of date for B.
+    assert world.cores["B"].macs("gw0") == (host, frozenset())
+
+
+def test_announces_again_when_one_that_forwarded_elsewhere_is_back():
+    """Seeds 1915, 5788: it had resigned, or restarted, before the two parts met."""
+    world = settled_pair()
+    count = len(world.all_commands("A", Announce))
+    record = world.cores["B"].registry.record(PeerName(ord("B")))
+    (port,) = record.ports
+    later = replace(record, sequence=record.sequence + 1, ports=(replace(port, epoch=7),))
+    world.call("A", "received", record.name, encode([later]), False)
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    assert len(world.all_commands("A", Announce)) == count + 1
+    world.call("A", "received", record.name, encode([replace(later, sequence=1 << 60)]), False)
+    assert len(world.all_commands("A", Announce)) == count + 1
+    anew = replace(later, incarnation=record.incarnation + 1, sequence=(1 << 60) + 1)
+    world.call("A", "received", record.name, encode([anew]), False)
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    assert len(world.all_commands("A", Announce)) == count + 2
