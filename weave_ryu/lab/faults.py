@@ -345,5 +345,5 @@ FAULTS: Final = {
     )
 }
 
-QUICK: Final = (("ovsdb", ACTIVE), ("disk", ACTIVE), ("loss", PEER))
+QUICK: Final = (("ovsdb", STANDBY), ("disk", ACTIVE), ("loss", PEER))
 """What no other test does, in under a minute."""

@@ -70,7 +70,8 @@ class Ovsdb:
     Args:
         remote: such as ``unix:/run/openvswitch/db.sock``.
 
-    Set `on_change` to be called after anything of interest changed.
+    Set `on_change` to be called after anything of interest changed, and `on_lost` when the
+    connection has ended; it is made anew by itself.
 
     Raises:
         OvsdbError: nobody answers there.
@@ -79,6 +80,7 @@ class Ovsdb:
     def __init__(self, remote: str) -> None:
         self._remote = remote
         self.on_change: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[], None] = lambda: None
         ovs.vlog.Vlog.set_levels_from_string("console:off")
         helper = ovs.db.idl.SchemaHelper(schema_json=self._read_schema())
         for table, columns in _COLUMNS.items():
@@ -296,8 +298,14 @@ class Ovsdb:
 
     def _loop(self) -> None:
         seqno = self._idl.change_seqno
+        was_connected = False
         while True:
             self._idl.run()
+            # The IDL has no word for it; `ovs` keeps this name since its first release.
+            is_connected = self._idl._session.is_connected()
+            if was_connected and not is_connected:
+                self.on_lost()
+            was_connected = is_connected
             if self._idl.change_seqno != seqno:
                 seqno = self._idl.change_seqno
                 if self._idl.has_ever_connected() and self._idl.tables["Open_vSwitch"].rows:
