@@ -124,6 +124,11 @@ class Gossiper:
         if peer in self._queues:
             self._queue(peer).add_neighbour(channel, news)
 
+    def tell_neighbours(self, channel: str, news: GossipData) -> None:
+        """Tag 4 to all neighbours, without waiting for routes."""
+        for name in sorted(self._queues):
+            self.tell(name, channel, news)
+
     def tell_some(self, channel: str, news: GossipData, exclude: PeerName | None = None) -> None:
         """Tag 4 to a random subset of neighbours."""
         self._waiting.append(_Waiting(channel, news, None, exclude))

@@ -18,9 +18,16 @@ from weave_ryu.pipeline import rules
 from weave_ryu.shell import encode, hub
 from weave_ryu.shell.openflow import Switch
 
-REPEAT_AT_S = (0.0, 1.0, 2.5)
-"""When each MAC is announced: a single frame may be lost, and the last time peers forget what was
-learnt behind the old gateway is after 2 s (`gatewayd.FORGET_AT_S`)."""
+REPEAT_AT_S = (0.0, 0.12, 1.0, 2.5)
+"""When each MAC is announced.
+
+A single frame may be lost, and the last time peers forget what was learnt behind the old gateway is
+after 2 s (`gatewayd.FORGET_AT_S`). A Weave router learns nothing from a frame for which it has a
+flow: it hears the second one, after its flows have gone with the new topology version.
+"""
+
+ARRIVAL_S = 0.02
+"""After this long an announcement has reached every peer."""
 
 INTRODUCE_AT_S = (0.1, 1.2)
 """When a new gateway is told of containers: after it has forgotten what was behind the old one."""
@@ -59,6 +66,7 @@ class Announcer:
         mesh: Iterable[str],
         hosts: Iterable[str],
         go_on: Callable[[], bool],
+        told: Callable[[], None],
     ) -> None:
         """Announce in the background.
 
@@ -68,6 +76,7 @@ class Announcer:
             mesh: MACs behind the mesh, 12 hex digits, told to the segment.
             hosts: MACs behind the segment, told to the mesh.
             go_on: asked before each frame; False ends it (the port is no longer active).
+            told: called each time the peers have been told of hosts.
         """
         frames = [(mac, [ofproto_v1_3_parser.OFPActionOutput(port)]) for mac in sorted(mesh)]
         into_mesh, again = (
@@ -76,9 +85,9 @@ class Announcer:
         )
         hosts = sorted(hosts)
         first = [*frames, *((mac, into_mesh) for mac in hosts)]
-        hub.spawn(self._run, first, REPEAT_AT_S[:1], go_on)
+        hub.spawn(self._run, first, REPEAT_AT_S[:1], go_on, told if hosts else None)
         later = [*frames, *((mac, again) for mac in hosts)]
-        hub.spawn(self._run, later, REPEAT_AT_S[1:], go_on)
+        hub.spawn(self._run, later, REPEAT_AT_S[1:], go_on, told if hosts else None)
 
     def prime_mesh(self, macs: Iterable[str]) -> None:
         """Let the own switch know what is in the mesh; nothing is sent anywhere.
@@ -116,6 +125,7 @@ class Announcer:
         frames: list[tuple[str, list[Any]]],
         times: Iterable[float],
         go_on: Callable[[], bool],
+        told: Callable[[], None] | None = None,
     ) -> None:
         waited = 0.0
         for at in times:
@@ -127,3 +137,7 @@ class Announcer:
                 self._switch.send_frame(reverse_arp(mac), actions)
                 if count % BURST == 0:
                     hub.sleep(PAUSE_S)
+            if told is not None:
+                hub.sleep(ARRIVAL_S)
+                waited += ARRIVAL_S
+                told()

@@ -475,7 +475,13 @@ class Gateways:
                 to_segment,
                 to_mesh,
                 lambda: machine.may_announce,
+                lambda: self._announced(machine),
             )
+
+    def _announced(self, machine: PortMachine) -> None:
+        """Weave routers go on using flows made from what they knew before: make them drop those."""
+        if machine.state is State.ACTIVE and machine.is_settled:
+            self._mesh.raise_version()
 
     def _say_hello(self, name: str, frame: bytes) -> None:
         port = self._find(name)
