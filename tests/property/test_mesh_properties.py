@@ -233,7 +233,7 @@ def test_the_short_id_index_agrees_with_the_table(update):
 
 @st.composite
 def connected_graphs(draw) -> networkx.Graph:
-    size = draw(st.integers(1, 14))
+    size = draw(st.integers(1, 14) | st.integers(15, 60))
     rng = random.Random(draw(st.integers(0, 2**32)))
     places = rng.sample(range(1, 1000), size)
     graph = networkx.Graph()
