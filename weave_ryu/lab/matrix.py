@@ -9,7 +9,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Final
 
 from weave_ryu.errors import LabError
@@ -17,78 +17,18 @@ from weave_ryu.lab import lab as labs
 from weave_ryu.lab import memory, topology
 from weave_ryu.lab.demo import stations, taps
 from weave_ryu.lab.failover import Bench
-from weave_ryu.lab.faults import ACTIVE, FAULTS, HEAL_S, PEER, Fault, Promise, Scene
+from weave_ryu.lab.faults import ACTIVE, FAULTS, HEAL_S, PEER, Fault, Scene
 from weave_ryu.lab.lab import Lab, Progress
 from weave_ryu.lab.report import Check, print_table
 from weave_ryu.lab.traffic import Stream, Traffic
+from weave_ryu.lab.verdicts import BROADCAST_RATE_PER_S, RATE_PER_S, Cell, Flow, Judge, Times
 
-RATE_PER_S: Final = 200
-BROADCAST_RATE_PER_S: Final = 100
 BURST_FRAMES: Final = 30
 LEAD_S: Final = 0.6
 WATCH_S: Final = HEAL_S + 1.5
 """How long traffic goes on after the end of a fault."""
-BLIP_MS: Final = 500.0
-"""Longest silence of what has healed."""
 DISK_MIB: Final = 32
 PEERS: Final = ("W", "X", "Y", "A", "B")
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A stream and its one receiver that counts.
-
-    Attributes:
-        at_victim: an end is at the struck plain peer.
-        crosses: it passes the gateways.
-        to_silent: the receiver never sends.
-    """
-
-    stream: Stream
-    receiver: str
-    at_victim: bool
-    crosses: bool
-    to_silent: bool
-
-    @property
-    def name(self) -> str:
-        """Who speaks to whom."""
-        kind = " (to all)" if self.stream.is_broadcast else ""
-        return f"{self.stream.source}→{self.receiver}{kind}"
-
-
-@dataclass(slots=True)
-class Cell:
-    """One fault against one role: the figures and the checks."""
-
-    fault: str
-    role: str
-    victim: str
-    gap_ms: float = 0.0
-    worst_flow: str = ""
-    lost_inside: int = 0
-    doubled_ms: float = 0.0
-    most_copies: int = 0
-    checks: list[Check] = field(default_factory=list)
-
-    @property
-    def violated(self) -> list[Check]:
-        """The checks that failed."""
-        return [check for check in self.checks if not check.ok]
-
-    def check(self, invariant: str, situation: str, measured: str, bound: str, ok: bool) -> None:
-        """Add a check."""
-        where = f"{self.fault} on {self.role} ({self.victim}): {situation}"
-        self.checks.append(Check(invariant, where, measured, bound, ok))
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """When things happened, in nanoseconds of the system's clock."""
-
-    struck: int
-    ended: int
-    stopped: int
 
 
 class Matrix:
@@ -96,12 +36,10 @@ class Matrix:
 
     def __init__(self, lab: Lab, tell: Progress) -> None:
         self._lab = lab
-        self._tell = tell
         self._bench = Bench(lab, tell)
         first, self._speaker, self._silent = sorted(lab.containers)[:3]
         self._victims_own = first
         self._host, self._silent_host = sorted(lab.hosts)[:2]
-        self._gateways = [peer.nick_name for peer in self._bench.gateways]
 
     def run(self, fault: Fault, role: str) -> Cell:
         """One cell; the lab is whole again afterwards.
@@ -127,8 +65,7 @@ class Matrix:
             times = Times(struck, ended, time.time_ns())
             traffic.stop()
             traffic.settle()
-            self._judge(cell, traffic, flows, fault.promises[role], times)
-            self._judge_gates(cell, traffic, flows, scene, fault.promises[role], times)
+            Judge(cell, scene, traffic, flows, fault.promises[role], times).all()
             self._judge_rest(cell, traffic)
             missed = traffic.missed_by_captures()
         if missed:
@@ -161,133 +98,6 @@ class Matrix:
             crosses=bool(ends & set(self._lab.hosts)),
             to_silent=receiver in {self._silent, self._silent_host},
         )
-
-    # --- verdicts ---
-
-    def _judge(
-        self, cell: Cell, traffic: Traffic, flows: list[Flow], promise: Promise, times: Times
-    ) -> None:
-        """Each flow against what it was promised."""
-        for flow in flows:
-            stream = flow.stream
-            delivery = traffic.delivery(stream, flow.receiver)
-            gap_ms = traffic.gap_ms(stream, flow.receiver, times.struck, times.stopped)
-            gap_ms = max(0.0, gap_ms - stream.longest_pause_ns / 1e6)
-            if flow.crosses and not flow.to_silent and gap_ms > cell.gap_ms:
-                cell.gap_ms, cell.worst_flow = gap_ms, flow.name
-            healed_ms = traffic.gap_ms(
-                stream, flow.receiver, times.ended + int(HEAL_S * 1e9), times.stopped
-            )
-            cell.check(
-                "no_blackhole",
-                f"{flow.name}: longest silence once healed",
-                f"{healed_ms:.0f} ms",
-                f"≤ {BLIP_MS:.0f} ms",
-                healed_ms <= BLIP_MS,
-            )
-            is_struck = flow.at_victim and (
-                promise.severed or (flow.crosses and promise.severed_segment)
-            )
-            if is_struck:
-                continue
-            if flow.crosses and promise.takes_over_s:
-                if not (flow.to_silent and promise.splits):
-                    bound_ms = promise.takes_over_s * 1000
-                    cell.check(
-                        "available",
-                        f"{flow.name}: longest silence",
-                        f"{gap_ms:.0f} ms",
-                        f"≤ {bound_ms:.0f} ms",
-                        gap_ms <= bound_ms,
-                    )
-                continue
-            # Twice the share: of some 1,000 frames that is far beyond chance.
-            passes = flow.at_victim or (flow.crosses and cell.role == ACTIVE)
-            may_lose = int(2 * promise.lost_share * stream.sent) if passes else 0
-            if not flow.crosses:
-                cell.lost_inside += max(0, delivery.lost - may_lose)
-            cell.check(
-                "available" if flow.crosses else "hitless",
-                f"{flow.name}: frames lost, of {delivery.sent}",
-                str(delivery.lost),
-                f"≤ {may_lose}",
-                delivery.lost <= may_lose,
-            )
-
-    def _judge_gates(
-        self,
-        cell: Cell,
-        traffic: Traffic,
-        flows: list[Flow],
-        scene: Scene,
-        promise: Promise,
-        times: Times,
-    ) -> None:
-        """Loops, doubled frames, and what passes the port of who should be closed."""
-        streams = [flow.stream for flow in flows]
-        entrances = [f"{name}/in" for name in self._gateways]
-        back = sum(traffic.delivery(one, one.source).copies for one in streams)
-        back += sum(
-            traffic.delivery(one, entrance).copies
-            for one in streams
-            if one.source in self._lab.hosts
-            for entrance in entrances
-        )
-        cell.check("no_loop", "frames back where they came from", str(back), "0", back == 0)
-        doubled_ms = 0.0
-        for flow in flows:
-            stream = flow.stream
-            is_flood = stream.is_broadcast
-            places = [name for name in traffic.stations if name != stream.source]
-            for place in places if is_flood else [flow.receiver]:
-                delivery = traffic.delivery(stream, place)
-                cell.most_copies = max(cell.most_copies, delivery.most_copies)
-                crosses = (stream.source in self._lab.hosts) != (place in self._lab.hosts)
-                if not crosses:
-                    cell.check(
-                        "exactly_once",
-                        f"{flow.name}: copies beyond the first at {place}",
-                        str(delivery.duplicated),
-                        "0",
-                        delivery.duplicated == 0,
-                    )
-                else:
-                    rate = BROADCAST_RATE_PER_S if is_flood else RATE_PER_S
-                    doubled_ms = max(doubled_ms, delivery.duplicated / rate * 1000)
-            if is_flood and stream.source not in self._lab.hosts:
-                both = traffic.came_by_several(stream, entrances)
-                doubled_ms = max(doubled_ms, both / BROADCAST_RATE_PER_S * 1000)
-        cell.doubled_ms = doubled_ms
-        bound_ms = promise.doubles_s * 1000
-        cell.check(
-            "one_forwarder",
-            "time for which frames were doubled",
-            f"{doubled_ms:.0f} ms",
-            f"≤ {bound_ms:.0f} ms",
-            doubled_ms <= bound_ms,
-        )
-        cell.check(
-            "no_loop",
-            "copies of one frame at one receiver",
-            str(cell.most_copies),
-            f"≤ {len(self._gateways)}",
-            cell.most_copies <= len(self._gateways),
-        )
-        if promise.closes_s:
-            entrance = f"{scene.victim.nick_name}/in"
-            passed = [at for one in streams for at in traffic.arrivals(one, entrance)]
-            closed_s = (max([times.struck, *passed]) - times.struck) / 1e9
-            cell.check(
-                "fail_closed",
-                "last frame out of its gateway port, after",
-                f"{closed_s:.2f} s",
-                f"≤ {promise.closes_s:.2f} s",
-                closed_s <= promise.closes_s,
-            )
-        if not promise.takes_over_s:
-            entrance = f"{scene.standby.nick_name}/in"
-            out = sum(traffic.delivery(one, entrance).copies for one in streams)
-            cell.check("standby_silent", "frames out of the standby port", str(out), "0", out == 0)
 
     def _judge_rest(self, cell: Cell, traffic: Traffic) -> None:
         """The lab comes to rest: one forwards, the other could, everything comes exactly once."""
