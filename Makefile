@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-for-tests
 CONSTRAINTS := $(CURDIR)/build-constraints.txt
 PYTEST := $(BIN)/python -m pytest
 SCRIPTS := .ci/run $(wildcard ovs_scripts/*) \
@@ -34,9 +35,14 @@ $(STAMP): setup.cfg pyproject.toml build-constraints.txt
 	    echo "make: $(PYTHON) is not Python 3.11 to 3.13: name one that is, as in" \
 	        "\`make PYTHON=python3.12 ...\`" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -e '.[test]'
+	$(BIN)/python -m pip install -e .
 	@mkdir -p $(VENV)/share/man/man1
 	@ln -sf $(CURDIR)/docs/man/weave-ryu.1 $(VENV)/share/man/man1/
+	@touch $@
+
+# Most of what pip installs is for the tests; whoever only runs it shall not wait for that.
+$(TOOLS): $(STAMP)
+	$(BIN)/python -m pip install -e '.[test]'
 	@touch $@
 
 demo: install ## build the lab, switch and kill gateways under traffic, print what arrived
@@ -44,33 +50,33 @@ demo: install ## build the lab, switch and kill gateways under traffic, print wh
 
 test: test-deps install lint unit netns ## everything: lint, unit, property, interop, model, namespaces
 
-lint: $(STAMP) ## types, style, shell scripts
+lint: $(TOOLS) ## types, style, shell scripts
 	$(BIN)/mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/shellcheck $(SCRIPTS)
 
-unit: $(STAMP) ## all tests that need neither root nor Open vSwitch
+unit: $(TOOLS) ## all tests that need neither root nor Open vSwitch
 	$(PYTEST) -m 'not netns'
 
-netns: $(STAMP) ## tests on real Open vSwitch in network namespaces, as root
+netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root
 	$(PYTEST) -m netns -v
 
 SEEDS ?= 10000
 
-sim: $(STAMP) ## SEEDS (10000) schedules of faults against the simulated mesh; nonzero if one fails
+sim: $(TOOLS) ## SEEDS (10000) schedules of faults against the simulated mesh; nonzero if one fails
 	$(BIN)/python -m tests.sim --seeds $(SEEDS)
 
-model: $(STAMP) ## every state of small worlds, with two faults at any moments
+model: $(TOOLS) ## every state of small worlds, with two faults at any moments
 	$(BIN)/python -m tests.statespace
 
-mutants: $(STAMP) ## look anew for the seeds that catch each seeded bug
+mutants: $(TOOLS) ## look anew for the seeds that catch each seeded bug
 	$(BIN)/python -m tests.mutation
 
 faults: install ## every fault that the lab can make, on a host of every role; nonzero if an invariant breaks
 	$(BIN)/weave-ryu lab faults
 
-scale: $(STAMP) ## 100 to 1,000 simulated peers: messages, bytes, processor time, memory
+scale: $(TOOLS) ## 100 to 1,000 simulated peers: messages, bytes, processor time, memory
 	$(BIN)/python -m tests.scale
 
 lab-up: install ## build the lab and leave it up
@@ -79,7 +85,7 @@ lab-up: install ## build the lab and leave it up
 lab-down: ## remove the lab
 	$(BIN)/weave-ryu lab down
 
-pictures: test-deps $(STAMP) ## make the pictures of the documentation anew, and measure the page
+pictures: test-deps $(TOOLS) ## make the pictures of the documentation anew, and measure the page
 	$(BIN)/python tests/web/screenshot.py docs/images
 	$(BIN)/python tests/web/measure.py
 
