@@ -139,6 +139,10 @@ class _Cursor:
         return number
 
 
+Taken = tuple[int, int, int]
+"""Type id, begin and end of a value in its stream."""
+
+
 class Decoder:
     """Reads one stream, value by value."""
 
@@ -164,18 +168,18 @@ class Decoder:
         Raises:
             RemoteProtocolError: not gob, not of the expected kind, or over a limit.
         """
-        return self.read_taken(expected, *self.take(expected))
+        return self.read_taken(expected, self.take(expected))
 
-    def take(self, expected: Expected) -> tuple[int, bytes]:
-        """The next value unread: its type id, which fits, and its bytes, for ``read_taken``.
+    def take(self, expected: Expected) -> Taken:
+        """The next value unread, of a type that fits, for ``read_taken``.
 
-        Whoever knows these bytes already need not read them.
+        Whoever knows the value already need not read it.
 
         Raises:
             RemoteProtocolError: not gob, not of the expected kind, or over a limit.
         """
         cursor = self._cursor
-        buffer, end = cursor.buffer, cursor.end
+        end = cursor.end
         while True:
             size = cursor.uint()
             start = cursor.at
@@ -189,17 +193,22 @@ class Decoder:
                 continue
             if (id(expected), type_id) not in self._checked:
                 self._check(expected, type_id)
-            raw = buffer[cursor.at : cursor.end]
+            taken = (type_id, cursor.at, cursor.end)
             cursor.at, cursor.end = cursor.end, end
-            return type_id, raw
+            return taken
 
-    def read_taken(self, expected: Expected, type_id: int, raw: bytes) -> Any:  # noqa: ANN401
+    def bytes_of(self, taken: Taken) -> bytes:
+        """A value that ``take`` gave as it was written, without its type id."""
+        return self._cursor.buffer[taken[1] : taken[2]]
+
+    def read_taken(self, expected: Expected, taken: Taken) -> Any:  # noqa: ANN401
         """A value that ``take`` gave.
 
         Raises:
             RemoteProtocolError: as ``read``.
         """
-        item = _Cursor(raw, 0, len(raw))
+        type_id, start, end = taken
+        item = _Cursor(self._cursor.buffer, start, end)
         if not isinstance(expected, StructOf) and item.uint() != 0:
             raise bad("a value that is no struct must start with a zero byte")
         value = self._value(expected, type_id, item)

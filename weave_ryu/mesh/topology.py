@@ -147,7 +147,7 @@ class UpdateReader:
             taken = decoder.take(_CONNECTIONS)
             known = table.get(header.name)
             if known is None or not self._is_known(header, known):
-                lines = decoder.read_taken(_CONNECTIONS, *taken)
+                lines = decoder.read_taken(_CONNECTIONS, taken)
                 connections_left -= len(lines)
                 if connections_left < 0:
                     raise RemoteProtocolError("too-many-connections", f"over {MAX_CONNECTIONS}")
@@ -157,19 +157,20 @@ class UpdateReader:
 
     def _header(self, decoder: gob.Decoder) -> Peer:
         """The next entry without its connections."""
-        type_id, raw = decoder.take(_PEER)
-        fields = decoder.types[type_id].fields
+        taken = decoder.take(_PEER)
+        fields = decoder.types[taken[0]].fields
         read = self._headers.get(fields)
         if read is None:
             # Only scalars: then nothing but these fields says what the bytes mean.
             if len(self._headers) >= _MAX_DIALECTS or any(kind >= 64 for _, kind in fields):
-                return _checked_peer(decoder.read_taken(_PEER, type_id, raw), [])
+                return _checked_peer(decoder.read_taken(_PEER, taken), [])
             read = self._headers[fields] = {}
+        raw = decoder.bytes_of(taken)
         header = read.get(raw)
         if header is None:
             if len(read) >= 2 * MAX_PEERS:
                 read.clear()
-            header = _checked_peer(decoder.read_taken(_PEER, type_id, raw), [])
+            header = _checked_peer(decoder.read_taken(_PEER, taken), [])
             read[raw] = header
         return header
 
