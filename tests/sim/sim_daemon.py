@@ -208,6 +208,8 @@ class SimDaemon:
                 self.peer.role = role
             case Report(_, _, entry):
                 self.world.note(f"{self.peer.letter} {entry.state}: {entry.reason}")
+                if entry.reason.startswith("yields to"):
+                    self.world.look_at_yielding(self.peer.letter, entry)
 
     def _next_gate(self):
         if self._sent is not None or not self._queue:

@@ -77,6 +77,12 @@ class Watch:
         gateways = [p for p in world.peers.values() if p.is_gateway]
         if any(peer.daemon is not None and peer.daemon.is_forced for peer in gateways):
             return True
+        # So does a cut way to a gateway whose daemon is silent, until its permits have run out.
+        for peer in gateways:
+            is_silent = peer.daemon is None or peer.daemon.is_paused
+            edges = world.mesh.by_letter[peer.letter] if is_silent else ()
+            if any(e.deaf and e.other(peer.letter) in world.options.gateways for e in edges):
+                return True
         alive = [p.letter for p in gateways if p.daemon is not None]
         return not all(world.mesh.can_talk(a, b) for a in alive for b in alive if a != b)
 

@@ -402,6 +402,12 @@ class World:
 
     # Gates.
 
+    def look_at_yielding(self, letter, entry):
+        """Of two that forward, the one that was there first goes: the other had a reason."""
+        epoch = int(entry.reason.rsplit(" ", 1)[1])
+        if entry.epoch > epoch:
+            self._broken("one_forwarder", f"{letter} of epoch {entry.epoch} {entry.reason}")
+
     def gates_changed(self):
         """Note how long two or more gates of the segment are open at once."""
         before = self.open_gateways

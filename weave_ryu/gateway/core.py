@@ -339,7 +339,9 @@ class GatewayCore:
         Ask for `segments_of` again after `STRANGER_S`.
         """
         self._strangers = {n: until for n, until in self._strangers.items() if now < until}
-        self._strangers |= dict.fromkeys(names, now + STRANGER_S)
+        if any(port.state not in (State.BLOCKED, State.ARMING) for port in self.ports.values()):
+            # Who has just started listens before it opens, and keeps what its switch has learnt.
+            self._strangers |= dict.fromkeys(names, now + STRANGER_S)
         stands_by = []
         for name in sorted(names):
             record = self.registry.record(name)
