@@ -71,7 +71,7 @@ def test_messages_per_peer_about_one_change_do_not_grow_with_a_sparse_mesh():
         world, took = after_a_break(peers, sparse_links(peers, 6))
         found[peers] = world.traffic.messages / peers
         assert took < 3.0
-    # Each peer passes it on once to each neighbour: 6, and something for rounds and heartbeats.
+    # Each peer passes the news of both ends on, together or not, to each neighbour: 6.
     assert found[160] <= 12
     assert found[160] <= 1.2 * found[40]
 
@@ -79,8 +79,8 @@ def test_messages_per_peer_about_one_change_do_not_grow_with_a_sparse_mesh():
 def test_messages_per_peer_about_one_change_grow_with_the_logarithm_of_a_full_mesh():
     world, took = after_a_break(64, full_links(64))
     assert took < 3.0
-    # Two entries, once or together, to 2·log2 64 = 12 each; heartbeats and rounds.
-    assert world.traffic.messages / 64 <= 2 * 12 + 16
+    # The news of both ends, together or not, to 2·log2 64 = 12 neighbours.
+    assert world.traffic.messages / 64 <= 2 * 12
 
 
 def test_a_table_without_news_is_not_read(count):
