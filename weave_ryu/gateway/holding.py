@@ -9,13 +9,18 @@ passed it. What it has seen only once when it has opened, it passes on itself.
 from __future__ import annotations
 
 import enum
+import math
 from collections import Counter
 from dataclasses import dataclass
 
-MAX_FRAMES = 500
+MAX_FRAMES = 1000
 """A third of what the switch's meter lets through in a second: above, sightings may be missing."""
 
 MAX_BYTES = 1 << 21
+
+RIPE_S = 0.06
+"""Before that a switch that has just begun to show broadcasts may still pass over some unseen: it
+uses cached decisions, and not for both sides alike."""
 
 PASS_S = 0.02
 """After this long a frame that was passed has been sighted on the other side."""
@@ -44,14 +49,25 @@ class Missing:
     frame: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A frame that the own switch has not passed."""
+
+    at: float
+    frame: bytes
+    is_ripe: bool
+    """If the other gateway had passed it, that would have been sighted."""
+
+
 class Holding:
     """What one gateway port holds during one hand-over."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[Side, bytes], list[tuple[float, bytes]]] = {}
+        self._held: dict[tuple[Side, bytes], list[_Held]] = {}
         self._passed: Counter[tuple[Side, bytes]] = Counter()
         self._frames = 0
         self._bytes = 0
+        self._ripe_at = math.inf
         self._opened_at: float | None = None
 
     @property
@@ -68,7 +84,8 @@ class Holding:
             now: monotonic seconds.
         """
         if self._has_room(frame):
-            self._held.setdefault((origin, _content(frame)), []).append((now, frame))
+            held = _Held(now, frame, now >= self._ripe_at)
+            self._held.setdefault((origin, _content(frame)), []).append(held)
 
     def sight(self, origin: Side, frame: bytes) -> None:
         """The other gateway has passed a frame.
@@ -79,6 +96,10 @@ class Holding:
         """
         if self._has_room(frame):
             self._passed[origin, _content(frame)] += 1
+
+    def begun(self, now: float) -> None:
+        """The own switch has confirmed that it shows broadcasts."""
+        self._ripe_at = now + RIPE_S
 
     def opened(self, now: float) -> None:
         """The own switch passes broadcasts from now on."""
@@ -97,10 +118,10 @@ class Holding:
             # A station of the mesh that this switch does not know looks like a host when the other
             # gateway lets its frame out: it is held on both sides then, and was passed.
             surplus = self._surplus(origin, content) - max(0, self._surplus(origin.other, content))
-            due = [entry for entry in frames if now - entry[0] >= PASS_S]
-            for entry in due[: max(0, surplus)]:
-                frames.remove(entry)
-                found.append((entry[0], Missing(origin, entry[1])))
+            due = [held for held in frames if held.is_ripe and now - held.at >= PASS_S]
+            for held in due[: max(0, surplus)]:
+                frames.remove(held)
+                found.append((held.at, Missing(origin, held.frame)))
         found.sort(key=lambda item: item[0])
         return [missing for _, missing in found]
 

@@ -21,7 +21,7 @@ REQUEST_S = 4.0
 SWEEP_S = 0.004
 """So long after it has confirmed a change a switch may use what it decided before (measured)."""
 
-WATCH_LEAD_S = 0.04
+WATCH_LEAD_S = 0.12
 """In a hand-over: so long before broadcasts change hands the successor begins to watch them."""
 
 TAKEN_S = 0.03

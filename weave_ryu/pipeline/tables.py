@@ -283,7 +283,7 @@ METER_RATES = {
     METER_NEIGHBOUR_HEARTBEATS: 500,
     METER_STRANGE_HEARTBEATS: 20,
     METER_HELLOS: 400,
-    METER_HAND_OVER: 1500,
+    METER_HAND_OVER: 3000,
 }
 """Packets per second that each meter lets through to the daemon.
 

@@ -363,7 +363,7 @@ class Gateways:
                         observer.renewed(command.port, sent_at)
                 else:
                     self.core.gate_set(command.port, token, renewed_at, now)
-                    self._opened_from_holding(command, now)
+                    self._go_on_holding(command, now)
             self.pump()
 
     def _set_gate(self, command: SetGate | RenewGate, now: float) -> float:
@@ -407,8 +407,10 @@ class Gateways:
         elif command.gate is not Gate.OPEN:
             self._holding.pop(command.port, None)
 
-    def _opened_from_holding(self, command: SetGate | RenewGate, now: float) -> None:
+    def _go_on_holding(self, command: SetGate | RenewGate, now: float) -> None:
         holding = self._holding.get(command.port)
+        if holding is not None and command.gate is Gate.TAKING:
+            holding.begun(now)
         if holding is not None and command.gate is Gate.OPEN:
             holding.opened(now)
             hub.spawn(self._give_back, command.port, holding)

@@ -9,7 +9,7 @@ import pytest
 
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import RenewGate, SetGate
-from weave_ryu.gateway.holding import PASS_S
+from weave_ryu.gateway.holding import PASS_S, RIPE_S
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import ShortId
 
@@ -104,6 +104,7 @@ def test_broadcast_that_nobody_has_passed_is_passed_on_after_the_opening(gateway
     switch = gateways._switch = SendingSwitch()
     for gate in (Gate.KNOWN, Gate.TAKING):
         gateways._prepare_holding(SetGate("gw0", gate, 1))
+        gateways._go_on_holding(SetGate("gw0", gate, 1), time.monotonic() - RIPE_S)
     from_segment = HandOverFrame(3, True, False, BROADCAST + b"1")
     from_mesh = HandOverFrame(3, False, False, BROADCAST + b"2")
     passed = HandOverFrame(3, True, False, BROADCAST + b"3")
@@ -115,7 +116,7 @@ def test_broadcast_that_nobody_has_passed_is_passed_on_after_the_opening(gateway
     ):
         gateways.hand_over_frame(seen)
     gateways._prepare_holding(SetGate("gw0", Gate.OPEN, 2))
-    gateways._opened_from_holding(SetGate("gw0", Gate.OPEN, 2), time.monotonic())
+    gateways._go_on_holding(SetGate("gw0", Gate.OPEN, 2), time.monotonic())
     wait_until(lambda: not gateways._holding)
     assert [(in_port, frame) for in_port, frame, _ in switch.frames] == [
         (3, from_segment.frame),
@@ -126,8 +127,9 @@ def test_broadcast_that_nobody_has_passed_is_passed_on_after_the_opening(gateway
 def test_closed_gate_gives_nothing_back(gateways):
     switch = gateways._switch = SendingSwitch()
     gateways._prepare_holding(SetGate("gw0", Gate.TAKING, 1))
+    gateways._go_on_holding(SetGate("gw0", Gate.TAKING, 1), time.monotonic() - RIPE_S)
     gateways.hand_over_frame(HandOverFrame(3, True, False, BROADCAST))
-    gateways._opened_from_holding(SetGate("gw0", Gate.OPEN, 2), time.monotonic())
+    gateways._go_on_holding(SetGate("gw0", Gate.OPEN, 2), time.monotonic())
     gateways._prepare_holding(SetGate("gw0", Gate.CLOSED, 3))
     wait_until(lambda: not gateways._holding)
     hub.sleep(PASS_S * 2)
