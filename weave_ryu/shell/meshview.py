@@ -122,9 +122,11 @@ class MeshView:
         core, own = self._daemon.gateways.core, self._daemon.router.name
         now = time.monotonic()
         found: dict[str, list[dict[str, Any]]] = {}
+        # Leases and BFD go from gateway to gateway of a segment; others would call each one silent.
+        watched = set(core.companions())
         for record in core.registry.records():
             is_own = record.name == own
-            view = None if is_own else core.peer_view(record.name, now)
+            view = core.peer_view(record.name, now) if record.name in watched else None
             for port in record.ports:
                 found.setdefault(port.segment, []).append(
                     {

@@ -46,7 +46,8 @@ function buttons(gateway) {
 }
 
 function gatewayRow(gateway) {
-  const other = gateway.own ? "this peer" : `BFD ${gateway.bfd}, ${gateway.verdict}`;
+  const heard = gateway.verdict ? `BFD ${gateway.bfd}, ${gateway.verdict}` : "heard by its own segment's gateways";
+  const other = gateway.own ? "this peer" : heard;
   const ready = gateway.state === "active" ? "–" : gateway.ready ? "yes" : "no";
   const why = [readable(gateway.reason), ...gateway.obstacles, gateway.damped ? "damped" : ""];
   return el("tr", {},

@@ -94,6 +94,13 @@ def test_document_has_all_gateways_of_each_segment(call, daemon):
     assert other["bfd"] == "none"
 
 
+def test_gateways_that_send_no_leases_here_are_not_called_silent(call, daemon):
+    port = PortRecord("elsewhere", "eth7", "active", 7, "auto", 100, True)
+    hear(daemon, GatewayRecord(W, 9, 1, (port,)))
+    (other,) = json.loads(call("/mesh").body)["segments"][0]["gateways"]
+    assert (other["state"], other["bfd"], other["verdict"]) == ("active", None, None)
+
+
 @pytest.fixture
 def view(shell, daemon):
     return shell.Api(daemon).mesh_view
