@@ -143,7 +143,7 @@ def _history(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(events, indent=1))
         return 0
-    labels = {peer["name"]: peer["nick_name"] for peer in mesh["peers"] if peer["nick_name"]}
+    labels = {peer["name"]: peer["nick_name"] for peer in (*mesh.get("former", ()), *mesh["peers"])}
     rows = [
         [
             event["at"][:23].replace("T", " "),
@@ -151,7 +151,7 @@ def _history(arguments: argparse.Namespace) -> int:
             event["segment"],
             f"{event['before'] or '-'} → {event['state']}",
             event["epoch"],
-            _PEER.sub(lambda found: labels.get(found[0], found[0]), event["reason"]),
+            _PEER.sub(lambda found: labels.get(found[0]) or found[0], event["reason"]),
         ]
         for event in events
     ]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 0.25
 KEEP_ALIVE_S = 5.0
+MAX_LABELS = 1000
+"""Gateways whose label is remembered."""
 MAX_LISTENERS = 16
 SHOWN_EVENTS = 100
 
@@ -37,6 +39,7 @@ class MeshView:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._labels: dict[PeerName, str] = {}
         self.chronicle = Chronicle(daemon.router.name)
         self._key: object = None
         self._text = b""
@@ -61,6 +64,7 @@ class MeshView:
     def _look(self) -> None:
         registry = self._daemon.gateways.core.registry
         self.chronicle.observe(registry.records(), time.time())
+        self._note_gateways_names()
         if self._listeners:
             self._refresh()
 
@@ -91,6 +95,14 @@ class MeshView:
             daemon.forwarder.is_in_sync,
         )
 
+    def _note_gateways_names(self) -> None:
+        """Keep the labels of gateways: the mesh forgets them when they have gone."""
+        gateways = {record.name for record in self._daemon.gateways.core.registry.records()}
+        known = {p.name: p.nick_name for p in self._daemon.router.peers if p.name in gateways}
+        if len(self._labels) > MAX_LABELS:
+            self._labels.clear()
+        self._labels.update(known)
+
     # What the API asks for.
 
     def document(self) -> dict[str, Any]:
@@ -104,7 +116,9 @@ class MeshView:
             for line in peer.sorted_connections()
             if line.remote in places and line.outbound
         ]
-        names = {peer.name: peer.nick_name for peer in peers}
+        self._note_gateways_names()
+        names = self._labels | {peer.name: peer.nick_name for peer in peers}
+        former = [name for name in sorted(self._labels) if name not in places]
         return {
             "version": __version__,
             "at": _time(time.time()),
@@ -113,12 +127,13 @@ class MeshView:
             "ready": daemon.switch.is_connected and daemon.forwarder.is_in_sync,
             "needs_token": daemon.config.api_token is not None,
             "peers": [{"name": str(p.name), "nick_name": p.nick_name} for p in peers],
+            "former": [{"name": str(n), "nick_name": self._labels[n]} for n in former],
             "links": links,
-            "segments": self._segments(names),
+            "segments": self._segments(names, set(places)),
             "events": [_event(event, names) for event in self.chronicle.events()[-SHOWN_EVENTS:]],
         }
 
-    def _segments(self, names: dict[PeerName, str]) -> list[dict[str, Any]]:
+    def _segments(self, names: dict[PeerName, str], present: set[PeerName]) -> list[dict[str, Any]]:
         core, own = self._daemon.gateways.core, self._daemon.router.name
         now = time.monotonic()
         found: dict[str, list[dict[str, Any]]] = {}
@@ -133,6 +148,8 @@ class MeshView:
                         "peer": str(record.name),
                         "nick_name": names.get(record.name, ""),
                         "own": is_own,
+                        # Its record is kept for a while, its connections are not.
+                        "away": record.name not in present,
                         "port": port.port,
                         "segment": port.segment,
                         "state": port.state,

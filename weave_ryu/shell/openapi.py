@@ -158,6 +158,7 @@ _SCHEMAS: Json = {
             "needs_token": _FLAG,
             "at": _TIME,
             "peers": _list(_object({"name": _STRING, "nick_name": _STRING})),
+            "former": _list(_object({"name": _STRING, "nick_name": _STRING})),
             "links": _list(_list(_COUNT) | {"minItems": 3, "maxItems": 3}),
             "segments": _list(
                 _object({"name": _STRING, "epoch": _COUNT, "gateways": _list({"type": "object"})})

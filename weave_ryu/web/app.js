@@ -19,8 +19,8 @@ const readable = (reason) =>
 const label = (gateway) => `${gateway.nick_name || gateway.peer} ${gateway.port}`;
 
 function headline(segment) {
-  const active = segment.gateways.filter((gateway) => gateway.state === "active");
-  const ready = segment.gateways.filter((g) => g.state === "standby" && g.ready);
+  const active = segment.gateways.filter((gateway) => gateway.state === "active" && !gateway.away);
+  const ready = segment.gateways.filter((g) => g.state === "standby" && g.ready && !g.away);
   const could = ready.length ? `${ready.map(label).join(", ")} could take over` : "nobody could take over";
   if (active.length === 1) {
     return el("p", {}, el("strong", { class: "good" }, `● ${label(active[0])} forwards`),
@@ -46,7 +46,7 @@ function buttons(gateway) {
 }
 
 function gatewayRow(gateway) {
-  const heard = gateway.verdict ? `BFD ${gateway.bfd}, ${gateway.verdict}` : "heard by its own segment's gateways";
+  const heard = gateway.away ? "its daemon has left the mesh" : gateway.verdict ? `BFD ${gateway.bfd}, ${gateway.verdict}` : "heard by its own segment's gateways";
   const other = gateway.own ? "this peer" : heard;
   const ready = gateway.state === "active" ? "–" : gateway.ready ? "yes" : "no";
   const why = [readable(gateway.reason), ...gateway.obstacles, gateway.damped ? "damped" : ""];
@@ -104,7 +104,7 @@ function showMacs() {
 function show(mesh) {
   document.title = `${mesh.nick_name} – weave-ryu`;
   $("own").textContent = `on ${mesh.nick_name} (${mesh.own})${mesh.ready ? "" : ", switch not ready"}`;
-  nickNames = new Map(mesh.peers.map((peer) => [peer.name, peer.nick_name]));
+  nickNames = new Map([...mesh.former, ...mesh.peers].map((peer) => [peer.name, peer.nick_name]));
   showSegments(mesh.segments);
   drawMesh(mesh);
   showPeers(mesh);

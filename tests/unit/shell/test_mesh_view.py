@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from api_world import OWN, W
@@ -92,6 +93,22 @@ def test_document_has_all_gateways_of_each_segment(call, daemon):
     assert own["obstacles"]
     assert (other["own"], other["state"], other["reason"]) == (False, "active", "because")
     assert other["bfd"] == "none"
+
+
+def test_gateway_that_has_left_is_marked_and_keeps_its_label(call, daemon):
+    hear(daemon, record("active", 7))
+    peer = next(p for p in daemon.router.peers)
+    gone = SimpleNamespace(name=W, nick_name="west", version=1, sorted_connections=lambda: [])
+    daemon.router = SimpleNamespace(peers=[peer, gone], name=OWN, nick_name="A")
+    before = json.loads(call("/mesh").body)
+    daemon.router.peers = [peer]
+    after = json.loads(call("/mesh").body)
+    states = [
+        [(g["nick_name"], g["away"]) for g in found["segments"][0]["gateways"] if not g["own"]]
+        for found in (before, after)
+    ]
+    assert states == [[("west", False)], [("west", True)]]
+    assert (before["former"], after["former"]) == ([], [{"name": str(W), "nick_name": "west"}])
 
 
 def test_gateways_that_send_no_leases_here_are_not_called_silent(call, daemon):
