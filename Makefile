@@ -67,7 +67,7 @@ SEEDS ?= 10000
 sim: $(TOOLS) ## SEEDS (10000) schedules of faults against the simulated mesh; nonzero if one fails
 	$(BIN)/python -m tests.sim --seeds $(SEEDS)
 
-model: $(TOOLS) ## every state of small worlds, with two faults at any moments
+model: $(TOOLS) ## every state of small worlds, with two faults
 	$(BIN)/python -m tests.statespace
 
 mutants: $(TOOLS) ## look anew for the seeds that catch each seeded bug

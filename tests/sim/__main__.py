@@ -6,9 +6,11 @@ import argparse
 import json
 import multiprocessing
 import os
+import resource
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
@@ -31,8 +33,8 @@ def main():
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     started, sometimes, failed = time.monotonic(), Counter(), []
     virtual_s = 0.0
-    with multiprocessing.Pool(options.jobs) as pool:
-        runs = pool.imap(run, seeds, chunksize=4) if options.jobs > 1 else map(run, seeds)
+    with multiprocessing.Pool(options.jobs) if options.jobs > 1 else nullcontext() as pool:
+        runs = pool.imap(run, seeds, chunksize=4) if pool else map(run, seeds)
         for count, outcome in enumerate(runs, 1):
             sometimes.update(outcome.sometimes.keys())
             virtual_s += outcome.virtual_s
@@ -49,7 +51,13 @@ def main():
                     if not options.no_shrink:
                         report(outcome)
                     break
+        else:
+            if pool:
+                pool.close()
+                pool.join()  # its processor time is known only now
     took_s = time.monotonic() - started
+    used = (resource.getrusage(x) for x in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    used_s = sum(usage.ru_utime + usage.ru_stime for usage in used)
     if options.json is not None:
         found = {"seeds": len(seeds), "failed": failed, "virtual_s": virtual_s}
         options.json.write_text(json.dumps({**found, "sometimes": sometimes}, indent=1) + "\n")
@@ -57,7 +65,8 @@ def main():
         print(f"sometimes {name}: in {count} runs")
     print(
         f"{len(seeds)} seeds, {len(failed)} failed {failed}, {virtual_s / len(seeds):.1f} virtual "
-        f"seconds each, {took_s:.1f} s, {took_s / len(seeds):.3f} s each with {options.jobs} jobs"
+        f"seconds each, {took_s:.1f} s with {options.jobs} jobs, "
+        f"{used_s / len(seeds):.3f} s of processor time each"
     )
     return 1 if failed else 0
 

@@ -24,7 +24,7 @@ SEEN = {
     "two gates open at once",
 }
 """What must have happened in some of them: else they prove less than they seem to."""
-RARE = {"hand-over ran out of time", "operator's word without an answer"}
+RARE = {"hand-over given up", "operator's word without an answer"}
 """These need thousands of seeds."""
 
 

@@ -99,6 +99,9 @@ class World:
     """(what, node, content): messages and commands that arrive in the next tick."""
     overlap: int = 0
     excused: int = 0
+    within: int | None = None
+    """A further fault comes at most so many ticks after the one before; None = at any time."""
+    last_fault: int | None = None
     disturbed: dict = field(default_factory=dict)
     """Of the tick that runs: sender pair or node → what becomes of what it sends."""
 
@@ -113,6 +116,8 @@ class World:
             self.late,
             self.overlap,
             self.excused,
+            self.within,
+            self.last_fault,
         )
 
     def key(self):
@@ -138,7 +143,8 @@ class World:
         late = tuple(
             (name, self._content(eyes, kind, content)) for kind, name, content in self.late
         )
-        rest = (self.budget, self.cuts, self.false_bfd, self.overlap, self.excused)
+        since = None if self.last_fault is None else self.now - self.last_fault
+        rest = (self.budget, since, self.cuts, self.false_bfd, self.overlap, self.excused)
         return nodes, late, rest
 
     def _content(self, eyes, kind, content):
@@ -188,6 +194,8 @@ class World:
                 self._pump(name, queue)
                 self._drain(queue)
         self._judge()
+        if self.last_fault is not None and self.now - self.last_fault >= self.within:
+            self.budget, self.last_fault = 0, None
 
     def _run_out(self):
         for node in self.nodes.values():
@@ -317,7 +325,10 @@ class World:
     # Faults and repairs.
 
     def _act(self, kind, *who):
-        self.budget -= kind in FAULTS
+        if kind in FAULTS:
+            self.budget -= 1
+            bounded = self.within is not None and self.budget > 0
+            self.last_fault = self.now if bounded else None
         getattr(self, f"_do_{kind}")(*who)
 
     def _do_lose(self, a, b):
@@ -500,8 +511,14 @@ def make_core(name, incarnation, sequence, now):
     return GatewayCore(name, incarnation, sequence, [spec], TIMERS, now)
 
 
-def settled(count, budget):
-    """A world of so many gateways, of which one forwards, with faults to come."""
+def settled(count, budget, within=None):
+    """A world of so many gateways, of which one forwards, with faults to come.
+
+    Args:
+        count: of gateways.
+        budget: of faults.
+        within: ticks, see `World`.
+    """
     names = [PeerName(place + 1) for place in range(count)]
     world = World({name: Node(None) for name in names}, now=100)
     for name in names:
@@ -514,5 +531,5 @@ def settled(count, budget):
         raise Broken("available", f"open at the start: {world.open_nodes()}")
     for node in world.nodes.values():
         check_fields(node.core)
-    world.budget = budget
+    world.budget, world.within = budget, within
     return world
