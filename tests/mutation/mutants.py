@@ -100,6 +100,18 @@ MUTANTS = (
         "return False",
     ),
     Mutant(
+        "the comparison of epochs is swapped",
+        ELECTION,
+        "return own.epoch < other.epoch",
+        "return own.epoch > other.epoch",
+    ),
+    Mutant(
+        "records of before win over newer ones",
+        REGISTRY,
+        "if old is not None and record.sequence <= old.sequence:",
+        "if old is not None and record.sequence >= old.sequence:",
+    ),
+    Mutant(
         "nobody yields to the same epoch",
         ELECTION,
         "return _order(theirs) < _order(mine)",
@@ -125,11 +137,15 @@ MUTANTS = (
     ),
     Mutant(
         "takes a broken way for a dead gateway",
-        DETECTION,
-        "if evidence.lease_age_s < timers.silent_s:",
-        "if evidence.bfd is Bfd.DOWN:\n"
-        "        return Judgement(Verdict.HOST_DEAD, -evidence.bfd_age_s)\n"
-        "    if evidence.lease_age_s < timers.silent_s:",
+        CORE,
+        "                found.extend(self._alive(record, segment))\n",
+        """                from dataclasses import replace
+                from weave_ryu.gateway.detection import Verdict
+                dead = Judgement(Verdict.HOST_DEAD, signs.bfd_at - now)
+                is_dead = signs.bfd is Bfd.DOWN
+                for other in self._alive(record, segment):
+                    found.append(replace(other, judgement=dead) if is_dead else other)
+""",
         judge="model 2,1",
     ),
     Mutant(

@@ -278,9 +278,9 @@ class Striker:
         station, letter = fault.who.split(">")
         if step > 0 and self.world.is_free(letter):
             self.world.move(station, letter)
-            for after_s in (0.01, 0.5, 1.0):
+            for after_s in (0.01, 0.5):
                 self.clock.after(after_s, self.world.send, "greeting", station, BROADCAST)
-            self.clock.after(1.5, self._greet, station)
+            self.clock.after(1.0, self._greet, station)
 
     def _greet(self, station):
         """Until every switch has heard it: as long as one has not, nobody can tell that one.
