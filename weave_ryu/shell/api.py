@@ -25,7 +25,7 @@ from weave_ryu.errors import (
 )
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
-from weave_ryu.shell import hub, meshd, pages, tls, traceview, views
+from weave_ryu.shell import hub, listening, meshd, pages, tls, traceview, views
 from weave_ryu.shell.auth import SAFE_METHODS, Guard
 from weave_ryu.shell.daemon import Daemon
 from weave_ryu.shell.limits import Bucket
@@ -54,7 +54,7 @@ TRACES_AT_ONCE = 5
 """A trace asks many switches."""
 
 
-def listen(config: DaemonConfig) -> socket.socket | tls.Listener:
+def listen(config: DaemonConfig) -> listening.Listener:
     """Open the API's port.
 
     Raises:
@@ -72,10 +72,10 @@ def listen(config: DaemonConfig) -> socket.socket | tls.Listener:
             "stop what uses it, or choose another port"
         ) from error
     context = tls_context(config)
-    return listener if context is None else tls.Listener(listener, context)
+    return listening.Listener(listener) if context is None else tls.Listener(listener, context)
 
 
-def serve(listener: socket.socket | tls.Listener, application: Api) -> None:
+def serve(listener: listening.Listener, application: Api) -> None:
     """Serve for ever."""
     is_tls = isinstance(listener, tls.Listener)
     hub.spawn(application.mesh_view.watch)

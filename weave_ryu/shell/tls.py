@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from weave_ryu.shell import hub
+from weave_ryu.shell import hub, listening
 
 _log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ HANDSHAKE_TIMEOUT_S = 5.0
 HANDSHAKES_AT_ONCE = 32
 
 
-class Listener:
+class Listener(listening.Listener):
     """A listening socket, as `eventlet.wsgi` uses one.
 
     Args:
@@ -29,20 +29,15 @@ class Listener:
     """
 
     def __init__(self, listener: socket.socket, context: ssl.SSLContext) -> None:
-        self._listener = listener
+        super().__init__(listener)
         self._context = context
         self._shaken: Any = hub.Queue(HANDSHAKES_AT_ONCE)
         self._slots = hub.Semaphore(HANDSHAKES_AT_ONCE)
         self._is_accepting = False
-        self.family = listener.family
 
     def renew(self, context: ssl.SSLContext) -> None:
         """Use another certificate from the next connection on."""
         self._context = context
-
-    def getsockname(self) -> Any:  # noqa: ANN401
-        """The address."""
-        return self._listener.getsockname()
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Wait for the next connection that is ready."""
@@ -52,13 +47,9 @@ class Listener:
         found: tuple[socket.socket, Any] = self._shaken.get()
         return found
 
-    def close(self) -> None:
-        """Listen no more."""
-        self._listener.close()
-
     def _accept(self) -> None:
         while True:
-            connection, address = self._listener.accept()
+            connection, address = super().accept()
             self._slots.acquire()
             hub.spawn(self._shake, connection, address)
 
