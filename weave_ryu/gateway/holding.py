@@ -118,6 +118,8 @@ class Holding:
             # A station of the mesh that this switch does not know looks like a host when the other
             # gateway lets its frame out: it is held on both sides then, and was passed.
             surplus = self._surplus(origin, content) - max(0, self._surplus(origin.other, content))
+            # One that is not ripe may have been passed unseen: it is missing in no sum.
+            surplus -= sum(not held.is_ripe for held in frames)
             due = [held for held in frames if held.is_ripe and now - held.at >= PASS_S]
             for held in due[: max(0, surplus)]:
                 frames.remove(held)

@@ -67,6 +67,15 @@ def test_a_frame_of_before_the_switch_surely_shows_all_is_not_missing():
     assert frames(holding) == [(Side.MESH, OTHER)]
 
 
+def test_a_frame_that_may_have_been_passed_unseen_does_not_make_its_equal_a_missing_one():
+    holding = begun(0.0)
+    holding.hold(Side.MESH, FRAME, RIPE_S / 2)
+    holding.hold(Side.MESH, FRAME, RIPE_S)
+    holding.sight(Side.MESH, FRAME)
+    holding.opened(0.5)
+    assert frames(holding) == []
+
+
 def test_of_equal_frames_as_many_are_missing_as_were_not_passed():
     holding = begun()
     for at in range(5):
