@@ -103,6 +103,19 @@ def test_wrong_words_of_bridge_setup_are_named(run, words, status, named):
     assert named in found.stderr
 
 
+def test_bridge_that_forwards_by_itself_gets_no_gateway_port(run, host):
+    host.switch.vsctl(
+        "add-br", "overlay2", "--", "set", "Bridge", "overlay2", "datapath_type=netdev"
+    )
+    try:
+        found = run("bridge-setup", "--bridge", "overlay2", "--gateway", "lo")
+        assert found.returncode == 1
+        assert "'overlay2' is there and forwards by itself" in found.stderr
+        assert host.switch.vsctl("list-ports", "overlay2") == ""
+    finally:
+        host.switch.vsctl("del-br", "overlay2")
+
+
 def test_link_with_an_address_becomes_no_gateway_port(run, host):
     found = run("bridge-setup", "--gateway", "br-phy", "--bridge", "overlay2")
     assert found.returncode == 1
@@ -181,3 +194,32 @@ def test_bundle_of_a_host_whose_daemon_is_down_has_the_rest(run, host, tmp_path)
     assert 'table="gate_in"' in files["switch.txt"]
     assert "gateways.json" in found.stderr
     assert "configuration.toml" in files["not-complete.txt"]
+
+
+def test_bundle_takes_paths_with_spaces_and_replaces_no_file_behind_a_link(run, tmp_path):
+    log, secret, other = tmp_path / "a log", tmp_path / "a * secret", tmp_path / "other"
+    log.write_text("they typed swordfish here\n")
+    secret.write_text("swordfish\n")
+    other.write_text("kept")
+    (tmp_path / "bundle.tar.gz").symlink_to(other)
+    words = ("--log", str(log), "--log", str(tmp_path / "none"), "--secret", str(secret))
+    _, files = bundle(run, tmp_path, *words, "--config", "/nonexistent")
+    assert files["log-1-a log"] == "they typed <removed> here\n"
+    assert "log-2-none: status 1" in files["not-complete.txt"]
+    assert other.read_text() == "kept"
+
+
+def test_bundle_is_not_made_if_a_secret_cannot_be_read_or_the_output_is_no_file(run, tmp_path):
+    for words in (("--secret", str(tmp_path / "none")), ("--output", "/dev/null")):
+        found = run("support-bundle", *words)
+        assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+        assert words[1] in found.stderr
+    assert Path("/dev/null").is_char_device()
+
+
+def test_secret_that_the_configuration_names_and_nobody_can_read_is_told(run, tmp_path):
+    config = tmp_path / "weave-ryu.toml"
+    config.write_text('password_file = "/nonexistent/pass word"\n')
+    found, files = bundle(run, tmp_path, "--config", str(config))
+    assert "secret /nonexistent/pass word" in found.stderr
+    assert "nothing is cleaned of it" in files["not-complete.txt"]
