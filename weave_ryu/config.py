@@ -179,7 +179,8 @@ def _read_file(path: str) -> dict[str, Any]:
         raise ConfigError("--config", path, f"is not TOML: {error}") from error
     for key in document:
         if key not in FILE_KEYS:
-            raise ConfigError(f"`{key}` in {path}", document[key], f"unknown key{_hint(key)}")
+            # The value is not shown: it may be a password, and this goes to the journal.
+            raise ConfigError("--config", path, f"`{key}` is an unknown key{_hint(key)}")
     return document
 
 

@@ -95,6 +95,9 @@ def test_bridge_is_made_closed_and_left_alone_the_second_time(run, host):
         (("--gateway", "lo"), 0, ""),
         (("--datapath-type", "dpdk"), 2, "'dpdk'"),
         (("--bridge", "a b"), 2, "'a b'"),
+        (("--bridge", "a[b"), 2, "'a[b'"),
+        (("--ovs-db", "tcp:[::1]:6640"), 0, ""),
+        (("--ovs-db", "tcp:$(id)"), 2, "'tcp:$(id)'"),
     ],
 )
 def test_wrong_words_of_bridge_setup_are_named(run, words, status, named):

@@ -104,8 +104,10 @@ def test_unknown_key_that_is_near_to_none_gets_the_list(tmp_path):
 
 
 def test_password_itself_is_no_key_of_the_file(tmp_path):
-    with pytest.raises(ConfigError, match="did you mean password_file"):
-        config.load(written(tmp_path, 'password = "secret"\n'), {}, {})
+    with pytest.raises(ConfigError, match="`password` is an unknown key; did you") as caught:
+        config.load(written(tmp_path, 'password = "swordfish"\n'), {}, {})
+    assert "did you mean password_file" in str(caught.value)
+    assert "swordfish" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["port =", "= 1", "port = 1\nport = 2\n"])
