@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps demo test lint unit netns sim model mutants faults scale lab-up lab-down pictures clean
+.PHONY: help install deps test-deps demo test lint unit netns sim model mutants faults scale bench lab-up lab-down pictures clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -78,6 +78,9 @@ faults: install ## every fault that the lab can make, on a host of every role; n
 
 scale: $(TOOLS) ## 100 to 1,000 simulated peers: messages, bytes, processor time, memory
 	$(BIN)/python -m tests.scale
+
+bench: test-deps install ## measure everything beside its rivals, and write docs/benchmarks, as root
+	$(BIN)/python -m bench
 
 lab-up: install ## build the lab and leave it up
 	$(BIN)/weave-ryu lab up

@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from bench import bench_on
+from testbed import bench_on
 
 CLOSED_WITHIN_S = 2.0
 OVS_HEALS_WITHIN_S = 5.0

@@ -1,7 +1,7 @@
 """The same in a line without discovery, where every frame between the ends is relayed."""
 
 import pytest
-from bench import bench_on
+from testbed import bench_on
 
 from weave_ryu.lab import topology
 

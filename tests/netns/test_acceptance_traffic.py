@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from bench import bench_on
+from testbed import bench_on
 
 FLOW_AGAIN_S = 1.0
 

@@ -169,6 +169,19 @@ class Lab:
 
     def build(self, progress: Progress) -> None:
         """Make everything, start everything; the mesh is not waited for."""
+        namespaces = self.build_wires()
+        progress(f"{namespaces} namespaces made; starting {len(self.peers)} switches")
+        with ThreadPoolExecutor(max_workers=len(self.peers)) as pool:
+            list(pool.map(LabPeer.start_switch, self.peers.values()))
+        progress(f"starting {len(self.peers)} daemons")
+        for peer in self.peers.values():
+            peer.start_daemon()
+        progress(f"attaching {len(self.containers)} containers")
+        with ThreadPoolExecutor(max_workers=max(1, len(self.containers))) as pool:
+            list(pool.map(self._attach_container, self.containers.values()))
+
+    def build_wires(self) -> int:
+        """Make the namespaces, the underlay and the segments; return how many namespaces."""
         names = [
             self.underlay.name,
             *(peer.netns.name for peer in self.peers.values()),
@@ -181,15 +194,7 @@ class Lab:
         self._build_underlay()
         for segment in self.topology.segments:
             self._build_segment(segment.name, segment.gateways)
-        progress(f"{len(names)} namespaces made; starting {len(self.peers)} switches")
-        with ThreadPoolExecutor(max_workers=len(self.peers)) as pool:
-            list(pool.map(LabPeer.start_switch, self.peers.values()))
-        progress(f"starting {len(self.peers)} daemons")
-        for peer in self.peers.values():
-            peer.start_daemon()
-        progress(f"attaching {len(self.containers)} containers")
-        with ThreadPoolExecutor(max_workers=max(1, len(self.containers))) as pool:
-            list(pool.map(self._attach_container, self.containers.values()))
+        return len(names)
 
     def _station(self, spec: Station) -> LabStation:
         namespace = netns.namespace_path(f"{self.prefix}-{spec.name}")

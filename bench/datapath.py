@@ -1,0 +1,122 @@
+"""Frames a second, TCP throughput and round trips: our pipeline beside two plain bridges."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+
+from bench import plain, rates
+from bench.plan import Benchmark, Plan, Target
+from bench.sheet import Sheet, interleave
+from weave_ryu.errors import LabError
+from weave_ryu.lab import lab as labs
+from weave_ryu.lab import topology
+from weave_ryu.lab.lab import Lab
+from weave_ryu.lab.peer import LabStation
+
+OURS, BASELINE, KERNEL = "weave-ryu", "OVS NORMAL", "kernel bridge"
+
+TOPOLOGY = {
+    "peers": ["W", "X", "Y", "A"],
+    "links": [["W", "X"], ["X", "Y"], ["W", "A"]],
+    "containers": {"W-c1": "W", "X-c1": "X", "Y-c1": "Y"},
+    "segments": {"vlan": {"gateways": ["A"], "hosts": ["Host1"]}},
+}
+"""A tree: plain bridges need no protocol against loops, and all three have the same way to go."""
+
+PATHS = {
+    "container to container": ("W-c1", "X-c1"),
+    "relayed by one hop": ("W-c1", "Y-c1"),
+    "container to host through the gateway": ("W-c1", "Host1"),
+}
+ROUND_TRIPS = {50: "median round trip", 90: "round trip, 90 %", 99: "round trip, 99 %"}
+
+
+def measure(plan: Plan) -> Sheet:
+    """All three stand side by side; they take turns."""
+    sheet = Sheet(BASELINE)
+    declared = topology.from_document(TOPOLOGY, "bench")
+    with ExitStack() as stack:
+        plan.tell("building three meshes")
+        ours = labs.up(labs.Options(prefix="wrbours", topology=declared), plan.tell)
+        stack.callback(ours.down)
+        meshes: dict[str, Lab] = {
+            OURS: ours,
+            BASELINE: stack.enter_context(plain.PlainLab("wrbnormal", declared, plain.NORMAL)),
+            KERNEL: stack.enter_context(plain.PlainLab("wrbkernel", declared, plain.KERNEL)),
+        }
+        for case, ends in PATHS.items():
+            stations = {name: _ends(mesh, ends) for name, mesh in meshes.items()}
+            for source, target in stations.values():
+                plain.wait_reachable(source, target.ip)
+            for what in (_frames, _tcp, _round_trips):
+                plan.tell(f"{case}: {what.__name__.strip('_').replace('_', ' ')}")
+                interleave(
+                    {
+                        name: partial(what, plan, sheet, case, name, *pair)
+                        for name, pair in stations.items()
+                    },
+                    plan.repeats,
+                )
+    return sheet
+
+
+def _ends(mesh: Lab, ends: tuple[str, str]) -> tuple[LabStation, LabStation]:
+    return mesh.station(ends[0]), mesh.station(ends[1])
+
+
+def _frames(
+    plan: Plan, sheet: Sheet, case: str, name: str, source: LabStation, target: LabStation
+) -> None:
+    # Addresses that have been forgotten meanwhile would be flooded for.
+    plain.wait_reachable(source, target.ip)
+    found = rates.best_rate(
+        (source.netns, source.ifname, source.mac),
+        (target.netns, target.ifname, target.mac),
+        plan.seconds / 3,
+    )
+    sheet.add(
+        case, "64-byte frames", "thousand/s", found / 1e3, contender=name, more_is_better=True
+    )
+
+
+def _tcp(
+    plan: Plan, sheet: Sheet, case: str, name: str, source: LabStation, target: LabStation
+) -> None:
+    found = rates.tcp_mbit_s(source.netns, target.netns, target.ip, plan.seconds)
+    sheet.add(case, "TCP throughput", "Mbit/s", found, contender=name, more_is_better=True)
+
+
+def _round_trips(
+    plan: Plan, sheet: Sheet, case: str, name: str, source: LabStation, target: LabStation
+) -> None:
+    count = 100 if plan.is_quick else 1000
+    found = plain.ping(source, target.ip, count, 0.002)
+    if len(found) < count * 0.9:
+        raise LabError(f"{name}: {count - len(found)} of {count} pings lost", case)
+    for percent, metric in ROUND_TRIPS.items():
+        sheet.add(case, metric, "ms", rates.percentile(found, percent), contender=name)
+
+
+def _targets() -> tuple[Target, ...]:
+    return tuple(
+        Target(f"{case}: {metric} against NORMAL", 0.95, "ratio", case, metric, at_least=True)
+        for case in PATHS
+        for metric in ("64-byte frames", "TCP throughput")
+    )
+
+
+BENCHMARK = Benchmark(
+    "datapath",
+    "Frames a second, TCP throughput and round trips",
+    "The same tree of four hosts is built three times: with weave-ryu, with Open vSwitch's "
+    "NORMAL action over static VXLAN ports, and with the kernel's bridge over kernel VXLAN "
+    "devices that flood and learn. Small frames are offered at doubled rates until two in a "
+    "row lose a tenth, and the best rate of arrival counts; TCP is one connection, round trips "
+    "are pings 2 ms apart. Both Open vSwitch contenders use its userspace datapath, so the "
+    "ratio of weave-ryu to NORMAL is what the pipeline costs, while the kernel's bridge shows "
+    "what the datapath costs.",
+    measure,
+    _targets(),
+    ("64-byte frames", "TCP throughput", "median round trip", "round trip, 99 %"),
+)

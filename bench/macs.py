@@ -1,0 +1,92 @@
+"""How much the number of MACs costs: memory of the switch, reading, forgetting, announcing."""
+
+from __future__ import annotations
+
+import json
+
+from bench.plan import Benchmark, Plan, Target
+from bench.processes import resident_mib
+from bench.sheet import Sheet
+from bench.stand import BRIDGE, Solo, result_of, start_inside
+from weave_ryu.errors import LabError
+from weave_ryu.names import ShortId
+from weave_ryu.pipeline import render
+from weave_ryu.pipeline import tables as t
+from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.parts import learn_mac, learn_origin
+from weave_ryu.pipeline.state import ForwardingState
+
+SIZES = (1_000, 10_000, 100_000)
+TEACHER = 5
+"""Short id of the peer behind which the MACs are."""
+WORKER_TIMEOUT_S = 300.0
+
+
+def learnt_lines(number: int) -> list[str]:
+    """The flows that the switch makes of its own when it learns so many MACs behind one peer."""
+    cookie = subject_cookie(Kind.LEARNT_PEER, TEACHER)
+    known = learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, TEACHER)
+    origin = learn_origin(cookie, t.ORIGIN_MESH)
+    macs = [_mac(value) for value in range(number)]
+    return [render.learnt_text(learn, mac) for mac in macs for learn in (known, origin)]
+
+
+def measure(plan: Plan) -> Sheet:
+    """Each number of MACs in a switch of its own, so that memory starts from the same."""
+    sheet = Sheet()
+    sizes = SIZES[:2] if plan.is_quick else SIZES
+    for _ in range(1 if plan.is_quick else 3):
+        for number in sizes:
+            plan.tell(f"{number} MACs")
+            with Solo("wrbmacs") as stand:
+                _one(sheet, stand, number)
+    return sheet
+
+
+def _one(sheet: Sheet, stand: Solo, number: int) -> None:
+    case = f"{number} MACs"
+    if stand.ovs.vswitchd is None:
+        raise LabError("the switch does not run")
+    pid = stand.ovs.vswitchd.pid
+    stand.add_pipeline(ForwardingState(ShortId(1)))
+    before = resident_mib(pid)
+    stand.add_flows(learnt_lines(number), instead=False)
+    sheet.add(case, "memory of ovs-vswitchd for them", "MiB", resident_mib(pid) - before)
+    worker = start_inside(
+        stand.ovs.namespace, "bench.worker", "macs", str(stand.ovs.rundir), str(number)
+    )
+    found = json.loads(result_of(worker, WORKER_TIMEOUT_S))
+    if found["known"] != number or found["left"]:
+        raise LabError(
+            f"{number} MACs were to be forgotten",
+            f"{found['known']} were known before, {found['left']} afterwards",
+        )
+    sheet.add(case, "forget all with one message, confirmed", "ms", found["forget_ms"])
+    sheet.add(case, "read all for the standby (sync)", "ms", found["read_ms"])
+    sheet.add(case, "announce all once (at most 5,000 a second)", "ms", found["announce_ms"])
+
+
+def _mac(value: int) -> str:
+    text = f"02{value:010x}"
+    return ":".join(text[place : place + 2] for place in range(0, 12, 2))
+
+
+BENCHMARK = Benchmark(
+    "macs",
+    "Cost of many MACs",
+    "It gives one real Open vSwitch the flows of 1,000 to 100,000 MACs, all learnt behind one "
+    "peer; each is two flows. The daemon's own code then reads them, as an active gateway does "
+    "for its standby, forgets them with one message that selects by cookie on bridge "
+    f"`{BRIDGE}`, and announces as many. Forgetting is what a failover waits for; announcing is "
+    "held to 5,000 frames a second on purpose, so its time grows with the number.",
+    measure,
+    (
+        Target(
+            "forgetting 100,000 MACs with one message",
+            1000,
+            "ms",
+            "100000 MACs",
+            "forget all with one message, confirmed",
+        ),
+    ),
+)

@@ -1,0 +1,87 @@
+"""Measures between two stations: frames a second, TCP throughput, round trips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench.stand import result_of, start_inside
+from weave_ryu import namespaces
+from weave_ryu.errors import LabError
+
+FIRST_RATE = 10_000
+LAST_RATE = 1_300_000
+PLENTY = 0.9
+"""Of what was sent must arrive, or more is not tried."""
+
+
+def received(namespace: Path, ifname: str) -> int:
+    """Frames that a link has received so far."""
+
+    def read() -> str:
+        return Path("/proc/thread-self/net/dev").read_text(encoding="ascii")
+
+    for line in namespaces.run_inside(namespace, read).splitlines():
+        name, _, counters = line.partition(":")
+        if name.strip() == ifname:
+            return int(counters.split()[1])
+    raise LabError(f"there is no link {ifname}", f"in {namespace.name}")
+
+
+def best_rate(
+    source: tuple[Path, str, str],
+    target: tuple[Path, str, str],
+    seconds: float,
+    kind: str = "same",
+    first_rate: int = FIRST_RATE,
+) -> float:
+    """The most frames a second that arrived at any rate offered.
+
+    The rate is doubled until a tenth is lost at two rates one after the other: an overload that
+    no longer lets the receiver work says nothing about what it can do.
+
+    Args:
+        source: namespace, link and MAC of the sender.
+        target: the same of the receiver.
+        seconds: for each rate.
+        kind: ``same``, or ``new``: a source address of its own for each frame.
+        first_rate: to begin with, frames a second.
+    """
+    best, rate, failures = 0.0, first_rate, 0
+    while rate <= LAST_RATE and failures < 2:
+        before = received(*target[:2])
+        blaster = start_inside(
+            source[0],
+            "bench.blast",
+            source[1],
+            source[2],
+            target[2],
+            str(rate),
+            str(seconds),
+            kind,
+        )
+        done = json.loads(result_of(blaster, seconds + 30))
+        arrived = received(*target[:2]) - before
+        best = max(best, arrived / done["seconds"])
+        wanted = rate * done["seconds"]
+        failures = failures + 1 if arrived < PLENTY * wanted else 0
+        rate *= 2
+    return best
+
+
+def tcp_mbit_s(source: Path, target: Path, address: str, seconds: float) -> float:
+    """Throughput of one TCP connection."""
+    server = start_inside(target, "bench.tcp", "serve", address)
+    if server.stdout is None or server.stdout.readline().strip() != "ready":
+        raise LabError("the TCP server did not start", result_of(server, 5))
+    try:
+        result_of(start_inside(source, "bench.tcp", "send", address, str(seconds)), seconds + 60)
+        return float(result_of(server, 30))
+    finally:
+        server.kill()
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """The value below which so many are; the nearest one that was measured."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

@@ -1,0 +1,14 @@
+"""All benchmarks, in the order in which they run."""
+
+from __future__ import annotations
+
+from bench import datapath, life, macs, peers, upcalls
+from bench.plan import Benchmark
+
+BENCHMARKS: tuple[Benchmark, ...] = (
+    datapath.BENCHMARK,
+    upcalls.BENCHMARK,
+    peers.BENCHMARK,
+    macs.BENCHMARK,
+    life.BENCHMARK,
+)

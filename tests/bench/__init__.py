@@ -1,0 +1,1 @@
+"""Tests of the benchmarks' own arithmetic, and the bounds that a build keeps."""

@@ -1,0 +1,83 @@
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import plot, report
+from bench.plan import Benchmark, Target
+from bench.sheet import Sheet
+
+
+def sheet():
+    found = Sheet("theirs")
+    for ours, theirs in ((9, 10), (19, 20)):
+        found.add("A <to> B", "rate", "1/s", ours, contender="ours", more_is_better=True)
+        found.add("A <to> B", "rate", "1/s", theirs, contender="theirs", more_is_better=True)
+    return found
+
+
+def benchmark(*targets):
+    return Benchmark("name", "Title", "One. Two. Three.", lambda _: sheet(), targets)
+
+
+def target(bound, unit="ratio", metric="rate"):
+    return Target("fast", bound, unit, "A <to> B", metric, "ours", at_least=True)
+
+
+@pytest.mark.parametrize(
+    ("goal", "verdict"),
+    [
+        (target(0.9), "met"),
+        (target(0.95), "missed"),
+        (target(14, "1/s"), "met"),
+        (target(14.1, "1/s"), "missed"),
+        (target(1, metric="other"), "not measured"),
+        (Target("slow", 14, "1/s", "A <to> B", "rate", "ours"), "met"),
+        (Target("slow", 13, "1/s", "A <to> B", "rate", "ours"), "missed"),
+    ],
+)
+def test_each_target_has_a_verdict(goal, verdict):
+    assert report.targets(benchmark(goal), sheet())[0][-1] == verdict
+
+
+def test_a_page_says_of_what_is_not_measured_how_to_measure_it(tmp_path):
+    page = report.page(tmp_path, [benchmark()])
+    assert "No figures here yet" in page
+    assert "One. Two. Three." in page
+
+
+def test_a_page_shows_figures_targets_and_the_machine(tmp_path):
+    one = benchmark(target(0.9), target(0.95))
+    found = report.document(one, sheet(), is_quick=False, took_s=12.3)
+    report.write(tmp_path, one, found)
+    page = report.page(tmp_path, [one])
+    assert "| A <to> B | rate | ours | 14.0 | 9 | 19.0 | 1/s | 0.925 |" in page
+    assert page.count("| met |") == 1
+    assert page.count("| missed |") == 1
+    assert "![Title](name.svg)" in page
+    assert "Ratios are against theirs." in page
+    assert found["machine"]["kernel"] in page
+    assert "quick" not in page
+
+
+def test_figures_of_a_quick_run_are_marked(tmp_path):
+    one = benchmark()
+    report.write(tmp_path, one, report.document(one, sheet(), is_quick=True, took_s=1))
+    assert "figures of a quick run" in report.page(tmp_path, [one])
+    assert "figures not meant" in (tmp_path / "name.svg").read_text()
+
+
+def test_the_picture_holds_a_bar_and_a_number_for_each_contender():
+    tree = ElementTree.fromstring(plot.draw("Title", sheet()))
+    texts = [item.text for item in tree.iter("{http://www.w3.org/2000/svg}text")]
+    assert "14.0 (9 to 19.0)" in texts
+    assert "15.0 (10.0 to 20.0)" in texts
+    bars = list(tree.iter("{http://www.w3.org/2000/svg}rect"))[1:]
+    widths = [float(bar.get("width")) for bar in bars]
+    assert widths[0] / widths[1] == pytest.approx(14 / 15, abs=0.01)
+
+
+def test_a_picture_leaves_out_what_is_not_to_be_drawn():
+    found = sheet()
+    found.add("A <to> B", "loss", "frames", 3, contender="ours")
+    assert "loss" in plot.draw("Title", found)
+    assert "loss" not in plot.draw("Title", found, ("rate",))
