@@ -50,8 +50,12 @@ class Timers:
     """How long a switch may go on using cached decisions after it has confirmed a change."""
     settle_s: float = 0.15
     """In a hand-over: how long both pass known unicast, so that everybody's tables move."""
-    drain_s: float = 0.5
-    """In a hand-over: how long the old one still lets in what switches send to it."""
+    drain_s: float = 0.75
+    """In a hand-over: how long the old one still lets in what switches send to it.
+
+    Longer than until all have forgotten its hosts for the second time (`gatewayd.FORGET_AT_S`):
+    a switch that credits the last frames late sends to it once more.
+    """
     handover_s: float = 1.0
     """After this long without an answer a hand-over is given up."""
     sync_s: float = 2.0
