@@ -73,7 +73,7 @@ def _frames(
     found = rates.best_rate(
         (source.netns, source.ifname, source.mac),
         (target.netns, target.ifname, target.mac),
-        plan.seconds / 3,
+        plan.seconds / 4,
     )
     sheet.add(
         case, "64-byte frames", "thousand/s", found / 1e3, contender=name, more_is_better=True
@@ -90,7 +90,7 @@ def _tcp(
 def _round_trips(
     plan: Plan, sheet: Sheet, case: str, name: str, source: LabStation, target: LabStation
 ) -> None:
-    count = 100 if plan.is_quick else 1000
+    count = 100 if plan.is_quick else 500
     found = plain.ping(source, target.ip, count, 0.002)
     if len(found) < count * 0.9:
         raise LabError(f"{name}: {count - len(found)} of {count} pings lost", case)

@@ -22,7 +22,7 @@ CASE = "lab of 6 peers, 2 of them gateways"
 def measure(plan: Plan) -> Sheet:
     """A lab with the default topology, in which nothing happens."""
     sheet = Sheet()
-    for _ in range(1 if plan.is_quick else 3):
+    for _ in range(1 if plan.is_quick else 2):
         started = time.monotonic()
         lab = labs.up(labs.Options(prefix=PREFIX, roles={"A": "auto", "B": "auto"}), plan.tell)
         try:

@@ -28,7 +28,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """How long traffic runs in one repeat."""
-        return 0.5 if self.is_quick else 3.0
+        return 0.6 if self.is_quick else 2.0
 
 
 @dataclass(frozen=True, slots=True)

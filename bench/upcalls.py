@@ -104,7 +104,7 @@ def _first_frames(plan: Plan, sheet: Sheet, name: str, stand: Solo) -> None:
 def _new_flows(plan: Plan, sheet: Sheet, name: str, stand: Solo) -> None:
     source, target = stand.containers
     found = rates.best_rate(
-        (source, "eth0", mac_of(1)), (target, "eth0", mac_of(2)), plan.seconds / 3, "new", 250
+        (source, "eth0", mac_of(1)), (target, "eth0", mac_of(2)), plan.seconds / 4, "new", 250
     )
     sheet.add(
         CASE,
