@@ -25,6 +25,7 @@ from weave_ryu.namespaces import run_inside
 MAX_IFNAME_LENGTH = 15
 
 _SIOCETHTOOL = 0x8946
+_ETHTOOL_GLINK = 0x0A
 _ETHTOOL_STXCSUM = 0x17
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _IFNAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -286,11 +287,9 @@ def disable_tx_checksum_offload(name: str, namespace: Path | None = None) -> Non
     """
 
     def ask_driver() -> None:
-        value = ctypes.create_string_buffer(struct.pack("=II", _ETHTOOL_STXCSUM, 0))
-        request = struct.pack("16sP", name.encode(), ctypes.addressof(value))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             try:
-                fcntl.ioctl(control, _SIOCETHTOOL, request)
+                _ethtool(control.fileno(), name, _ETHTOOL_STXCSUM)
             except OSError as error:
                 raise NetworkError(
                     f"checksum offload of {name} cannot be switched off: {error.strerror}"
@@ -299,7 +298,32 @@ def disable_tx_checksum_offload(name: str, namespace: Path | None = None) -> Non
     run_inside(namespace, ask_driver)
 
 
+def has_carrier(control: int, name: str) -> bool | None:
+    """Whether a link has its carrier; None if nobody can tell.
+
+    Being asked makes the kernel tell everybody what it holds back: it reports a lost carrier up to
+    a second late if some link of the host has changed within the last one (net/core/link_watch.c).
+    It may wait for a lock of the kernel's.
+
+    Args:
+        control: descriptor of any socket of the link's namespace.
+        name: of the link.
+    """
+    try:
+        return bool(_ethtool(control, name, _ETHTOOL_GLINK))
+    except OSError:
+        return None
+
+
 # --- inside -------------------------------------------------------------------------------------
+
+
+def _ethtool(control: int, name: str, command: int) -> int:
+    """One command with a value of 32 bits, 0 on the way there; returns the value (ethtool(8))."""
+    value = ctypes.create_string_buffer(struct.pack("=II", command, 0), 8)
+    request = struct.pack("16sP", name.encode(), ctypes.addressof(value))
+    fcntl.ioctl(control, _SIOCETHTOOL, request)
+    return int(struct.unpack("=II", value.raw)[1])
 
 
 @contextmanager

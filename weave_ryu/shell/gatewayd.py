@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, assert_never
 
 import structlog
 
+from weave_ryu import links
 from weave_ryu.errors import ConfigError, OpenFlowError, RemoteProtocolError
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import (
@@ -59,6 +62,9 @@ CHANGE_TIMEOUT_S = 6.0
 """How long a change of role may take, a hand-over included, before the API gives up waiting."""
 
 POLL_S = 0.005
+
+ASK_FOR_CARRIER_S = 0.02
+"""How often the kernel is asked, so that the switch hears of a lost carrier soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,9 @@ class Gateways:
         self.core.start(time.monotonic())
         hub.spawn(self._gate_loop)
         hub.spawn(self._timer_loop)
+        if self.core.ports:
+            control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            hub.repeat_beside(partial(self._ask_for_carrier, control), ASK_FOR_CARRIER_S)
         self.pump()
 
     def stop(self) -> None:
@@ -525,6 +534,10 @@ class Gateways:
         self.pump()
 
     # Small things.
+
+    def _ask_for_carrier(self, control: socket.socket) -> None:
+        for name in self.names():
+            links.has_carrier(control.fileno(), name)  # the answer comes by the switch
 
     def _timer_loop(self) -> None:
         while True:

@@ -11,6 +11,7 @@ warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated", category
 
 import eventlet  # noqa: E402  (the filter must stand before the import)
 import eventlet.event  # noqa: E402
+import eventlet.patcher  # noqa: E402
 import eventlet.queue  # noqa: E402
 import eventlet.semaphore  # noqa: E402
 import eventlet.wsgi  # noqa: E402
@@ -39,6 +40,21 @@ def listen(address: Any, **options: Any) -> Any:  # noqa: ANN401
 def spawn(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
     """Run a function in a green thread of its own."""
     return eventlet.spawn(function, *arguments)
+
+
+def repeat_beside(function: Callable[[], None], pause_s: float) -> None:
+    """Call a function for ever in a thread of the system's: it may wait in the kernel.
+
+    It must use nothing that green threads use.
+    """
+    threads, time = eventlet.patcher.original("threading"), eventlet.patcher.original("time")
+
+    def work() -> None:
+        while True:
+            function()
+            time.sleep(pause_s)
+
+    threads.Thread(target=work, daemon=True).start()
 
 
 class Signal:

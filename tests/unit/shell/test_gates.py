@@ -1,5 +1,6 @@
 """What a change of a gate sends to the switch."""
 
+import threading as threads
 import time
 import warnings
 from dataclasses import replace
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from weave_ryu import links
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import RenewGate, SetGate
 from weave_ryu.gateway.holding import PASS_S, RIPE_S
@@ -134,3 +136,17 @@ def test_closed_gate_gives_nothing_back(gateways):
     wait_until(lambda: not gateways._holding)
     hub.sleep(PASS_S * 2)
     assert not switch.frames
+
+
+def test_kernel_is_asked_for_the_carrier_of_each_gateway_port(gateways, monkeypatch):
+    asked = []
+    monkeypatch.setattr(links, "has_carrier", lambda control, name: asked.append((control, name)))
+    gateways._ask_for_carrier(SimpleNamespace(fileno=lambda: 7))
+    assert asked == [(7, "gw0")]
+
+
+def test_what_is_repeated_beside_the_green_threads_does_not_hold_them_up():
+    calls = []
+    hub.repeat_beside(lambda: calls.append(threads.get_ident()), 0.001)
+    wait_until(lambda: len(calls) > 2)
+    assert threads.get_ident() not in calls
