@@ -10,7 +10,7 @@ from bench.plan import Benchmark, Plan, Target
 from bench.sheet import Sheet, interleave
 from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
-from weave_ryu.lab import topology
+from weave_ryu.lab import ovs, topology
 from weave_ryu.lab.lab import Lab
 from weave_ryu.lab.peer import LabStation
 
@@ -29,36 +29,52 @@ PATHS = {
     "relayed by one hop": ("W-c1", "Y-c1"),
     "container to host through the gateway": ("W-c1", "Host1"),
 }
+ON_SYSTEM = ", kernel datapath"
+"""Added to a case; compared with its like only."""
 ROUND_TRIPS = {50: "median round trip", 90: "round trip, 90 %", 99: "round trip, 99 %"}
 
 
 def measure(plan: Plan) -> Sheet:
-    """All three stand side by side; they take turns."""
+    """All stand side by side; they take turns."""
     sheet = Sheet(BASELINE)
     declared = topology.from_document(TOPOLOGY, "bench")
     with ExitStack() as stack:
-        plan.tell("building three meshes")
-        ours = labs.up(labs.Options(prefix="wrbours", topology=declared), plan.tell)
-        stack.callback(ours.down)
-        meshes: dict[str, Lab] = {
-            OURS: ours,
-            BASELINE: stack.enter_context(plain.PlainLab("wrbnormal", declared, plain.NORMAL)),
-            KERNEL: stack.enter_context(plain.PlainLab("wrbkernel", declared, plain.KERNEL)),
+        plan.tell("building the meshes")
+        meshes: dict[tuple[str, str], Lab] = {
+            (OURS, ""): _ours(plan, stack, "wrbours", declared, "netdev"),
+            (BASELINE, ""): stack.enter_context(
+                plain.PlainLab("wrbnormal", declared, plain.NORMAL)
+            ),
+            (KERNEL, ""): stack.enter_context(plain.PlainLab("wrbkernel", declared, plain.KERNEL)),
         }
+        if ovs.kernel_datapath_exists():
+            meshes[OURS, ON_SYSTEM] = _ours(plan, stack, "wrbsysours", declared, "system")
+            meshes[BASELINE, ON_SYSTEM] = stack.enter_context(
+                plain.PlainLab("wrbsysnormal", declared, plain.NORMAL, is_userspace=False)
+            )
         for case, ends in PATHS.items():
-            stations = {name: _ends(mesh, ends) for name, mesh in meshes.items()}
+            stations = {key: _ends(mesh, ends) for key, mesh in meshes.items()}
             for source, target in stations.values():
                 plain.wait_reachable(source, target.ip)
             for what in (_frames, _tcp, _round_trips):
                 plan.tell(f"{case}: {what.__name__.strip('_').replace('_', ' ')}")
                 interleave(
                     {
-                        name: partial(what, plan, sheet, case, name, *pair)
-                        for name, pair in stations.items()
+                        f"{name}{suffix}": partial(what, plan, sheet, case + suffix, name, *pair)
+                        for (name, suffix), pair in stations.items()
                     },
                     plan.repeats,
                 )
     return sheet
+
+
+def _ours(
+    plan: Plan, stack: ExitStack, prefix: str, declared: topology.Topology, datapath_type: str
+) -> Lab:
+    options = labs.Options(prefix=prefix, topology=declared, datapath_type=datapath_type)
+    mesh = labs.up(options, plan.tell)
+    stack.callback(mesh.down)
+    return mesh
 
 
 def _ends(mesh: Lab, ends: tuple[str, str]) -> tuple[LabStation, LabStation]:
@@ -109,13 +125,13 @@ def _targets() -> tuple[Target, ...]:
 BENCHMARK = Benchmark(
     "datapath",
     "Frames a second, TCP throughput and round trips",
-    "The same tree of four hosts is built three times: with weave-ryu, with Open vSwitch's "
-    "NORMAL action over static VXLAN ports, and with the kernel's bridge over kernel VXLAN "
-    "devices that flood and learn. Small frames are offered at doubled rates until two in a "
-    "row lose a tenth, and the best rate of arrival counts; TCP is one connection, round trips "
-    "are pings 2 ms apart. Both Open vSwitch contenders use its userspace datapath, so the "
-    "ratio of weave-ryu to NORMAL is what the pipeline costs, while the kernel's bridge shows "
-    "what the datapath costs.",
+    "The same tree of four hosts is built with weave-ryu, with Open vSwitch's NORMAL action "
+    "over static VXLAN ports, and with the kernel's bridge over kernel VXLAN devices that "
+    "flood and learn. Small frames are offered at doubled rates until two in a row lose a "
+    "tenth, and the best rate of arrival counts; TCP is one connection, round trips are pings "
+    "2 ms apart. The ratio of weave-ryu to NORMAL on the same datapath (userspace, and the "
+    "kernel's where there is one) is what the pipeline costs, while the kernel's bridge shows "
+    "what the userspace datapath costs.",
     measure,
     _targets(),
     ("64-byte frames", "TCP throughput", "median round trip", "round trip, 99 %"),

@@ -46,6 +46,8 @@ def measure(plan: Plan) -> Sheet:
         interleave({name: partial(_all, todo) for name, todo in once.items()}, 1)
     sheet.notes += [
         "A gap as long as the whole time of watching means that it did not end in that time.",
+        "A pause of the sender is this program's own: what is not sent is not lost, but the gaps "
+        "are no finer than that.",
         "Silent stations have spoken once, before the failure, and say no more.",
         "The spanning trees are measured once: their times are set by timers of seconds.",
     ]
@@ -85,6 +87,7 @@ def record(sheet: Sheet, case: str, name: str, run: Run) -> None:
         ("frames back at their sender", run.loops),
     ):
         sheet.add(case, metric, "frames", value, contender=name)
+    sheet.add(case, "longest pause of the sender", "ms", run.sender_pause_ms, contender=name)
 
 
 BENCHMARK = Benchmark(

@@ -37,6 +37,7 @@ class PlainLab(Lab, Temporary):
         kind: `NORMAL` or `KERNEL`.
         prepare: called with each peer when its bridge is there and has no ports yet.
         attached: gateways whose segment's link is a port of the bridge from the start; None: all.
+        is_userspace: keep Open vSwitch off the kernel datapath.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class PlainLab(Lab, Temporary):
         kind: str,
         prepare: Callable[[PlainLab, LabPeer], None] | None = None,
         attached: tuple[str, ...] | None = None,
+        *,
+        is_userspace: bool = True,
     ) -> None:
         labs.require_root()
         state = State(prefix)
-        super().__init__(Plan(state, declared, {}, True, ()))
+        super().__init__(Plan(state, declared, {}, is_userspace, ()))
         self.kind = kind
         self._prepare = prepare
         self._attached = declared.gateways() if attached is None else attached
@@ -78,7 +81,13 @@ class PlainLab(Lab, Temporary):
         if self.kind == NORMAL:
             peer.start_switch()
             peer.switch.vsctl(
-                "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev"
+                "add-br",
+                BRIDGE,
+                "--",
+                "set",
+                "bridge",
+                BRIDGE,
+                f"datapath_type={'netdev' if self.plan.is_userspace else 'system'}",
             )
         else:
             peer.directory.mkdir(parents=True, exist_ok=True)
@@ -143,7 +152,7 @@ class PlainLab(Lab, Temporary):
         )
         links.set_link(port, peer.netns, mtu_bytes=labs.STATION_MTU_BYTES, is_up=True)
         links.set_link(container.ifname, container.netns, mtu_bytes=labs.STATION_MTU_BYTES)
-        if self.kind == NORMAL:
+        if self.kind == NORMAL and self.plan.is_userspace:
             links.disable_tx_checksum_offload(container.ifname, container.netns)
         links.add_address(container.ifname, container.cidr, container.netns)
         links.set_link(container.ifname, container.netns, is_up=True)
