@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -45,7 +46,7 @@ def _run(chosen: list[Benchmark], directory: Path, options: argparse.Namespace) 
         started = time.monotonic()
         try:
             sheet = benchmark.measure(Plan(options.quick, tell))
-        except WeaveRyuError as error:
+        except (WeaveRyuError, subprocess.SubprocessError) as error:
             # One that cannot run on this machine does not keep the others from running.
             tell(f"{benchmark.name} failed: {error}")
             failed.append(benchmark.name)

@@ -80,15 +80,9 @@ class PlainLab(Lab, Temporary):
     def _switch_on(self, peer: LabPeer) -> None:
         if self.kind == NORMAL:
             peer.start_switch()
-            peer.switch.vsctl(
-                "add-br",
-                BRIDGE,
-                "--",
-                "set",
-                "bridge",
-                BRIDGE,
-                f"datapath_type={'netdev' if self.plan.is_userspace else 'system'}",
-            )
+            datapath = "netdev" if self.plan.is_userspace else "system"
+            made = f"add-br {BRIDGE} -- set bridge {BRIDGE} datapath_type={datapath}"
+            peer.switch.vsctl(*made.split())
         else:
             peer.directory.mkdir(parents=True, exist_ok=True)
             links.add_address(ovs.UNDERLAY_LINK, peer.spec.underlay_cidr, peer.netns)
