@@ -191,8 +191,8 @@ class RivalBench(failover.Bench):
 def _host_dies(lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
     assert isinstance(lab, RivalLab)  # noqa: S101  (the events below are for rivals only)
     rival = lab
-    failover._cut(rival, active, False)
-    failover._segment_link(rival, active, False)
+    rival.set_underlay_link(active, is_up=False)
+    rival.set_segment_link(active, is_up=False)
     rival.kill_control(active)
     if rival.kind == NORMAL:
         active.kill_vswitchd()
@@ -202,8 +202,8 @@ def _host_dies(lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], Non
             active.restart_vswitchd()
         # A host that starts anew has nothing plugged in.
         rival.detach(active)
-        failover._cut(rival, active, True)
-        failover._segment_link(rival, active, True)
+        rival.set_underlay_link(active, is_up=True)
+        rival.set_segment_link(active, is_up=True)
         rival.start_control(active)
 
     return repair

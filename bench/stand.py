@@ -70,12 +70,8 @@ class Stand(Temporary):
         try:
             switch.start()
         finally:
-            for part, process in (
-                ("ovsdb-server", switch.database_server),
-                ("ovs-vswitchd", switch.vswitchd),
-            ):
-                if process is not None:
-                    self.state.set_process(f"{name}.{part}", process)
+            for part, process in switch.processes().items():
+                self.state.set_process(f"{name}.{part}", process)
         return switch
 
 

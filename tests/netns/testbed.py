@@ -3,7 +3,8 @@
 import contextlib
 import time
 
-from weave_ryu.lab.demo import Demo, stations, taps
+from weave_ryu.lab.demo import Demo
+from weave_ryu.lab.stations import stations, taps
 from weave_ryu.lab.traffic import Traffic
 
 

@@ -10,7 +10,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from weave_ryu.cli import client, glance, tables
+from weave_ryu.cli import client, glance, tables, verbs
 from weave_ryu.cli.status import show_gateways
 from weave_ryu.errors import ConfigError, DaemonUnreachableError
 
@@ -87,13 +87,7 @@ def _add(
     text: str,
     example: str,
 ) -> argparse.ArgumentParser:
-    return actions.add_parser(
-        action,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"example:\n  weave-ryu gateway {action} {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return verbs.add(actions, action, text, f"example:\n  weave-ryu gateway {action} {example}")
 
 
 def _status(arguments: argparse.Namespace) -> int:

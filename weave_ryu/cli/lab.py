@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from weave_ryu.cli import play
+from weave_ryu.cli.verbs import add as add_verb
 from weave_ryu.lab import demo, failover, faults, lab, matrix, topology
 from weave_ryu.lab.state import DEFAULT_PREFIX, State, check_prefix
 
@@ -144,13 +145,8 @@ def _add_verb(
     summary: str,
     example: str,
 ) -> argparse.ArgumentParser:
-    return verbs.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=example if example.startswith("examples") else f"example:\n{example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    epilog = example if example.startswith("examples") else f"example:\n{example}"
+    return add_verb(verbs, name, summary, epilog)
 
 
 def _add_prefix(parser: argparse.ArgumentParser, default: str) -> None:

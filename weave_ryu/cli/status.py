@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from weave_ryu.cli import client, glance, tables
+from weave_ryu.cli import client, glance, tables, verbs
 
 _TOPICS = ("connections", "peers", "targets", "gateways", "macs", "routes")
 
@@ -55,13 +55,7 @@ def _add(
     text: str,
     example: str,
 ) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser(
-        verb,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"example:\n  {example}\n\n{_EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verbs.add(subparsers, verb, text, f"example:\n  {example}\n\n{_EXAMPLE}")
     client.add_address(parser)
     return parser
 

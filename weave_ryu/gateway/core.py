@@ -327,11 +327,10 @@ class GatewayCore:
         What another gateway has brought to a segment of ours must not go there again. Until it has
         told that it is one, a peer that has just come counts as a gateway of all of ours.
         """
-        record = self.registry.record(name)
-        if record is not None:
-            return record.segments()
-        is_strange = now < self._strangers.get(name, float("-inf"))
-        return frozenset(self._segments) if is_strange else frozenset()
+        is_known = self.registry.record(name) is not None
+        if not is_known and now < self._strangers.get(name, float("-inf")):
+            return frozenset(self._segments)
+        return self.registry.segments_of(name)
 
     def peers_joined(self, names: Iterable[PeerName], now: float) -> None:
         """Peers have become part of the mesh, and their short ids are known.

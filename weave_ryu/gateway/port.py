@@ -408,21 +408,7 @@ class PortMachine:
 
     def _tick_arming(self, now: float) -> None:
         if self._entering is not None:
-            draws_at = self._entering.announces_at
-            if draws_at is not None and now >= draws_at:
-                self._entering.announces_at = None
-                self._tell(self._entering.from_, Step.READY, self._entering.epoch)
-                hosts = self.around.macs(self.spec.port)[1]
-                self._entering.watches_at = now + self._settle_s - pace.WATCH_LEAD_S
-                self.emit(Announce(self.spec.port, frozenset(), hosts))
-            watches_at = self._entering.watches_at
-            if watches_at is not None and now >= watches_at:
-                self._entering.watches_at = None
-                self._set_gate(Gate.TAKING, lambda _now: None)
-            if now >= self._entering.until:
-                self._tell(self._entering.from_, Step.ABORT, self._entering.epoch)
-                self._entering = None
-                self._close(Input.GIVEN_UP, "the hand-over was not completed in time")
+            self._go_on_entering(self._entering, now)
             return
         if self._request_until is not None:
             self._tick_requested(now)
@@ -491,6 +477,20 @@ class PortMachine:
                 return
 
     # Hand-overs.
+
+    def _go_on_entering(self, entering: Entering, now: float) -> None:
+        if entering.announces_at is not None and now >= entering.announces_at:
+            entering.announces_at = None
+            self._tell(entering.from_, Step.READY, entering.epoch)
+            entering.watches_at = now + self._settle_s - pace.WATCH_LEAD_S
+            self.emit(Announce(self.spec.port, frozenset(), self.around.macs(self.spec.port)[1]))
+        if entering.watches_at is not None and now >= entering.watches_at:
+            entering.watches_at = None
+            self._set_gate(Gate.TAKING, lambda _now: None)
+        if now >= entering.until:
+            self._tell(entering.from_, Step.ABORT, entering.epoch)
+            self._entering = None
+            self._close(Input.GIVEN_UP, "the hand-over was not completed in time")
 
     def _go_on_leaving(self, leaving: Leaving, now: float) -> None:
         if leaving.handed_at is not None:

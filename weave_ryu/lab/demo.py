@@ -17,8 +17,9 @@ from weave_ryu.lab.failover import CALM_S, since_change_s
 from weave_ryu.lab.lab import Lab, Options, Progress
 from weave_ryu.lab.peer import LabPeer
 from weave_ryu.lab.report import Gap, Report
+from weave_ryu.lab.stations import stations, taps
 from weave_ryu.lab.topology import Topology
-from weave_ryu.lab.traffic import Station, Stream, Traffic
+from weave_ryu.lab.traffic import Stream, Traffic
 
 BURST_FRAMES: Final = 200
 BURST_RATE_PER_S: Final = 200.0
@@ -454,23 +455,6 @@ def _require_enough(topology: Topology) -> None:
         raise ConfigError(
             "--peers", len(topology.peers), "the demo needs two peers that are no gateways"
         )
-
-
-def stations(lab: Lab) -> list[Station]:
-    """Every container and host of a lab."""
-    return [
-        Station(item.name, item.netns, item.ifname, item.mac)
-        for item in (*lab.containers.values(), *lab.hosts.values())
-    ]
-
-
-def taps(lab: Lab) -> list[Station]:
-    """The segment's ports to the gateways: what they put on the segment, and what they get."""
-    return [
-        Station(gateway, lab.segment_netns(segment.name), labs.segment_port(gateway), "")
-        for segment in lab.topology.segments
-        for gateway in segment.gateways
-    ]
 
 
 @contextmanager

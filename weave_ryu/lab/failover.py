@@ -22,9 +22,11 @@ from typing import Any
 from weave_ryu import links
 from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
+from weave_ryu.lab import processes
 from weave_ryu.lab.lab import Lab, Progress
 from weave_ryu.lab.peer import LabPeer
-from weave_ryu.lab.traffic import BROADCAST, Station, Stream, Traffic
+from weave_ryu.lab.stations import stations
+from weave_ryu.lab.traffic import BROADCAST, Stream, Traffic
 
 RATE_PER_S = 1000
 BROADCAST_RATE_PER_S = 100
@@ -104,7 +106,7 @@ class Bench:
         repair: Callable[[], None] = _nothing
         if event.prepare is not None:
             event.prepare(active, standby)
-        with Traffic(_stations(self._lab)) as traffic:
+        with Traffic(stations(self._lab)) as traffic:
             pairs = {
                 "mesh→segment": (self._container, self._host),
                 "segment→mesh": (self._host, self._container),
@@ -208,13 +210,6 @@ def since_change_s(state: dict[str, Any]) -> float:
     return (datetime.datetime.now(datetime.UTC) - entered).total_seconds()
 
 
-def _stations(lab: Lab) -> list[Station]:
-    return [
-        Station(item.name, item.netns, item.ifname, item.mac)
-        for item in (*lab.containers.values(), *lab.hosts.values())
-    ]
-
-
 # Events.
 
 
@@ -222,27 +217,16 @@ def _nothing() -> None:
     pass
 
 
-def _cut(lab: Lab, peer: LabPeer, is_up: bool) -> None:
-    port = labs.segment_port(peer.nick_name)
-    links.set_link(port, lab.underlay, is_up=is_up)
-
-
-def _segment_link(lab: Lab, peer: LabPeer, is_up: bool) -> None:
-    segment = lab.topology.segments[0].name
-    port = labs.segment_port(peer.nick_name)
-    links.set_link(port, lab.segment_netns(segment), is_up=is_up)
-
-
 def _host_dies(lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
     # Links first: a host that loses its power says no good-bye.
-    _cut(lab, active, False)
-    _segment_link(lab, active, False)
+    lab.set_underlay_link(active, is_up=False)
+    lab.set_segment_link(active, is_up=False)
     active.kill_vswitchd()
     active.kill_daemon(signal.SIGKILL)
 
     def repair() -> None:
-        _cut(lab, active, True)
-        _segment_link(lab, active, True)
+        lab.set_underlay_link(active, is_up=True)
+        lab.set_segment_link(active, is_up=True)
         active.restart_vswitchd()
         active.start_daemon("auto")
 
@@ -250,8 +234,8 @@ def _host_dies(lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], Non
 
 
 def _carrier_lost(lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
-    _segment_link(lab, active, False)
-    return lambda: _segment_link(lab, active, True)
+    lab.set_segment_link(active, is_up=False)
+    return lambda: lab.set_segment_link(active, is_up=True)
 
 
 def _daemon_killed(_lab: Lab, active: LabPeer, _standby: LabPeer) -> Callable[[], None]:
@@ -308,14 +292,13 @@ def _preempted(_lab: Lab, _active: LabPeer, standby: LabPeer) -> Callable[[], No
 
 
 def _wait_state(peer: LabPeer, wanted: str, *, is_ready: bool = False) -> None:
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while True:
+    def is_there() -> bool:
         state = peer.gateway_state()
-        if state["state"] == wanted and (not is_ready or state.get("ready")):
-            return
-        if time.monotonic() > deadline:
-            raise LabError(f"{peer.nick_name} did not become {wanted}", state["state"])
-        time.sleep(0.05)
+        return state["state"] == wanted and (not is_ready or bool(state.get("ready")))
+
+    if not processes.poll_until(is_there, READY_TIMEOUT_S):
+        state = peer.gateway_state()["state"]
+        raise LabError(f"{peer.nick_name} did not become {wanted}", state)
 
 
 def _partitioned(lab: Lab, active: LabPeer, standby: LabPeer) -> Callable[[], None]:

@@ -179,21 +179,14 @@ def _disk_full(scene: Scene) -> Repair:
 # Underlay and segment.
 
 
-def _set_port(scene: Scene, is_up: bool) -> None:
-    port = labs.segment_port(scene.victim.nick_name)
-    links.set_link(port, scene.lab.underlay, is_up=is_up)
-
-
 def _link_down(scene: Scene) -> Repair:
-    _set_port(scene, False)
-    return lambda: _set_port(scene, True)
+    scene.lab.set_underlay_link(scene.victim, is_up=False)
+    return lambda: scene.lab.set_underlay_link(scene.victim, is_up=True)
 
 
 def _carrier_lost(scene: Scene) -> Repair:
-    segment = scene.lab.segment_netns(scene.lab.topology.segments[0].name)
-    port = labs.segment_port(scene.victim.nick_name)
-    links.set_link(port, segment, is_up=False)
-    return lambda: links.set_link(port, segment, is_up=True)
+    scene.lab.set_segment_link(scene.victim, is_up=False)
+    return lambda: scene.lab.set_segment_link(scene.victim, is_up=True)
 
 
 def _cut_ways(scene: Scene, ways: list[tuple[str, str]], percent: int = 100) -> Repair:

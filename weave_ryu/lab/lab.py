@@ -77,6 +77,17 @@ class Lab:
         """The namespace that holds a segment's bridge."""
         return netns.namespace_path(f"{self.prefix}-{segment}")
 
+    def set_underlay_link(self, peer: LabPeer, *, is_up: bool) -> None:
+        """Cut a peer off from the underlay, as if its cable were pulled, or join it again."""
+        links.set_link(segment_port(peer.nick_name), self.underlay, is_up=is_up)
+
+    def set_segment_link(self, gateway: LabPeer, *, is_up: bool) -> None:
+        """Take the carrier from a gateway's port on its segment, or give it back."""
+        if gateway.segment is None:
+            raise LabError(f"{gateway.nick_name} is no gateway", "it has no port on a segment")
+        port = segment_port(gateway.nick_name)
+        links.set_link(port, self.segment_netns(gateway.segment), is_up=is_up)
+
     def down(self) -> bool:
         """Take everything down; return whether there was anything."""
         return self.state.remove()

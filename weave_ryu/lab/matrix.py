@@ -15,11 +15,11 @@ from typing import Any, Final
 from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import memory, topology
-from weave_ryu.lab.demo import stations, taps
 from weave_ryu.lab.failover import Bench
 from weave_ryu.lab.faults import ACTIVE, FAULTS, HEAL_S, PEER, Fault, Scene
 from weave_ryu.lab.lab import Lab, Progress
 from weave_ryu.lab.report import Check, print_table
+from weave_ryu.lab.stations import stations, taps
 from weave_ryu.lab.traffic import Stream, Traffic
 from weave_ryu.lab.verdicts import BROADCAST_RATE_PER_S, RATE_PER_S, Cell, Flow, Judge, Times
 

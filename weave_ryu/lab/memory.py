@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
@@ -88,9 +87,10 @@ def _set_limit(group: Path) -> None:
 
 
 def _remove(group: Path) -> None:
-    deadline = time.monotonic() + 2.0
-    while time.monotonic() < deadline:
+    def is_removed() -> bool:
         with contextlib.suppress(OSError):
             group.rmdir()
-            return
-        time.sleep(0.05)
+            return True
+        return False
+
+    processes.poll_until(is_removed, 2.0)

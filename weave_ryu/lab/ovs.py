@@ -119,6 +119,11 @@ class Switch:
             tail = processes.log_tail(self.directory / "ovs-vswitchd.log")
             raise LabError(f"ovs-vswitchd in {self.namespace.name} does not come up", tail)
 
+    def processes(self) -> dict[str, ProcessRef]:
+        """What was started, by the name of the program."""
+        parts = {"ovsdb-server": self.database_server, "ovs-vswitchd": self.vswitchd}
+        return {name: process for name, process in parts.items() if process is not None}
+
     def kill_vswitchd(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End ``ovs-vswitchd`` the hard way; its control socket goes with it."""
         if self.vswitchd is not None:

@@ -181,12 +181,8 @@ class LabPeer:
         }
 
     def _record_switch(self) -> None:
-        for name, process in (
-            ("ovsdb-server", self.switch.database_server),
-            ("ovs-vswitchd", self.switch.vswitchd),
-        ):
-            if process is not None:
-                self._plan.state.set_process(f"{self.nick_name}.{name}", process)
+        for name, process in self.switch.processes().items():
+            self._plan.state.set_process(f"{self.nick_name}.{name}", process)
 
     def _daemon_command(self, plan: Plan) -> list[str]:
         command = [
