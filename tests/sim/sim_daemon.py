@@ -38,7 +38,7 @@ from weave_ryu.pipeline.tables import TUNNEL_SOURCE
 from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
 
 # As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
-FORGET_AT_S = (0.0, 0.6, 2.0)
+FORGET_AT_S = (0.0, 0.1, 0.2, 0.4, 0.6, 2.0)
 REPEAT_AT_S = (0.0, 0.12, 1.0, 2.5)
 INTRODUCE_AT_S = (0.1, 1.2)
 FORGET_AGAIN_AFTER_S = 0.6

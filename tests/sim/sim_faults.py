@@ -38,7 +38,7 @@ KINDS = {
 }
 HELLOS, FORCED = 0.4, 0.4
 """Shares of the worlds whose gateways say hello on the segment, and of activations by force."""
-CLOCK_ERRORS_S = (0.0, 0.0, -900.0, 900.0, -86400.0)
+CLOCK_ERRORS_S = (0.0, -900.0, 900.0, -86400.0)
 
 
 @dataclass(frozen=True)

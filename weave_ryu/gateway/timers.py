@@ -53,8 +53,8 @@ class Timers:
     drain_s: float = 0.75
     """In a hand-over: how long the old one still lets in what switches send to it.
 
-    Longer than until all have forgotten its hosts for the second time (`gatewayd.FORGET_AT_S`):
-    a switch that credits the last frames late sends to it once more.
+    Longer than switches credit the last frames late (0.5 s), and all have forgotten its hosts after
+    that (`gatewayd.FORGET_AT_S`): one that does so sends to it once more.
     """
     handover_s: float = 1.0
     """After this long without an answer a hand-over is given up."""

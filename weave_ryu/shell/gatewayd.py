@@ -48,11 +48,13 @@ from weave_ryu.shell.openflow import HandOverFrame, Switch
 
 _log = structlog.get_logger()
 
-FORGET_AT_S = (0.0, 0.6, 2.0)
+FORGET_AT_S = (0.0, 0.1, 0.2, 0.4, 0.6, 2.0)
 """When to forget after news of a role change.
 
 Once is not enough: the switch credits frames of before to cached flows up to half a second later
-(ovs-vswitchd.conf.db(5), max-revalidator), and in doing so learns from them once more.
+(ovs-vswitchd.conf.db(5), max-revalidator), and in doing so learns from them once more. That may
+happen at any time of this half second, the forgetting itself makes it happen, and until the next
+time frames go to a gateway that does not pass them.
 """
 
 STALE_S = 0.4
