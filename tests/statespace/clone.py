@@ -36,6 +36,8 @@ CORE_APART = frozenset(
             "_synced",
             "_lease",
             "_living",
+            "_looked",
+            "_detours",
             "_strangers",
             "_reclaiming",
             "ports",
@@ -43,7 +45,7 @@ CORE_APART = frozenset(
     }
 )
 SIGNS_APART = frozenset({"lease"})
-"""What has been seen before and is known: a cache, as `_recorded`, `_lease` and `_living`."""
+"""What has been seen before and is known: a cache, as `_recorded`, `_lease`, `_living` and more."""
 IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
 
 

@@ -25,7 +25,7 @@ from weave_ryu.gateway.commands import (
 from weave_ryu.gateway.detection import ALIVE, Bfd, Evidence, Judgement, judge
 from weave_ryu.gateway.hearing import Hearing
 from weave_ryu.gateway.port import PortMachine
-from weave_ryu.gateway.records import GatewayRecord, MacTable, Message, decode, encode
+from weave_ryu.gateway.records import GatewayRecord, MacTable, decode, encode
 from weave_ryu.gateway.registry import Registry
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.surroundings import Other, PortSpec
@@ -37,6 +37,8 @@ FRESH_LEASES = 2
 
 
 _DOWN = Bfd.DOWN  # asked for some twenty times a second, and slow to look up before Python 3.12
+
+_NOBODY: tuple[GatewayRecord | None, list[Other]] = None, []
 
 OVERSLEPT_LEASES = 2
 """A process that was called so many leases late reads what has come meanwhile before it judges."""
@@ -58,7 +60,7 @@ class _Signs:
     """It has said that it does not hear this peer."""
     bfd: Bfd = Bfd.NONE
     bfd_at: float = 0.0
-    lease: Message | None = None
+    lease: bytes | None = None
     """The last that it sent, if there was nothing else in it."""
 
 
@@ -111,8 +113,11 @@ class GatewayCore:
         self._remembered: dict[str, tuple[float, frozenset[str], frozenset[str]]] = {}
         self._synced: dict[str, object] = {}
         self._lease: tuple[GatewayRecord | None, tuple[PeerName, ...], list[Tell]] = (None, (), [])
+        self._detours: dict[tuple[PeerName, bool], tuple[GatewayRecord, Tell]] = {}
         self._living: dict[tuple[PeerName, str], tuple[GatewayRecord, list[Other]]] = {}
         """Gateways that are heard, as `others` shows them: the same until their records change."""
+        self._looked: dict[str, list[Other]] = {}
+        """The last answer of `others`: the same list as long as nothing in it changes."""
         self._now = now
         self._next_lease = now
         self._next_sync = now + timers.sync_s
@@ -168,8 +173,8 @@ class GatewayCore:
         return self._seen[segment]
 
     def _look_around(self, segment: str, now: float) -> list[Other]:
-        found = []
-        for name in self.gateways(segment):
+        found: list[Other] = []
+        for name in self.registry.others_of(segment):
             record = self.registry.record(name)
             if record is None:
                 continue
@@ -181,10 +186,14 @@ class GatewayCore:
             fresh = view.lease_age_s < FRESH_LEASES * self._timers.silent_s
             ports = (port for port in record.ports if port.segment == segment)
             found.extend(Other(name, port, view.judgement, fresh) for port in ports)
+        before = self._looked.get(segment)
+        if before == found:
+            return before  # what follows from it is known to those who keep it
+        self._looked[segment] = found
         return found
 
     def _alive(self, record: GatewayRecord, segment: str) -> list[Other]:
-        known, others = self._living.get((record.name, segment), (None, []))
+        known, others = self._living.get((record.name, segment), _NOBODY)
         if known is not record:
             ports = (port for port in record.ports if port.segment == segment)
             others = [Other(record.name, port, ALIVE, True) for port in ports]
@@ -266,26 +275,28 @@ class GatewayCore:
         """When `handle_timer` is due; None for a peer without gateway ports."""
         if not self.ports:
             return None
-        now, doubt_s = self._now, self._timers.doubt_s
-        due_at = min(self._next_lease, self._next_sync)
+        now, doubt_s, all_signs = self._now, self._timers.doubt_s, self._signs
+        due_at = self._next_lease if self._next_lease < self._next_sync else self._next_sync
         for port in self.ports.values():
-            due_at = min(due_at, port.deadline(now))
+            port_at = port.deadline(now)
+            due_at = min(due_at, port_at)
         for name in self.companions():
-            signs = self._signs.get(name)
+            signs = all_signs.get(name)
             if (
                 signs is None
                 or signs.heard_at + doubt_s < due_at
                 or now < signs.deaf_until
                 or signs.bfd is _DOWN
             ):
-                due_at = min(due_at, self._doubt_at(name))
+                doubt_at = self._doubt_at(signs)
+                due_at = min(due_at, doubt_at)
         return due_at
 
     def poll_commands(self) -> list[Command]:
         """What is to be done, in this order."""
         if not self._commands:
             return []
-        commands = list(self._commands)
+        commands = self._commands.copy()
         self._commands.clear()
         return commands
 
@@ -362,14 +373,15 @@ class GatewayCore:
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
+        signs = self._signs.get(source)
+        if is_direct and signs is not None and payload == signs.lease:
+            self._set_now(now)
+            signs.heard_at = now  # the same again, as nearly always
+            return
         message = decode(payload)
         self._set_now(now)
-        signs = self._signs.get(source)
         if is_direct and signs is not None:
-            if message is signs.lease:
-                signs.heard_at = now  # the same again, as nearly always
-                return
-            signs.lease = message if message.is_lease_of(source) else None
+            signs.lease = payload if message.is_lease_of(source) else None
         changes, own_is_stale = self.registry.merge(message.records)
         stale: set[PeerName] = set()
         for change in changes:
@@ -615,7 +627,7 @@ class GatewayCore:
         return record.incarnation if record else 0
 
     def _wanted_ports(self) -> tuple[object, ...]:
-        return tuple(port.record(self._now) for port in self.ports.values())
+        return tuple([port.record(self._now) for port in self.ports.values()])
 
     def _refresh_record(self) -> GatewayRecord:
         return self.registry.set_own(port.record(self._now) for port in self.ports.values())
@@ -641,9 +653,8 @@ class GatewayCore:
         is_overdue = now >= signs.heard_at + self._timers.doubt_s
         return is_overdue or now < signs.deaf_until or signs.bfd is _DOWN
 
-    def _doubt_at(self, name: PeerName) -> float:
+    def _doubt_at(self, signs: _Signs | None) -> float:
         """When the next lease to a gateway takes a detour, if nothing is heard of it before."""
-        signs = self._signs.get(name)
         if signs is None:
             return self._now + self._timers.doubt_s
         again_at = signs.doubted_at + self._timers.lease_s
@@ -657,15 +668,21 @@ class GatewayCore:
         It cannot tell a dead gateway from a dead way, and would open.
         """
         own = self.registry.record(self._own)
+        if own is None:
+            return
         for name in self.companions():
             signs = self._signs.get(name)
-            if own is None or signs is None or not self._is_in_doubt(signs):
+            if signs is None or not self._is_in_doubt(signs):
                 continue
-            if self._now >= self._doubt_at(name):
+            if self._now >= self._doubt_at(signs):
                 signs.doubted_at = self._now
                 is_unheard = self._now - signs.heard_at >= self._timers.doubt_s
-                payload = encode([own], unheard=[name] if is_unheard else ())
-                self._commands.append(Tell(name, payload, detour=True))
+                known, detour = self._detours.get((name, is_unheard), (None, None))
+                if known is not own or detour is None:
+                    payload = encode([own], unheard=[name] if is_unheard else ())
+                    detour = Tell(name, payload, detour=True)
+                    self._detours[name, is_unheard] = own, detour
+                self._commands.append(detour)
 
     def _say_hello(self) -> None:
         """Also while closed: that this gateway lives is what the others must know."""

@@ -44,7 +44,9 @@ class Hearing:
     def say(self, record: GatewayRecord, port: PortRecord) -> bytes:
         """The next hello for one port of the own record."""
         self._counter += 1
-        return hello.build(replace(record, ports=(port,)), self._counter, self._seal)
+        if record.ports != (port,):
+            record = replace(record, ports=(port,))
+        return hello.build(record, self._counter, self._seal)
 
     def take(self, segment: str, frame: bytes, now: float) -> PortRecord:
         """Note a hello.
@@ -69,7 +71,10 @@ class Hearing:
         before = self._heard.get(key)
         if before is not None and counter <= before.counter:
             raise RemoteProtocolError("hello", f"{record.name} said this before: replayed?")
-        if before is None and len(self._heard) >= MAX_SENDERS:
+        if before is not None:
+            before.port, before.counter, before.at = port, counter, now
+            return port
+        if len(self._heard) >= MAX_SENDERS:
             self._make_place(now)
         self._heard[key] = _Heard(port, counter, now)
         return port

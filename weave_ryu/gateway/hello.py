@@ -44,13 +44,14 @@ class Seal:
 
     def __init__(self, password: bytes | None) -> None:
         # A password may be longer than a key of BLAKE2b.
-        self._key = hashlib.sha256(password).digest() if password is not None else b""
+        key = hashlib.sha256(password).digest() if password is not None else b""
+        self._start = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=b"weave-ryu hello")
 
     def digest(self, content: bytes) -> bytes:
         """16 bytes."""
-        return hashlib.blake2b(
-            content, digest_size=_DIGEST_BYTES, key=self._key, person=b"weave-ryu hello"
-        ).digest()
+        digest = self._start.copy()
+        digest.update(content)
+        return digest.digest()
 
 
 def source_mac(name: PeerName, port: str) -> bytes:
@@ -65,6 +66,12 @@ def _document(record: GatewayRecord) -> bytes:
     return encode([record])
 
 
+@functools.lru_cache(maxsize=64)
+def _header(name: PeerName, port: str) -> bytes:
+    group = bytes.fromhex(HELLO_GROUP.replace(":", ""))
+    return _HEADER.pack(group, source_mac(name, port), ETHERTYPE, VERSION)
+
+
 def build(record: GatewayRecord, counter: int, seal: Seal) -> bytes:
     """One hello, padded to 60 bytes.
 
@@ -75,9 +82,7 @@ def build(record: GatewayRecord, counter: int, seal: Seal) -> bytes:
     """
     document = _document(record)
     content = _COUNTER.pack(counter, len(document)) + document
-    group = bytes.fromhex(HELLO_GROUP.replace(":", ""))
-    source = source_mac(record.name, record.ports[0].port)
-    header = _HEADER.pack(group, source, ETHERTYPE, VERSION)
+    header = _header(record.name, record.ports[0].port)
     return (header + seal.digest(content) + content).ljust(60, b"\0")
 
 

@@ -164,7 +164,10 @@ class PortMachine:
             return Outlook(None, "stays closed: role standby")
         if self.is_drained:
             return Outlook(None, "stays closed: drained")
-        others = self.around.others(self.spec.segment, now)
+        others = self._others(now)
+        taken = self._vacancy.taken(others)
+        if taken is not None:
+            return Outlook(None, taken)
         own = Candidate(self.around.own, self.spec.priority, self.is_damped(now))
         stagger_s = self.around.timers.stagger_s
         return self._vacancy.outlook(own, others, self._elsewhere(now), stagger_s, now)
@@ -174,15 +177,15 @@ class PortMachine:
         due_at = now + self.around.timers.lease_s
         if self._pending is not None:
             return due_at  # nothing is done before the switch has answered
-        if self.gate is not Gate.CLOSED:
-            due_at = min(due_at, self._next_renewal)
+        if self.gate is not Gate.CLOSED and self._next_renewal < due_at:
+            due_at = self._next_renewal
         if self._leaving is not None:
             due_at = min(due_at, self._leaving.due_at)
         if self.state is State.DRAINING:
             due_at = min(due_at, self._drained_at)
         if self._entering is not None:
             due_at = min(due_at, self._entering.due_at)
-        return max(now, due_at)
+        return due_at if due_at > now else now
 
     # The operator.
 
@@ -202,7 +205,7 @@ class PortMachine:
             raise NotReadyError(f"{self.spec.port}: the switch is not connected; try again later")
         if role is Role.ACTIVE and not self.around.has_carrier(self.spec.port):
             raise NotReadyError(f"{self.spec.port}: the segment's link is down; look at the cable")
-        insists = [o.name for o in self.around.others(self.spec.segment, now) if o.insists]
+        insists = [o.name for o in self._others(now) if o.insists]
         if role is Role.ACTIVE and insists and not force:
             raise NotReadyError(
                 f"{self.spec.port}: {insists[0]} is active by force; "
@@ -246,16 +249,19 @@ class PortMachine:
 
     def _is_vacant(self, now: float) -> bool:
         """Nobody forwards, not even a switch whose daemon is silent."""
-        others = self.around.others(self.spec.segment, now)
+        others = self._others(now)
         vacant_at, _ = self._vacancy.look(others, self._elsewhere(now), now)
         return vacant_at is not None and vacant_at <= now
+
+    def _others(self, now: float) -> list[Other]:
+        return self.around.others(self.spec.segment, now)
 
     def _elsewhere(self, now: float) -> tuple[PeerName, ...]:
         return self.around.elsewhere(self.spec.segment, now)
 
     def _holder(self, now: float) -> Other | None:
         """The gateway that forwards, or hands over just now, and can be asked."""
-        others = self.around.others(self.spec.segment, now)
+        others = self._others(now)
         for state in (State.ACTIVE, State.DRAINING):
             for other in others:
                 if other.record.state == state and other.is_fresh:
@@ -281,11 +287,7 @@ class PortMachine:
             self._begin_leaving(successor, why, True, now)
 
     def _successor(self, now: float) -> PeerName | None:
-        candidates = [
-            other.candidate
-            for other in self.around.others(self.spec.segment, now)
-            if other.is_fresh and other.record.ready
-        ]
+        candidates = [o.candidate for o in self._others(now) if o.is_fresh and o.record.ready]
         return next((c.name for c in candidates if rank(c, candidates) == 0), None)
 
     # The switch.
@@ -349,6 +351,8 @@ class PortMachine:
         if self._pending is not None:
             return
         match self.state:
+            case State.ACTIVE:
+                self._tick_active(now)
             case State.BLOCKED | State.FAULT:
                 # Permits of an earlier life must be gone before anything else is decided.
                 self._set_gate(Gate.CLOSED, self._ready)
@@ -359,8 +363,6 @@ class PortMachine:
                 self._tick_arming(now)
             case State.STANDBY:
                 self._tick_standby(now)
-            case State.ACTIVE:
-                self._tick_active(now)
             case State.DRAINING:
                 if now >= self._drained_at:
                     self._close(Input.CLOSED, self.history[-1].reason)
@@ -435,11 +437,12 @@ class PortMachine:
             # One that had role standby has not listened for others before.
             if now >= max(outlook.at, self._knows_others_at):
                 self._promote(outlook.why, now)
-        elif self._preemption.is_due(self._holder(now), self._may_preempt(now), now):
+        elif self.spec.preempt and self._preempts(now):
             self._ask_for_role(now)
 
-    def _may_preempt(self, now: float) -> bool:
-        return self.role is Role.AUTO and not self.obstacles() and not self.is_damped(now)
+    def _preempts(self, now: float) -> bool:
+        may = self.role is Role.AUTO and not self.obstacles() and not self.is_damped(now)
+        return self._preemption.is_due(self._holder(now), may, now)
 
     def _ask_for_role(self, now: float) -> None:
         self._request_until = now + pace.REQUEST_S
@@ -464,7 +467,7 @@ class PortMachine:
             return
         if self.is_forced:
             return
-        for other in self.around.others(self.spec.segment, now):
+        for other in self._others(now):
             record = other.record
             if not (record.is_active and other.is_fresh):
                 continue
@@ -687,10 +690,7 @@ class PortMachine:
         state = follow(self.state, happened)
         if state is self.state:
             return
-        seen = tuple(
-            (str(other.name), other.record.state)
-            for other in self.around.others(self.spec.segment, now)
-        )
+        seen = tuple((str(o.name), o.record.state) for o in self._others(now))
         entry = Entry(now, state, self.epoch, why or happened.value, seen)
         self.history.append(entry)
         self.emit(Report(self.spec.port, self.spec.segment, entry))

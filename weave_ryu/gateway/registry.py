@@ -137,8 +137,8 @@ class Registry:
 
     def raise_epoch(self, segment: str, epoch: int) -> None:
         """Take note of an epoch that was heard of elsewhere than in a record."""
-        if epoch < OUTLIVED_BELOW:
-            self._epochs[segment] = max(self.epoch(segment), epoch)
+        if self.epoch(segment) < epoch < OUTLIVED_BELOW:
+            self._epochs[segment] = epoch
 
     def _store(self, record: GatewayRecord) -> None:
         old = self._records.get(record.name)

@@ -17,10 +17,25 @@ class Vacancy:
     def __init__(self, segment: str) -> None:
         self._segment = segment
         self._since: float | None = None
+        self._others: Sequence[Other] = ()
+        self._taken: str | None = None
 
     def reset(self) -> None:
         """What was seen before says nothing any more."""
         self._since = None
+
+    def taken(self, others: Sequence[Other]) -> str | None:
+        """Who forwards, in a clause; None if nobody who lives does.
+
+        Args:
+            others: the other gateways of the segment in this mesh. The same sequence has the same
+                content each time: nearly always nothing has changed.
+        """
+        if others is not self._others:
+            self._others, self._taken = others, self._forwarder(others)
+        if self._taken is not None:
+            self._since = None
+        return self._taken
 
     def look(
         self, others: Sequence[Other], elsewhere: Sequence[PeerName], now: float
@@ -32,20 +47,10 @@ class Vacancy:
             elsewhere: those that say on the segment that they forward for another mesh.
             now: monotonic seconds.
         """
-        leaving = [other for other in others if other.record.state == State.DRAINING]
-        handed = max(
-            (o.record.epoch for o in leaving if o.judgement.vacant_in_s is None), default=0
-        )
-        # A claim from before the one that hands over is that of a gateway long dead.
-        claims = [o for o in others if o.record.is_active and o.record.epoch >= handed]
-        # An operator's word stands above older claims: `activate` has seen to them already.
-        alive = [other for other in claims if other.judgement.vacant_in_s is None]
-        if alive:
-            self._since = None
-            first = max(alive, key=lambda other: other.record.epoch)
-            verdict = first.judgement.verdict
-            how = "" if verdict is Verdict.ALIVE else f" ({verdict})"
-            return None, f"{first.name} forwards with epoch {first.record.epoch}{how}"
+        taken = self.taken(others)
+        if taken is not None:
+            return None, taken
+        leaving, claims = _leaving_and_claims(others)
         if claims:
             self._since = None
             last = max(claims, key=lambda other: other.judgement.vacant_in_s or 0.0)
@@ -68,6 +73,18 @@ class Vacancy:
                 f"{names} forwards for another part of the mesh, none for this one"
             )
         return self._since, f"no gateway of {self._segment} forwards"
+
+    @staticmethod
+    def _forwarder(others: Sequence[Other]) -> str | None:
+        _, claims = _leaving_and_claims(others)
+        # An operator's word stands above older claims: `activate` has seen to them already.
+        alive = [other for other in claims if other.judgement.vacant_in_s is None]
+        if not alive:
+            return None
+        first = max(alive, key=lambda other: other.record.epoch)
+        verdict = first.judgement.verdict
+        how = "" if verdict is Verdict.ALIVE else f" ({verdict})"
+        return f"{first.name} forwards with epoch {first.record.epoch}{how}"
 
     def outlook(
         self,
@@ -100,3 +117,11 @@ class Vacancy:
             why = f"{why}; {place} other candidate(s) first"
         head_start_s = place * stagger_s
         return Outlook(vacant_at + head_start_s, why, head_start_s)
+
+
+def _leaving_and_claims(others: Sequence[Other]) -> tuple[list[Other], list[Other]]:
+    """Those that hand over, and those that say that they forward."""
+    leaving = [other for other in others if other.record.state == State.DRAINING]
+    handed = max((o.record.epoch for o in leaving if o.judgement.vacant_in_s is None), default=0)
+    # A claim from before the one that hands over is that of a gateway long dead.
+    return leaving, [o for o in others if o.record.is_active and o.record.epoch >= handed]

@@ -63,25 +63,33 @@ MAX_PEERS = MAX_SHORT_ID + 1
 """So many peers' flows are kept."""
 
 
-def flows(state: ForwardingState) -> list[FlowSpec]:
-    """All flows that should be there whatever the roles; sorted by table and priority."""
-    own, gateways = state.short_id, state.gateway_ports
-    found = [*_of_ports(own, state.tunnel_ports, state.local_ports, gateways)]
-    found += _sorted(_flood_mesh(own, state.broadcast_hops, "this peer"))
-    found += _sorted(ingress.pending(own, state.pending))
-    for hop in ingress.distinct(state.neighbours, state.pending):
-        found += _of_neighbour(own, hop)
-    found += _sorted(_came_redirected(state))
-    for peer in state.peers:
-        found += _of_peer(own, peer, gateways)
-    return [flow for _, flow in sorted(found, key=itemgetter(0))]
-
-
 _Place = tuple[int, int, str]
 """Table number, highest priority first, and the match, for a fixed order."""
 
+Part = tuple[tuple[_Place, FlowSpec], ...]
+"""Flows that follow from the same things, each with its place among all flows."""
 
-def _sorted(found: Iterable[FlowSpec]) -> tuple[tuple[_Place, FlowSpec], ...]:
+
+def flows(state: ForwardingState) -> list[FlowSpec]:
+    """All flows that should be there whatever the roles; sorted by table and priority."""
+    found = [placed for part in parts(state) for placed in part]
+    return [flow for _, flow in sorted(found, key=itemgetter(0))]
+
+
+def parts(state: ForwardingState) -> Iterator[Part]:
+    """What `flows` sorts; large parts are the same objects as long as nothing in them changes."""
+    own, gateways = state.short_id, state.gateway_ports
+    yield _of_ports(own, state.tunnel_ports, state.local_ports, gateways)
+    yield _sorted(_flood_mesh(own, state.broadcast_hops, "this peer"))
+    yield _sorted(ingress.pending(own, state.pending))
+    for hop in ingress.distinct(state.neighbours, state.pending):
+        yield _of_neighbour(own, hop)
+    yield _sorted(_came_redirected(state))
+    for peer in state.peers:
+        yield _of_peer(own, peer, gateways)
+
+
+def _sorted(found: Iterable[FlowSpec]) -> Part:
     return tuple(((t.BY_NAME[f.table].number, -f.priority, repr(f.match)), f) for f in found)
 
 
@@ -94,7 +102,7 @@ def _of_ports(
     tunnels: tuple[int, ...],
     local: tuple[LocalPort, ...],
     gateways: tuple[GatewayPort, ...],
-) -> tuple[tuple[_Place, FlowSpec], ...]:
+) -> Part:
     return _sorted(
         [
             *ingress.flows(own, tunnels, local, gateways),
@@ -111,14 +119,12 @@ def _of_ports(
 
 
 @lru_cache(maxsize=MAX_PEERS)
-def _of_neighbour(own: ShortId, hop: Hop) -> tuple[tuple[_Place, FlowSpec], ...]:
+def _of_neighbour(own: ShortId, hop: Hop) -> Part:
     return _sorted(ingress.of_neighbour(own, hop))
 
 
 @lru_cache(maxsize=MAX_PEERS)
-def _of_peer(
-    own: ShortId, peer: RemotePeer, gateways: tuple[GatewayPort, ...]
-) -> tuple[tuple[_Place, FlowSpec], ...]:
+def _of_peer(own: ShortId, peer: RemotePeer, gateways: tuple[GatewayPort, ...]) -> Part:
     shared = [gateway for gateway in gateways if gateway.segment in peer.segments]
     return _sorted(
         [
