@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from math import inf
+
+_END = object()
 
 
 class Clock:
@@ -16,14 +19,14 @@ class Clock:
     def at(self, time, action, *args):
         """Call `action` then; not before now. Returns a handle for `cancel`."""
         now = self.now
-        self._count += 1
-        handle = [time if time > now else now, self._count, action, args]
+        self._count = count = self._count + 1
+        handle = [time if time > now else now, count, action, args]
         heappush(self._events, handle)
         return handle
 
     def after(self, delay_s, action, *args):
-        self._count += 1
-        handle = [self.now + delay_s, self._count, action, args]
+        self._count = count = self._count + 1
+        handle = [self.now + delay_s, count, action, args]
         heappush(self._events, handle)
         return handle
 
@@ -34,9 +37,10 @@ class Clock:
 
     def run(self, until):
         events = self._events
-        while events and events[0][0] <= until:
-            time, _, action, args = heappop(events)
+        heappush(events, [until, inf, _END, ()])  # behind all others of that time
+        while True:
+            self.now, _, action, args = heappop(events)
+            if action is _END:
+                return
             if action is not None:
-                self.now = time
                 action(*args)
-        self.now = until

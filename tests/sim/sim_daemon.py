@@ -7,6 +7,7 @@ with the same constants, and like them one gate after the other.
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 
 import sim_flows
 from sim_flows import GATEWAY, OF_THE_MESH
@@ -47,6 +48,8 @@ STALE_S = 0.4
 ANSWER_TIMEOUT_S = 3.0
 ASK_DELAY_S = 0.3
 SETTLE_S = 10.0
+
+parse = lru_cache(maxsize=4096)(cookies.parse)
 
 
 class SimDaemon:
@@ -131,11 +134,18 @@ class SimDaemon:
             self.input(action, *args)
 
     def pump(self):
-        while commands := self.core.poll_commands():
+        core = self.core
+        while commands := core.poll_commands():
+            self.commands += len(commands)
             for command in commands:
-                self.commands += 1
-                self._perform(command)
-        self._timer_changed()
+                if type(command) is Tell and not command.detour:  # nearly all of them
+                    target = self.world.letter_of[command.peer]
+                    self.world.mesh.tell(self.peer.letter, target, command.payload)
+                else:
+                    self._perform(command)
+        deadline = core.deadline()
+        if deadline is not None and not self.is_dead:
+            self._arm(deadline)
 
     def _timer_changed(self):
         """Arm the timer; one that is due earlier looks again then."""
@@ -144,8 +154,13 @@ class SimDaemon:
             self._arm(deadline)
 
     def _arm(self, deadline):
-        at = max((deadline - self._offset) / self._rate, self.clock.now + 0.001)
-        if self._timer_at is None or at < self._timer_at:
+        at = (deadline - self._offset) / self._rate
+        timer_at = self._timer_at
+        if timer_at is not None and at >= timer_at:
+            return
+        soonest = self.clock.now + 0.001
+        at = max(at, soonest)
+        if timer_at is None or at < timer_at:
             self.clock.cancel(self._timer)
             self._timer_at = at
             self._timer = self.clock.at(at, self._timer_due)
@@ -157,9 +172,10 @@ class SimDaemon:
         if self.is_paused:
             self._inbox.append((self._tick, ()))
             return
+        now = self._offset + self._rate * self.clock.now
         deadline = self.core.deadline()
-        if deadline <= self.local():
-            self._tick()
+        if deadline <= now:
+            self.core.handle_timer(now)
             self.pump()
         else:
             self._arm(deadline)
@@ -171,13 +187,13 @@ class SimDaemon:
 
     def _perform(self, command):
         match command:
+            case SayHello(_, frame):
+                if self._is_ready:
+                    self.world.segment.say_hello(self.peer.letter, frame)
             case Tell():
                 mesh, target = self.world.mesh, self.world.letter_of[command.peer]
-                if command.detour:
-                    self.world.sometimes["lease by a detour"] += 1
-                    mesh.pass_around(self.peer.letter, target, command.payload)
-                else:
-                    mesh.tell(self.peer.letter, target, command.payload)
+                self.world.sometimes["lease by a detour"] += 1
+                mesh.pass_around(self.peer.letter, target, command.payload)
             case SetGate() | RenewGate():
                 self._queue.append((self.local(), command))
                 self._next_gate()
@@ -201,9 +217,6 @@ class SimDaemon:
                 self.later(self.rng.uniform(0.001, 0.02), self._introduce, to)
             case ReadMacs():
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
-            case SayHello(_, frame):
-                if self._is_ready:
-                    self.world.segment.say_hello(self.peer.letter, frame)
             case RememberRole(_, role):
                 self.peer.role = role
             case Report(_, _, entry):
@@ -311,7 +324,7 @@ class SimDaemon:
         if short_id is None or not self._is_ready:
             return
         parsed = (
-            (mac, cookies.parse(cookie))
+            (mac, parse(cookie))
             for (table, mac, _), (_, cookie) in self.peer.switch.tables.learnt.items()
             if table == "mac"
         )
@@ -331,7 +344,7 @@ class SimDaemon:
         for (table, mac, priority), (_, cookie) in learnt.items():
             if table != "mac" or (priority == 10 and ("mac", mac, 20) in learnt):
                 continue
-            kind, subject = cookies.parse(cookie)
+            kind, subject = parse(cookie)
             behind_port = kind is Kind.LEARNT_PORT and subject == GATEWAY
             behind_other = kind is Kind.LEARNT_PEER and subject in gateways
             if behind_port or behind_other:
@@ -358,20 +371,23 @@ class SimDaemon:
         return bool(self.core.ports) and self.core.ports["gw0"].is_forced
 
     def hello(self, frame):
+        """As an input of the process; but nothing follows from it at once, nor is a timer due."""
+        if self.is_paused or self.is_dead or self._timer_at is None:
+            self.input(self._hello, frame)
+        else:
+            self._hello(frame)
+
+    def _hello(self, frame):
         if self._is_ready:
             try:
                 self.core.hello("gw0", frame, self.local())
             except RemoteProtocolError:
                 self.world.sometimes["hello refused"] += 1
             name = "known to live by its hello alone"
-            if not self.world.sometimes[name] and any(
-                map(self._is_elsewhere, self.core.companions())
-            ):
-                self.world.sometimes[name] += 1
-
-    def _is_elsewhere(self, name):
-        view = self.core.peer_view(name, self.local())
-        return view.judgement.verdict is Verdict.ELSEWHERE
+            if not self.world.sometimes[name]:
+                others = self.core.others("vlan", self.local())
+                if any(other.judgement.verdict is Verdict.ELSEWHERE for other in others):
+                    self.world.sometimes[name] += 1
 
     def shut_down(self):
         self.core.shut_down(self.local())
@@ -413,8 +429,8 @@ class SimDaemon:
         if self.is_dead:
             return
         if self._last_heard.get(source) is payload:
-            name = self.world.peers[source].name
-            self.core.received(name, payload, True, self.local())
+            now = self._offset + self._rate * self.clock.now
+            self.core.received(self.world.name_of[source], payload, True, now)
         else:
             self._last_heard[source] = payload
             self.gossip(source, payload, "unicast")
@@ -504,7 +520,7 @@ class SimDaemon:
             flows = [i.flow for i in switch.flows.values() if not i.flow.is_permit]
             self._installed = {sim_flows.place(flow) for flow in flows}
             if self._inherited is None:
-                parsed = (cookies.parse(flow.cookie) for flow in flows)
+                parsed = (parse(flow.cookie) for flow in flows)
                 self._inherited = frozenset(s for k, s in parsed if k is Kind.NEIGHBOUR)
         mesh_key = (self._observed, tuple(self.view.held()))
         now = self.local()
@@ -551,7 +567,7 @@ class SimDaemon:
         present = {peer.short_id: peer.segments for peer in state.peers}
         stale = {sid for sid, before in self._segments.items() if present.get(sid) != before}
         self._segments = present
-        teaching = (cookies.parse(key[2]) for key in replaced if key[0] == TUNNEL_SOURCE.number)
+        teaching = (parse(key[2]) for key in replaced if key[0] == TUNNEL_SOURCE.number)
         stale |= {subject for kind, subject in teaching if kind is Kind.PEER}
         if stale:
             selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in sorted(stale)]

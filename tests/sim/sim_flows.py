@@ -19,6 +19,19 @@ OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
 """`shell/forwarder.py`: kinds that a daemon that has just started must not judge."""
 
 _kept = {}
+_parts = {}
+
+
+def _prepared(part):
+    """Place → prepared flow, of a part that is mostly one of before."""
+    found = _parts.get(id(part))
+    if found is None or found[0] is not part:
+        if len(_parts) > MAX_KEPT:
+            _parts.clear()
+        # It holds the part, so that nothing else can get its id.
+        flows = [prepare(flow) for _, flow in part]
+        found = _parts[id(part)] = part, {flow.place: flow for flow in flows}
+    return found[1]
 
 
 def place(flow):
@@ -39,7 +52,9 @@ class Wanted:
 
     def __init__(self, state):
         self.state = state
-        self.flows = {flow.place: flow for flow in map(prepare, rules.flows(state))}
+        self.flows = {}
+        for part in rules.parts(state):
+            self.flows |= _prepared(part)
 
     @property
     def frame(self):

@@ -24,11 +24,13 @@ class Edge:
         ends: the two peers.
         deaf: letters whose sending is cut; both of them in a full cut.
         is_lossy: the underlay loses, doubles and reorders frames, and delays gossip.
+        floor_s: gossip needs so long at least.
     """
 
     __slots__ = (
         "deaf",
         "ends",
+        "floor_s",
         "held",
         "is_established",
         "is_lossy",
@@ -40,9 +42,10 @@ class Edge:
         "timer",
     )
 
-    def __init__(self, pair, ends, latency_s):
+    def __init__(self, pair, ends, latency_s, message_s):
         self.pair, self.ends = pair, ends
         self.latency_s = latency_s
+        self.floor_s = latency_s + message_s
         self.deaf = frozenset()
         self.is_lossy = False
         self.is_established = False
@@ -61,8 +64,11 @@ class Mesh:
 
     def __init__(self, world, pairs):
         self.world, self.clock, self.rng = world, world.clock, world.rng
+        self._random = self.rng.random
+        low, high = world.message_delay_s
+        self._spread_s = high - low
         self.edges = {
-            pair: Edge(pair, [world.peers[x] for x in pair], self.rng.uniform(0.00005, 0.0004))
+            pair: Edge(pair, [world.peers[x] for x in pair], self.rng.uniform(0.00005, 0.0004), low)
             for pair in pairs
         }
         self.by_letter = {letter: [] for letter in world.letters}
@@ -231,24 +237,24 @@ class Mesh:
     # Messages.
 
     def tell(self, source, target, payload):
-        self._unicast(source, (source, target, payload))
+        self._unicast(source, ("unicast", source, target, payload))
 
     def pass_around(self, source, target, payload):
         """As `mesh/gossiper.py`: by neighbours that are not on the way that the routes name."""
         near = {self._next_hop(source, target), target}
         others = [x for x in self.neighbours(source) if x not in near]
         for hop in self.rng.sample(others, min(DETOURS, len(others))):
-            self._send(self.edge(source, hop), source, ("unicast", (source, target, payload)))
+            self._send(self.edge(source, hop), source, ("unicast", source, target, payload))
 
     def _unicast(self, here, item):
-        way = here, item[1]
+        way = here, item[2]
         edge = self._ways.get(way)
         if edge is None:
             hop = self._next_hop(*way)
             if hop is None:
                 return
             edge = self._ways[way] = self.edge(here, hop)
-        self._send(edge, here, ("unicast", item))
+        self._send(edge, here, item)
 
     def broadcast(self, source, payload):
         ident = next(self._ids)
@@ -260,7 +266,7 @@ class Mesh:
         for hop in self.neighbours(here):
             if hop not in seen:
                 wait_s = self.rng.uniform(0.0, self.world.broadcast_delay_s)
-                item = ("broadcast", (ident, source, payload))
+                item = ("broadcast", source, ident, payload)
                 edge = self.edge(here, hop)
                 if wait_s:
                     self.clock.after(wait_s, self._send, edge, here, item)
@@ -270,7 +276,7 @@ class Mesh:
     def neighbour_gossip(self, source, payload, only=None, exclude=None):
         for hop in self.neighbours(source):
             if hop != exclude and only in (None, hop):
-                self._send(self.edge(source, hop), source, ("neighbour", (source, payload)))
+                self._send(self.edge(source, hop), source, ("neighbour", source, None, payload))
 
     def _send(self, edge, here, item):
         if not edge.is_established:
@@ -282,50 +288,48 @@ class Mesh:
             edge.held.append((here, item))
 
     def _carry(self, edge, from_, item):
-        low, high = self.world.message_delay_s
-        latency_s = edge.latency_s + low + (high - low) * self.rng.random()
+        latency_s = edge.floor_s + self._spread_s * self._random()
         if edge.is_lossy and self.rng.random() < 0.2:
             latency_s += RETRANSMIT_S * self.rng.choice([1, 1, 1, 3])
         # Broadcast and unicast gossip share a connection, so they share its order.
+        last_arrival = edge.last_arrival
         arrival = self.clock.now + latency_s
-        last = edge.last_arrival.get(from_, 0.0)
-        arrival = max(arrival, last)
-        edge.last_arrival[from_] = arrival
+        if from_ in last_arrival and arrival < last_arrival[from_]:
+            arrival = last_arrival[from_]
+        last_arrival[from_] = arrival
         self.clock.at(arrival, self._arrive, edge, edge.life, from_, item)
 
     def _arrive(self, edge, life, from_, item):
         a, b = edge.ends
         peer = b if from_ == a.letter else a
-        to, daemon = peer.letter, peer.daemon
+        daemon = peer.daemon
         if not edge.is_established or edge.life != life or daemon is None:
             return
         if from_ in edge.deaf:
             edge.held.append((from_, item))
             return
-        kind, content = item
-        if kind == "unicast" and not daemon.is_paused:
-            if content[1] == to:
-                daemon.heard(content[0], content[2])
+        to = peer.letter
+        if item[0] == "unicast" and not daemon.is_paused:
+            if item[2] == to:
+                daemon.heard(item[1], item[3])
             else:
-                self._unicast(to, content)  # the core has no part in it
+                self._unicast(to, item)  # the core has no part in it
         else:
             daemon.input(self._handle, to, item)
 
     def _handle(self, here, item):
-        kind, content = item
+        kind, source, what, payload = item
         daemon = self.world.peers[here].daemon
         match kind:
             case "unicast":
-                source, target, payload = content
-                if target == here:
+                if what == here:
                     daemon.gossip(source, payload, "unicast")
                 else:
-                    self._unicast(here, content)
+                    self._unicast(here, item)
             case "broadcast":
-                ident, source, payload = content
-                if here not in self._seen[ident]:
-                    self._seen[ident].add(here)
+                if here not in self._seen[what]:
+                    self._seen[what].add(here)
                     daemon.gossip(source, payload, "broadcast")
-                    self._flood(here, ident, source, payload)
+                    self._flood(here, what, source, payload)
             case "neighbour":
-                daemon.gossip(content[0], content[1], "neighbour")
+                daemon.gossip(source, payload, "neighbour")

@@ -8,6 +8,9 @@ passed before are credited to the new tables: so the switch learns from frames o
 
 from __future__ import annotations
 
+from collections import Counter
+from operator import attrgetter
+
 from sim_tables import Tables
 
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
@@ -19,6 +22,7 @@ IDLE_S = 10.0
 LAPSE_S = 0.25
 """What an announcement that was late has taught is forgotten after this long."""
 GATEWAY = 3
+_number = attrgetter("number")
 BEHIND_GATEWAY_PORT = subject_cookie(Kind.LEARNT_PORT, GATEWAY)
 
 
@@ -33,15 +37,25 @@ class _Installed:
 
 
 class _Cached:
-    """An answer of the cache, and what it rests on."""
+    """An answer of the cache, and what it rests on; `number` grows with each that is made."""
 
-    __slots__ = ("asked", "frame", "generation", "hits", "last", "learns", "sent", "version")
+    __slots__ = (
+        "asked",
+        "frame",
+        "generation",
+        "is_hit",
+        "last",
+        "learns",
+        "number",
+        "sent",
+        "version",
+    )
 
-    def __init__(self, frame):
-        self.frame = frame
+    def __init__(self, frame, number):
+        self.frame, self.number = frame, number
         self.sent, self.learns = (), ()
         self.generation = self.version = -1
-        self.hits, self.last = 0, 0.0
+        self.is_hit, self.last = False, 0.0
 
 
 class SimSwitch:
@@ -69,8 +83,11 @@ class SimSwitch:
         self.flows = {}
         self._place = {}
         self.cache = {}
+        self._hit, self._made, self._idle_since = [], 0, 0.0
         self.generation = self._validated = 0
         self._parents = {}
+        self._orphaned = set()
+        self._kinds = Counter()
         self._revalidation = self._crediting = self._expiry = None
         self.ran_out_at = None
         """Since when the gateway port is closed because nobody has renewed its permits."""
@@ -131,8 +148,10 @@ class SimSwitch:
         self.opening += flow.opens
         if flow.timeout_s:
             installed.lag_s = self.rng.uniform(0.0, self.lag_s)
+        self._kinds[flow.kind] += 1
         for key in flow.lessons:
             self._parents[key] = self._parents.get(key, 0) + 1
+            self._orphaned.discard(key)
         return installed
 
     def _drop(self, flow):
@@ -141,14 +160,19 @@ class SimSwitch:
         self.tables.drop(flow)
         self.permits -= flow.is_permit
         self.opening -= flow.opens
+        self._kinds[flow.kind] -= 1
         for key in flow.lessons:
             self._parents[key] -= 1
+            if not self._parents[key]:
+                self._orphaned.add(key)
 
     def _forget(self, cookie, mask):
         wanted = cookie & mask
-        gone = [i.flow for i in self.flows.values() if i.flow.cookie & mask == wanted]
-        for flow in gone:
-            self._drop(flow)
+        gone = ()
+        if self._kinds[wanted >> 48 & 0xFF]:  # else it is about what was learnt
+            gone = [i.flow for i in self.flows.values() if i.flow.cookie & mask == wanted]
+            for flow in gone:
+                self._drop(flow)
         learnt = self.tables.learnt
         macs = [key for key, (_, taught_by) in learnt.items() if taught_by & mask == wanted]
         for key in macs:
@@ -173,9 +197,9 @@ class SimSwitch:
 
     def _settle(self, was_open):
         self.tables.version += 1
-        orphaned = {key for key, count in self._parents.items() if count == 0}
         learnt = self.tables.learnt
-        if orphaned:
+        if self._orphaned:
+            orphaned, self._orphaned = self._orphaned, set()
             for key in orphaned:
                 del self._parents[key]
             for key in [k for k, (_, cookie) in learnt.items() if (k[0], cookie) in orphaned]:
@@ -195,13 +219,16 @@ class SimSwitch:
         key = (in_port, src, dst, tun_src, tun_id, kind)
         cached = self.cache.get(key)
         if cached is None:
-            cached = self.cache[key] = _Cached(key[:5])
+            self._made += 1
+            cached = self.cache[key] = _Cached(key[:5], self._made)
             self._look_up(cached)
             self._learn(cached.learns)
         else:
             if cached.generation < self._validated:
                 self._look_up(cached)
-            cached.hits += 1
+            if not cached.is_hit:
+                cached.is_hit = True
+                self._hit.append(cached)
             if self._crediting is None:
                 wait_s = self.rng.random() * CREDIT_S
                 self._crediting = self.clock.after(wait_s, self._credit)
@@ -274,16 +301,24 @@ class SimSwitch:
     def _credit(self, again=True):
         if again:
             self._crediting = None
+        hit, self._hit = self._hit, []
+        hit.sort(key=_number)  # as a walk through the cache would find them
+        for cached in hit:
+            if cached.generation != self.generation:
+                self._look_up(cached)
+            if cached.learns and self._learn(cached.learns):
+                self.relearnt += 1
+        self._drop_idle()
+        for cached in hit:
+            cached.is_hit = False
+
+    def _drop_idle(self):
+        """Answers that nobody has asked for lately; look again when there may be others."""
         old = self.clock.now - IDLE_S
-        for key, cached in list(self.cache.items()):
-            if cached.hits:
-                if cached.generation != self.generation:
-                    self._look_up(cached)
-                cached.hits = 0
-                if self._learn(cached.learns):
-                    self.relearnt += 1
-            elif cached.last < old:
+        if old > self._idle_since and self.cache:
+            for key in [k for k, c in self.cache.items() if c.last < old and not c.is_hit]:
                 del self.cache[key]
+            self._idle_since = min([c.last for c in self.cache.values()], default=old)
 
     # Looking.
 

@@ -181,6 +181,7 @@ class Prepared:
         "group",
         "is_permit",
         "key",
+        "kind",
         "lessons",
         "number",
         "opens",
@@ -195,6 +196,7 @@ class Prepared:
         self.table, self.number = flow.table, BY_NAME[flow.table].number
         self.cookie = cookies.flow_cookie(flow)
         self.place = self.number, flow.priority, self.cookie
+        self.kind = self.cookie >> 48 & 0xFF
         self.timeout_s = flow.hard_timeout_s
         self.is_permit = flow.kind == Kind.PERMIT
         # In a hand-over such a flow may also only show broadcasts to the daemon.

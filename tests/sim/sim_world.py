@@ -223,7 +223,7 @@ class Segment:
             peer = world.peers[other]
             if other != letter and peer.has_carrier and peer.switch.is_up and peer.daemon:
                 wait_s = 0.0002 + 0.002 * world.rng.random()
-                world.clock.after(wait_s, peer.daemon.input, peer.daemon.hello, frame)
+                world.clock.after(wait_s, peer.daemon.hello, frame)
 
     def enter(self, port, flight, way):
         """A frame comes from a host or a gateway."""
@@ -265,11 +265,15 @@ class World:
         self.conditions_changed = lambda: None
         self.on_renewal = lambda peer, sent_at: None
         self.peers = {x: SimPeer(self, x, index) for index, x in enumerate(self.letters)}
-        self.by_address = {peer.address: peer for peer in self.peers.values()}
         self.name_of = {peer.letter: peer.name for peer in self.peers.values()}
         self.letter_of = {peer.name: peer.letter for peer in self.peers.values()}
         self.pairs = options.links or [(a, b) for a in self.letters for b in self.letters if a < b]
         self.mesh = Mesh(self, self.pairs)
+        self._underlay = {
+            (x, peer.address): (self.mesh.edge(x, y), peer)
+            for x in self.letters
+            for y, peer in self.peers.items()
+        }
         self.bfd_false = set()
         self._bfd_timers = {}
         self._bfd_states = {}
@@ -356,26 +360,26 @@ class World:
         if flight.copies > MAX_COPIES:
             self._broken("no_loop", f"{flight.copies} copies of one frame of {flight.sender}")
         for copy in sent:
-            if copy.port == TUNNEL:
-                self._cross(peer, flight, way, copy)
-            elif copy.port == GATEWAY:
+            port = copy.port
+            if port == TUNNEL:
+                # Through the underlay to a neighbour.
+                edge, target = self._underlay[peer.letter, copy.tun_dst]
+                if edge is None or (edge.deaf and peer.letter in edge.deaf):
+                    continue
+                arrive = (self.at_switch, target, TUNNEL, flight, way, peer.address, copy.tun_id)
+                if edge.is_lossy:
+                    self._cross_lossy(edge, arrive)
+                else:
+                    self.clock.after(edge.latency_s, *arrive)
+            elif port == GATEWAY:
                 if peer.has_carrier:
                     self._out(peer, flight, way)
             else:
-                station = self.station_of.get((peer.letter, copy.port))
+                station = self.station_of.get((peer.letter, port))
                 if station is not None:
                     self.deliver(station, flight, way)
 
-    def _cross(self, peer, flight, way, copy):
-        """Through the underlay to a neighbour."""
-        target = self.by_address[copy.tun_dst]
-        edge = self.mesh.edge(peer.letter, target.letter)
-        if edge is None or peer.letter in edge.deaf:
-            return
-        arrive = (self.at_switch, target, TUNNEL, flight, way, peer.address, copy.tun_id)
-        if not edge.is_lossy:
-            self.clock.after(edge.latency_s, *arrive)
-            return
+    def _cross_lossy(self, edge, arrive):
         rng = self.rng
         for _ in range(2 if rng.random() < LOSS else 1):
             late_s = rng.uniform(0.0, 0.1) if rng.random() < LOSS else 0.0
