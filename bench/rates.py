@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.stand import result_of, start_inside
@@ -28,6 +29,30 @@ def received(namespace: Path, ifname: str) -> int:
     raise LabError(f"there is no link {ifname}", f"in {namespace.name}")
 
 
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How many frames arrived of those that were sent in some seconds."""
+
+    frames: int
+    sent: int
+    seconds: float
+
+
+def arrivals(
+    source: tuple[Path, str, str],
+    target: tuple[Path, str, str],
+    rate: float,
+    seconds: float,
+    kind: str = "same",
+) -> Arrivals:
+    """Offer frames at one rate; the arguments are those of `best_rate`."""
+    before = received(*target[:2])
+    words = (source[1], source[2], target[2], str(rate), str(seconds), kind)
+    blaster = start_inside(source[0], "bench.blast", *words)
+    done = json.loads(result_of(blaster, seconds + 30))
+    return Arrivals(received(*target[:2]) - before, done["sent"], done["seconds"])
+
+
 def best_rate(
     source: tuple[Path, str, str],
     target: tuple[Path, str, str],
@@ -49,22 +74,9 @@ def best_rate(
     """
     best, rate, failures = 0.0, first_rate, 0
     while rate <= LAST_RATE and failures < 2:
-        before = received(*target[:2])
-        blaster = start_inside(
-            source[0],
-            "bench.blast",
-            source[1],
-            source[2],
-            target[2],
-            str(rate),
-            str(seconds),
-            kind,
-        )
-        done = json.loads(result_of(blaster, seconds + 30))
-        arrived = received(*target[:2]) - before
-        best = max(best, arrived / done["seconds"])
-        wanted = rate * done["seconds"]
-        failures = failures + 1 if arrived < PLENTY * wanted else 0
+        found = arrivals(source, target, rate, seconds, kind)
+        best = max(best, found.frames / found.seconds)
+        failures = failures + 1 if found.frames < PLENTY * rate * found.seconds else 0
         rate *= 2
     return best
 
