@@ -52,6 +52,9 @@ Edge = tuple[PeerName, PeerName]
 class ForwardingView:
     """The topology as forwarding uses it: established connections, and those lost just now.
 
+    What is up is kept as the rows of a graph, and only what was lost as pairs of names: of a full
+    mesh of 1,000 peers there are half a million connections, and a change touches few.
+
     Args:
         own: this peer.
         hold_s: seconds for which a lost connection still counts; 0 switches that off.
@@ -60,13 +63,14 @@ class ForwardingView:
     def __init__(self, own: PeerName, hold_s: float = RESTART_HOLD_S) -> None:
         self._own = own
         self._hold_s = hold_s
-        self._edges: dict[Edge, float | None] = {}
+        self._up = routes.Graph.from_adjacency({})
+        self._held: dict[Edge, float] = {}
         self._infos: dict[PeerName, PeerInfo] = {}
         self._underlays: dict[PeerName, Underlay] = {}
 
     def observe(
         self,
-        established: Adjacency,
+        established: routes.Graph | Adjacency,
         infos: Mapping[PeerName, PeerInfo],
         underlays: Mapping[PeerName, Underlay],
         now: float,
@@ -74,48 +78,50 @@ class ForwardingView:
         """Take over what the mesh says now.
 
         Args:
-            established: symmetric adjacency of established connections.
+            established: symmetric graph of established connections.
             infos: all peers that the mesh knows, this one among them.
             underlays: this peer's neighbours with an established connection.
             now: monotonic seconds.
         """
-        current = {_edge(a, b) for a, others in established.items() for b in others}
-        for edge in current:
-            self._edges[edge] = None
-        for edge, until in list(self._edges.items()):
-            if edge not in current and until is None:
-                self._edges[edge] = now + self._hold_s
-        self._wait_for_returning(current, underlays, now)
-        self._expire(now)
+        up = established if isinstance(established, routes.Graph) else _both_ways(established)
+        for edge in _lost(self._up, up):
+            self._held[edge] = now + self._hold_s
+        self._up = up
+        self._held = {edge: until for edge, until in self._held.items() if not self._is_up(edge)}
+        self._wait_for_returning(underlays, now)
+        self._held = {edge: until for edge, until in self._held.items() if until > now}
         self._drop_renumbered(infos)
-        connected = {name for edge in current for name in edge}
+        connected = self._connected()
         for name, info in infos.items():
             known = self._infos.get(name)
             # Of a peer that is only named by others the short id is not known, but not another one.
             if known is None or info.short_id is not None or name in connected:
                 self._infos[name] = info
         self._underlays.update(underlays)
-        held = {name for edge in self._edges for name in edge}
-        self._infos = {n: i for n, i in self._infos.items() if n in infos or n in held}
-        beside = {b if a == self._own else a for a, b in self._edges if self._own in (a, b)}
+        stays = connected | self._held_names()
+        self._infos = {n: i for n, i in self._infos.items() if n in infos or n in stays}
+        beside = {b if a == self._own else a for a, b in self._held if self._own in (a, b)}
+        beside.update(up.neighbours(self._own))
         self._underlays = {n: u for n, u in self._underlays.items() if n in beside}
 
     def deadline(self) -> float | None:
         """When the next held connection runs out; call `observe` again then."""
-        return min((until for until in self._edges.values() if until is not None), default=None)
+        return min(self._held.values(), default=None)
 
     def held(self) -> list[Edge]:
         """Connections that only still count, sorted."""
-        return sorted(edge for edge, until in self._edges.items() if until is not None)
+        return sorted(self._held)
 
     def graph(self) -> routes.Graph:
         """The adjacency to compute routes on."""
-        adjacency: dict[PeerName, set[PeerName]] = {name: set() for name in self._infos}
-        adjacency.setdefault(self._own, set())
-        for a, b in self._edges:
-            adjacency.setdefault(a, set()).add(b)
-            adjacency.setdefault(b, set()).add(a)
-        return routes.Graph.from_adjacency(adjacency)
+        found = self._infos.keys() | self._connected() | self._held_names() | {self._own}
+        names = tuple(sorted(found))
+        index = {name: place for place, name in enumerate(names)}
+        rows = _rows_among(self._up, names)
+        for a, b in self._held:
+            rows[index[a]] |= 1 << index[b]
+            rows[index[b]] |= 1 << index[a]
+        return routes.Graph(names, index, tuple(rows), tuple(rows))
 
     @property
     def infos(self) -> Mapping[PeerName, PeerInfo]:
@@ -127,28 +133,31 @@ class ForwardingView:
         """Neighbours, held ones among them."""
         return self._underlays
 
-    def _wait_for_returning(
-        self, current: set[Edge], underlays: Mapping[PeerName, Underlay], now: float
-    ) -> None:
-        """A neighbour is back, and has not told yet to whom: give its connections some time."""
-        returning = {name for name in underlays if _edge(self._own, name) not in current}
-        for edge, until in self._edges.items():
-            if until is not None and not returning.isdisjoint(edge):
-                self._edges[edge] = max(until, now + RETURN_HOLD_S)
+    def _is_up(self, edge: Edge) -> bool:
+        one, other = (self._up.index.get(name) for name in edge)
+        return one is not None and other is not None and bool(self._up.out[one] >> other & 1)
 
-    def _expire(self, now: float) -> None:
-        for edge, until in list(self._edges.items()):
-            if until is not None and until <= now:
-                del self._edges[edge]
+    def _connected(self) -> set[PeerName]:
+        return {name for name, row in zip(self._up.names, self._up.out, strict=True) if row}
+
+    def _held_names(self) -> set[PeerName]:
+        return {name for edge in self._held for name in edge}
+
+    def _wait_for_returning(self, underlays: Mapping[PeerName, Underlay], now: float) -> None:
+        """A neighbour is back, and has not told yet to whom: give its connections some time."""
+        returning = {name for name in underlays if not self._is_up(_edge(self._own, name))}
+        for edge, until in self._held.items():
+            if not returning.isdisjoint(edge):
+                self._held[edge] = max(until, now + RETURN_HOLD_S)
 
     def _drop_renumbered(self, infos: Mapping[PeerName, PeerInfo]) -> None:
         """A peer that came back with another short id finds nothing of its old flows useful."""
-        for name, info in infos.items():
-            old = self._infos.get(name)
-            if old is not None and None not in (old.short_id, info.short_id) and old != info:
-                for edge, until in list(self._edges.items()):
-                    if name in edge and until is not None and old.short_id != info.short_id:
-                        del self._edges[edge]
+        for edge in list(self._held):
+            for name in edge:
+                old, info = self._infos.get(name), infos.get(name)
+                ids = {old.short_id if old else None, info.short_id if info else None}
+                if len(ids) == 2 and None not in ids:
+                    self._held.pop(edge, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,3 +243,42 @@ def _present(hops: Mapping[PeerName, Hop], names: Iterable[PeerName]) -> tuple[H
 
 def _edge(a: PeerName, b: PeerName) -> Edge:
     return (a, b) if a < b else (b, a)
+
+
+def _both_ways(adjacency: Adjacency) -> routes.Graph:
+    graph = routes.Graph.from_adjacency(adjacency)
+    rows = tuple(one | other for one, other in zip(graph.out, graph.into, strict=True))
+    return routes.Graph(graph.names, graph.index, rows, rows)
+
+
+def _lost(before: routes.Graph, after: routes.Graph) -> list[Edge]:
+    """The connections that were there before, and are not any more."""
+    if before.names == after.names and before.out == after.out:
+        return []
+    names = before.names
+    found = []
+    for place, rest in enumerate(_rows_among(after, names)):
+        # Each stands in two rows: the one of the lower name is looked at.
+        gone = before.out[place] & ~rest
+        for other in before.to_names(gone >> place + 1 << place + 1):
+            found.append((names[place], other))
+    return found
+
+
+def _rows_among(graph: routes.Graph, names: tuple[PeerName, ...]) -> list[int]:
+    """The rows of a graph as they are with these names, ascending, instead of its own."""
+    rows, own = list(graph.out), graph.names
+    if names == own:
+        return rows
+    wanted = set(names)
+    for place in reversed(range(len(own))):
+        if own[place] not in wanted:
+            del rows[place]
+            below = (1 << place) - 1
+            rows = [row & below | row >> place + 1 << place for row in rows]
+    for place, name in enumerate(names):
+        if name not in graph.index:
+            below = (1 << place) - 1
+            rows = [row & below | (row & ~below) << 1 for row in rows]
+            rows.insert(place, 0)
+    return rows

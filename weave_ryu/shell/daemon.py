@@ -118,6 +118,7 @@ class Daemon:
         self._underlay_changed = hub.Signal()
         self._is_asking = False
         self._layout = 0
+        self._graphs = routes.GraphBuilder(established_only=True)
 
     def start(self) -> None:
         """Change the host: make the bridge, join the mesh, watch the gateway ports."""
@@ -382,10 +383,9 @@ class Daemon:
                 )
             else:
                 pending.append(overlay.remote_ip)
-        graph = routes.established_graph(peers)
-        adjacency = {name: graph.neighbours(name) for name in graph.names}
+        graph = routes.both_ways(self._graphs.build(peers))
         now = time.monotonic()
-        self.view.observe(adjacency, infos, established, now)
+        self.view.observe(graph, infos, established, now)
         self._drop_left(frozenset(self.view.infos))
         self.gateways.mesh_changed(len(established))
         self._watch_companions(self.view.underlays)
