@@ -38,6 +38,7 @@ CORE_APART = frozenset(
             "_living",
             "_looked",
             "_detours",
+            "_companions",
             "_strangers",
             "_reclaiming",
             "ports",
@@ -82,6 +83,7 @@ def clone(core):
     registry._records = dict(registry._records)
     registry._epochs = dict(registry._epochs)
     registry._gateways, registry._others = dict(registry._gateways), dict(registry._others)
+    new._looked = dict(core._looked)
     new._carrier = dict(core._carrier)
     new._strangers, new._reclaiming = dict(core._strangers), set(core._reclaiming)
     new._told, new._own_macs = dict(core._told), dict(core._own_macs)

@@ -35,10 +35,12 @@ from weave_ryu.names import PeerName
 FRESH_LEASES = 2
 """A claim counts in a conflict while its lease is not older than this many times `silent_s`."""
 
-
 _DOWN = Bfd.DOWN  # asked for some twenty times a second, and slow to look up before Python 3.12
 
-_NOBODY: tuple[GatewayRecord | None, list[Other]] = None, []
+_NEVER: tuple[int, float, list[Other]] = -1, 0.0, []
+
+ROUNDED_S = 1e-6
+"""More than what is lost where times are added."""
 
 OVERSLEPT_LEASES = 2
 """A process that was called so many leases late reads what has come meanwhile before it judges."""
@@ -113,16 +115,18 @@ class GatewayCore:
         self._remembered: dict[str, tuple[float, frozenset[str], frozenset[str]]] = {}
         self._synced: dict[str, object] = {}
         self._lease: tuple[GatewayRecord | None, tuple[PeerName, ...], list[Tell]] = (None, (), [])
-        self._detours: dict[tuple[PeerName, bool], tuple[GatewayRecord, Tell]] = {}
+        self._detours: dict[tuple[PeerName, bool], tuple[GatewayRecord, bytes]] = {}
         self._living: dict[tuple[PeerName, str], tuple[GatewayRecord, list[Other]]] = {}
         """Gateways that are heard, as `others` shows them: the same until their records change."""
-        self._looked: dict[str, list[Other]] = {}
-        """The last answer of `others`: the same list as long as nothing in it changes."""
+        self._looked: dict[str, tuple[int, float, list[Other]]] = {}
+        """`registry.changes`, until when that is right, and the last answer of `others`: the same
+        list as long as nothing in it changes."""
         self._now = now
         self._next_lease = now
         self._next_sync = now + timers.sync_s
         self._seen: dict[str, list[Other]] | None = None
         self._segments = tuple(sorted({spec.segment for spec in specs}))
+        self._companions: tuple[int, tuple[PeerName, ...]] = -1, ()
         self._strangers: dict[PeerName, float] = {}
         self._reclaiming: set[str] = set()
         self.ports = {
@@ -173,7 +177,10 @@ class GatewayCore:
         return self._seen[segment]
 
     def _look_around(self, segment: str, now: float) -> list[Other]:
-        found: list[Other] = []
+        changes, until, before = self._looked.get(segment, _NEVER)
+        if changes == self.registry.changes and now < until:
+            return before  # all of them have been heard since then, or lately enough
+        until, found = float("inf"), list[Other]()
         for name in self.registry.others_of(segment):
             record = self.registry.record(name)
             if record is None:
@@ -181,19 +188,20 @@ class GatewayCore:
             signs = self._signs.get(name)
             if signs is not None and now - signs.heard_at < self._timers.silent_s:
                 found.extend(self._alive(record, segment))
+                until = min(until, signs.heard_at + self._timers.silent_s - ROUNDED_S)
                 continue
+            until = float("-inf")
             view = self.peer_view(name, now)
             fresh = view.lease_age_s < FRESH_LEASES * self._timers.silent_s
             ports = (port for port in record.ports if port.segment == segment)
             found.extend(Other(name, port, view.judgement, fresh) for port in ports)
-        before = self._looked.get(segment)
         if before == found:
-            return before  # what follows from it is known to those who keep it
-        self._looked[segment] = found
+            found = before  # what follows from it is known to those who keep it
+        self._looked[segment] = self.registry.changes, until, found
         return found
 
     def _alive(self, record: GatewayRecord, segment: str) -> list[Other]:
-        known, others = self._living.get((record.name, segment), _NOBODY)
+        known, others = self._living.get((record.name, segment), (None, []))
         if known is not record:
             ports = (port for port in record.ports if port.segment == segment)
             others = [Other(record.name, port, ALIVE, True) for port in ports]
@@ -245,9 +253,12 @@ class GatewayCore:
 
     def companions(self) -> tuple[PeerName, ...]:
         """All other gateways of this peer's segments, sorted."""
-        if len(self._segments) == 1:
-            return self.registry.others_of(self._segments[0])
-        return tuple(sorted({name for s in self._segments for name in self.registry.others_of(s)}))
+        layout, found = self._companions
+        if layout != self.registry.layout:
+            names = {name for s in self._segments for name in self.registry.others_of(s)}
+            found = tuple(sorted(names))
+            self._companions = self.registry.layout, found
+        return found
 
     # Inputs.
 
@@ -279,7 +290,7 @@ class GatewayCore:
         due_at = self._next_lease if self._next_lease < self._next_sync else self._next_sync
         for port in self.ports.values():
             port_at = port.deadline(now)
-            due_at = min(due_at, port_at)
+            due_at = due_at if due_at < port_at else port_at
         for name in self.companions():
             signs = all_signs.get(name)
             if (
@@ -288,8 +299,7 @@ class GatewayCore:
                 or now < signs.deaf_until
                 or signs.bfd is _DOWN
             ):
-                doubt_at = self._doubt_at(signs)
-                due_at = min(due_at, doubt_at)
+                due_at = min(due_at, self._doubt_at(signs))
         return due_at
 
     def poll_commands(self) -> list[Command]:
@@ -647,12 +657,6 @@ class GatewayCore:
                 self._lease = own, others, [Tell(name, payload) for name in others]
             self._commands.extend(self._lease[2])
 
-    def _is_in_doubt(self, signs: _Signs) -> bool:
-        """The way to a gateway is: its lease is overdue, or it says that it does not hear us."""
-        now = self._now
-        is_overdue = now >= signs.heard_at + self._timers.doubt_s
-        return is_overdue or now < signs.deaf_until or signs.bfd is _DOWN
-
     def _doubt_at(self, signs: _Signs | None) -> float:
         """When the next lease to a gateway takes a detour, if nothing is heard of it before."""
         if signs is None:
@@ -670,19 +674,21 @@ class GatewayCore:
         own = self.registry.record(self._own)
         if own is None:
             return
+        now, doubt_s = self._now, self._timers.doubt_s
         for name in self.companions():
             signs = self._signs.get(name)
-            if signs is None or not self._is_in_doubt(signs):
+            if signs is None:
                 continue
-            if self._now >= self._doubt_at(signs):
+            if signs.deaf_until <= now < signs.heard_at + doubt_s and signs.bfd is not _DOWN:
+                continue  # the way to it is not in doubt
+            if now >= self._doubt_at(signs):
                 signs.doubted_at = self._now
                 is_unheard = self._now - signs.heard_at >= self._timers.doubt_s
-                known, detour = self._detours.get((name, is_unheard), (None, None))
-                if known is not own or detour is None:
+                known, payload = self._detours.get((name, is_unheard), (None, b""))
+                if known is not own:
                     payload = encode([own], unheard=[name] if is_unheard else ())
-                    detour = Tell(name, payload, detour=True)
-                    self._detours[name, is_unheard] = own, detour
-                self._commands.append(detour)
+                    self._detours[name, is_unheard] = own, payload
+                self._commands.append(Tell(name, payload, detour=True))
 
     def _say_hello(self) -> None:
         """Also while closed: that this gateway lives is what the others must know."""

@@ -46,6 +46,8 @@ class Registry:
         self._epochs: dict[str, int] = {}
         self._gateways: dict[str, list[PeerName]] = {}
         self._others: dict[str, tuple[PeerName, ...]] = {}
+        self.changes = 0
+        """Grows with every change of a record."""
         self.layout = 0
         """Grows whenever it changes who is a gateway of what: flows follow from that, and from
         nothing else that gateways tell, though they tell something every 25 to 100 ms."""
@@ -127,6 +129,7 @@ class Registry:
         for name in gone:
             del self._records[name]
         if gone:
+            self.changes += 1
             self._layout_changed()
         return bool(gone)
 
@@ -143,6 +146,7 @@ class Registry:
     def _store(self, record: GatewayRecord) -> None:
         old = self._records.get(record.name)
         self._records[record.name] = record
+        self.changes += 1
         if old is None or old.segments() != record.segments():
             self._layout_changed()
         for port in record.ports:
