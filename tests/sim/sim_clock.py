@@ -35,6 +35,9 @@ class Clock:
         if handle is not None:
             handle[2] = None
 
+    def clear(self):
+        self._events.clear()
+
     def run(self, until):
         events = self._events
         heappush(events, [until, inf, _END, ()])  # behind all others of that time

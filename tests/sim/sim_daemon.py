@@ -138,9 +138,13 @@ class SimDaemon:
         while commands := core.poll_commands():
             self.commands += len(commands)
             for command in commands:
-                if type(command) is Tell and not command.detour:  # nearly all of them
+                kind = type(command)
+                if kind is Tell and not command.detour:  # nearly all of them
                     target = self.world.letter_of[command.peer]
                     self.world.mesh.tell(self.peer.letter, target, command.payload)
+                elif kind is SayHello:
+                    if self._is_ready:
+                        self.world.segment.say_hello(self.peer.letter, command.frame)
                 else:
                     self._perform(command)
         deadline = core.deadline()
@@ -173,9 +177,9 @@ class SimDaemon:
             self._inbox.append((self._tick, ()))
             return
         now = self._offset + self._rate * self.clock.now
-        deadline = self.core.deadline()
-        if deadline <= now:
-            self.core.handle_timer(now)
+        core = self.core
+        if core._next_lease <= now or (deadline := core.deadline()) <= now:
+            core.handle_timer(now)
             self.pump()
         else:
             self._arm(deadline)
@@ -187,9 +191,6 @@ class SimDaemon:
 
     def _perform(self, command):
         match command:
-            case SayHello(_, frame):
-                if self._is_ready:
-                    self.world.segment.say_hello(self.peer.letter, frame)
             case Tell():
                 mesh, target = self.world.mesh, self.world.letter_of[command.peer]
                 self.world.sometimes["lease by a detour"] += 1
@@ -384,10 +385,14 @@ class SimDaemon:
             except RemoteProtocolError:
                 self.world.sometimes["hello refused"] += 1
             name = "known to live by its hello alone"
-            if not self.world.sometimes[name]:
+            if not self.world.sometimes[name] and self._is_somebody_silent():
                 others = self.core.others("vlan", self.local())
                 if any(other.judgement.verdict is Verdict.ELSEWHERE for other in others):
                     self.world.sometimes[name] += 1
+
+    def _is_somebody_silent(self):
+        before = self.local() - self.world.timers.silent_s + 0.001
+        return any(signs.heard_at < before for signs in self.core._signs.values())
 
     def shut_down(self):
         self.core.shut_down(self.local())

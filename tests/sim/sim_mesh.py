@@ -254,7 +254,14 @@ class Mesh:
             if hop is None:
                 return
             edge = self._ways[way] = self.edge(here, hop)
-        self._send(edge, here, item)
+        if edge.deaf:
+            self._send(edge, here, item)
+        elif edge.is_established:
+            a, b = edge.ends
+            if a.daemon is not None and b.daemon is not None:
+                self._carry(edge, here, item)
+            else:
+                self._send(edge, here, item)
 
     def broadcast(self, source, payload):
         ident = next(self._ids)

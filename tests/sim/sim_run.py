@@ -75,6 +75,17 @@ def run(seed, options=None, faults=None, is_tracing=False):
         faults: instead of those that the seed draws.
         is_tracing: note the way of each frame.
     """
+    gc.disable()  # worlds are cyclic, but there is one at a time: much is saved
+    try:
+        return _run_world(seed, options, faults, is_tracing)
+    finally:
+        # The world is gone with this; what stays is kept for all that follow: no look at it again.
+        gc.collect(0)
+        gc.freeze()
+        gc.enable()
+
+
+def _run_world(seed, options, faults, is_tracing):
     drawn_options, drawn_faults = draw(seed)
     options = options or drawn_options
     faults = drawn_faults if faults is None else faults
@@ -82,7 +93,6 @@ def run(seed, options=None, faults=None, is_tracing=False):
     world = World(options, seed)
     outcome.sometimes = world.sometimes
     world.is_tracing = is_tracing
-    gc.disable()  # worlds are cyclic, but there is one at a time: much is saved
     try:
         _run(world, faults)
     except InvariantBroken as broken:
@@ -90,11 +100,10 @@ def run(seed, options=None, faults=None, is_tracing=False):
     except Exception as error:
         outcome.broken = InvariantBroken("crash", repr(error), world.clock.now)
         outcome.broken.__cause__ = error
-    finally:
-        gc.enable()
     outcome.log = list(world.log)
-    _count(world)
     outcome.digest, outcome.virtual_s = world.digest, world.clock.now
+    _count(world)
+    world.dismantle()
     return outcome
 
 
