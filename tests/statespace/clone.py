@@ -24,6 +24,7 @@ PORT_APART = frozenset(
     {
         *("spec", "around", "emit", "now", "epoch", "history", "lateness_s", "_tokens"),
         *("_pending", "_leaving", "_entering", "_faults", "_claimed", "_recorded"),
+        *("_vacancy", "_preemption"),
     }
 )
 """Fields of a port that are looked at one by one, or only shown."""
@@ -100,6 +101,7 @@ def _clone_port(port, core):
     new._faults = deque(port._faults, maxlen=port._faults.maxlen)
     new._pending, new._leaving = copy.copy(port._pending), copy.copy(port._leaving)
     new._entering = copy.copy(port._entering)
+    new._vacancy, new._preemption = copy.copy(port._vacancy), copy.copy(port._preemption)
     if new._pending is not None:
         new._pending.then = _rebound(new._pending.then, port, new)
     return new
@@ -197,6 +199,8 @@ class Eyes:
             self.epoch_of(port._claimed) if port._is_opening else None,
             self._side(port._leaving),
             self._side(port._entering),
+            self.time(port._vacancy._since),
+            self.time(port._preemption._since),
         )
 
     def _content(self, obj, names, apart=frozenset()):
