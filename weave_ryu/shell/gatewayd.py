@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -56,6 +57,9 @@ Once is not enough: the switch credits frames of before to cached flows up to ha
 happen at any time of this half second, the forgetting itself makes it happen, and until the next
 time frames go to a gateway that does not pass them.
 """
+
+READ_SHARE = 4
+"""MACs are read again after so many times the time that it took."""
 
 STALE_S = 0.4
 """A command to open that has waited this long is not carried out: this process was paused."""
@@ -131,6 +135,7 @@ class Gateways:
         self._remember = remember
         self._own_short_id = own_short_id
         self._macs = MacReader(switch)
+        self._read_again_at: dict[str, float] = {}
         self._announcer = Announcer(switch)
         self.observers: list[Observer] = []
         self._permits: dict[str, _Permits] = {}
@@ -524,11 +529,22 @@ class Gateways:
         port = self._find(name)
         if port is None or not self._switch.is_connected:
             return
+        started = time.monotonic()
+        if started < self._read_again_at.get(name, started):
+            return
+        self._read_again_at[name] = math.inf
+        try:
+            self._read_sides(name, port.number)
+        finally:
+            took_s = time.monotonic() - started
+            self._read_again_at[name] = started + READ_SHARE * took_s
+
+    def _read_sides(self, name: str, number: int) -> None:
         segment = self.core.ports[name].spec.segment
         gateways = {self._mesh.short_id_of(peer) for peer in self.core.gateways(segment)}
         try:
             of_gateways = {s for s in gateways if s is not None}
-            sides = self._macs.read(port.number, of_gateways, self._mesh.short_ids())
+            sides = self._macs.read(number, of_gateways, self._mesh.short_ids())
         except OpenFlowError as error:
             _log.debug("macs_not_read", port=name, error=str(error))
             return

@@ -49,16 +49,7 @@ class MacReader:
         Raises:
             OpenFlowError: the switch is not connected or does not answer.
         """
-        best: dict[str, tuple[int, LearntMac]] = {}
-        entries = self._switch.dump(cookies.OWNER << 56, cookies.OWNER_MASK, MAC.number)
-        for entry in entries:
-            parsed = cookies.parse(entry.cookie)
-            mac = entry.match.get("eth_dst")
-            if parsed is None or mac is None:
-                continue
-            learnt = LearntMac(mac, parsed[0], parsed[1], entry.duration_sec)
-            if mac not in best or best[mac][0] < entry.priority:
-                best[mac] = (entry.priority, learnt)
+        best = self._best()
         return [best[mac][1] for mac in sorted(best)]
 
     def read(self, port: int, gateways: Collection[ShortId], peers: Collection[ShortId]) -> Sides:
@@ -74,7 +65,7 @@ class MacReader:
         """
         mesh: set[str] = set()
         hosts: set[str] = set()
-        for learnt in self.learnt():
+        for _, learnt in self._best().values():
             behind_port = learnt.kind is Kind.LEARNT_PORT and learnt.subject == port & 0xFFFF
             behind_other = learnt.kind is Kind.LEARNT_PEER and learnt.subject in gateways
             if behind_port or behind_other:
@@ -82,3 +73,15 @@ class MacReader:
             elif learnt.kind is Kind.LEARNT_PORT or learnt.subject in peers:
                 mesh.add(learnt.mac.replace(":", ""))
         return Sides(frozenset(mesh), frozenset(hosts))
+
+    def _best(self) -> dict[str, tuple[int, LearntMac]]:
+        """For each MAC the priority of the entry that counts, and what it says."""
+        best: dict[str, tuple[int, LearntMac]] = {}
+        for entry in self._switch.dump(cookies.OWNER << 56, cookies.OWNER_MASK, MAC.number):
+            parsed, mac = cookies.parse(entry.cookie), entry.eth_dst
+            if parsed is None or mac is None:
+                continue
+            if mac not in best or best[mac][0] < entry.priority:
+                learnt = LearntMac(mac, parsed[0], parsed[1], entry.duration_sec)
+                best[mac] = (entry.priority, learnt)
+        return best

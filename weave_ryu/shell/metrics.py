@@ -309,7 +309,7 @@ class StateCollector(Collector):
         for kind in _READ:
             try:
                 mask = OWNER_MASK | 0xFF << 48
-                entries = self._daemon.switch.dump(subject_cookie(kind, 0), mask)
+                entries = list(self._daemon.switch.dump(subject_cookie(kind, 0), mask))
             except OpenFlowError:
                 return  # the other figures are worth having; `switch_connected` tells
             for entry in entries:

@@ -7,7 +7,7 @@ error message of the switch reaches the caller whose message caused it, by trans
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,16 @@ from weave_ryu.errors import OpenFlowError
 from weave_ryu.pipeline import cookies, diff
 from weave_ryu.pipeline.model import FlowSpec
 from weave_ryu.pipeline.tables import HELD, METER_RATES, SIGHTED
-from weave_ryu.shell import encode, hub
+from weave_ryu.shell import encode, flowstats, hub
+from weave_ryu.shell.flowstats import FlowStats
 
 _OFP = ofproto_v1_3
 _PARSER = ofproto_v1_3_parser
 
 ANSWER_TIMEOUT_S = 3.0
-"""How long the switch may take to answer; it runs on the same host."""
+"""How long the switch may take to answer, and from part to part; it runs on the same host."""
+
+flowstats.postpone()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,12 @@ class _Waiter:
             self._event.send_exception(error)
 
     def wait(self, operation: str) -> list[Any]:
-        with hub.Timeout(ANSWER_TIMEOUT_S, False):
-            self._event.wait()
-            return self.parts
+        seen = -1
+        while len(self.parts) > seen:
+            seen = len(self.parts)
+            with hub.Timeout(ANSWER_TIMEOUT_S, False):
+                self._event.wait()
+                return self.parts
         raise OpenFlowError(operation, f"the switch did not answer within {ANSWER_TIMEOUT_S} s")
 
 
@@ -219,12 +225,21 @@ class Switch:
                     flows.append(diff.InstalledFlow(entry.table_id, entry.priority, entry.cookie))
         return flows
 
-    def dump(self, cookie: int, mask: int, table: int = ofproto_v1_3.OFPTT_ALL) -> list[Any]:
-        """Ryu's flow statistics of all flows whose cookie agrees in the mask."""
+    def dump(
+        self, cookie: int, mask: int, table: int = ofproto_v1_3.OFPTT_ALL
+    ) -> Iterator[FlowStats]:
+        """All flows whose cookie agrees in the mask; others run while they are read.
+
+        Raises:
+            OpenFlowError: no connection, or no whole answer.
+        """
         request = _PARSER.OFPFlowStatsRequest(
             self._require(), 0, table, _OFP.OFPP_ANY, _OFP.OFPG_ANY, cookie, mask
         )
-        return [entry for reply in self._ask([request], "flow dump") for entry in reply.body]
+        for reply in self._ask([request], "flow dump"):
+            for part in reply.body:
+                yield from flowstats.read(part.data)
+            hub.sleep(0)
 
     def commit(self, plan: diff.BundlePlan, forget: Iterable[tuple[int, int]] = ()) -> None:
         """Apply a change atomically; returns when the switch has confirmed it.

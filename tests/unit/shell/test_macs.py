@@ -18,7 +18,7 @@ GATEWAY, PEER, GONE = ShortId(2), ShortId(3), ShortId(4)
 def entry(mac, kind, subject, priority=20):
     return SimpleNamespace(
         cookie=subject_cookie(kind, subject),
-        match={"eth_dst": mac},
+        eth_dst=mac,
         priority=priority,
         duration_sec=1,
     )
