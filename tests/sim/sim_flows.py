@@ -13,7 +13,7 @@ from weave_ryu.shell.coordinator import BridgePorts, forwarding_state
 
 TUNNEL, CONTAINER, GATEWAY, CONTAINER_2 = 1, 2, 3, 4
 SEGMENT = "vlan"
-MAX_KEPT = 5000
+MAX_KEPT = 60_000
 
 OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
 """`shell/forwarder.py`: kinds that a daemon that has just started must not judge."""
