@@ -112,6 +112,8 @@ def page(directory: Path, benchmarks: Sequence[Benchmark]) -> str:
         "Contenders take turns (A B, B A, …) on the same machine in the same run. A ratio is the",
         "median of the ratios of runs side by side, against the contender that the section names;",
         "least and greatest are of all repeats. Times depend on the machine, ratios far less.",
+        "Where the time goes, and why a target is missed:",
+        "[performance](../explanation/performance.md).",
         "",
     ]
     found = {benchmark.name: read(directory, benchmark) for benchmark in benchmarks}
