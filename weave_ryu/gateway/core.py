@@ -383,17 +383,16 @@ class GatewayCore:
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
+        self._set_now(now)
         signs = self._signs.get(source)
         if is_direct and signs is not None and payload == signs.lease:
-            self._set_now(now)
             signs.heard_at = now  # the same again, as nearly always
             return
         message = decode(payload)
-        self._set_now(now)
         if is_direct and signs is not None:
             signs.lease = payload if message.is_lease_of(source) else None
         changes, own_is_stale = self.registry.merge(message.records)
-        stale: set[PeerName] = set()
+        stale, callers = set[PeerName](), {c.record.name for c in changes if c.has_opened}
         for change in changes:
             self._signs.setdefault(change.record.name, _Signs(heard_at=now))
             stale |= change.forget
@@ -414,8 +413,9 @@ class GatewayCore:
             for port in self.ports.values():
                 if port.spec.segment == step.segment and source in self.gateways(step.segment):
                     port.hand_over(source, step, now)
-        if message.is_call and self.registry.record(source) is not None and source != self._own:
-            self._commands.append(Introduce(source))
+        if message.is_call and self.registry.record(source) is not None:
+            callers.add(source)
+        self._commands.extend(Introduce(name) for name in sorted(callers - {self._own}))
         if own_is_stale:
             self.publish()
         if changes or message.hand_overs:

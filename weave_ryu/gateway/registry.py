@@ -26,6 +26,15 @@ class Change:
     forget: frozenset[PeerName]
     old: GatewayRecord | None = field(default=None, compare=False)
 
+    @property
+    def has_opened(self) -> bool:
+        """It forwards on a segment, and did not before, or did with another epoch.
+
+        Its call to introduce containers may be lost where the mesh is just being made; this is not.
+        """
+        before = self.old.active_epochs() if self.old else {}
+        return bool(self.record.active_epochs().items() - before.items())
+
 
 class Registry:
     """Records by peer, and the highest epoch ever seen of each segment.
