@@ -14,7 +14,7 @@ READINGS = 5
 @pytest.fixture(scope="module")
 def lab(build_lab):
     shape = topology.build(["W", "A", "B"], gateways=["A", "B"])
-    return build_lab(topology=shape, roles={"A": "active", "B": "auto"})
+    return build_lab(topology=shape, roles={"A": "active", "B": "standby"})
 
 
 def test_gateway_with_ten_thousand_macs_keeps_its_role(lab, eventually, tmp_path):
@@ -30,4 +30,5 @@ def test_gateway_with_ten_thousand_macs_keeps_its_role(lab, eventually, tmp_path
     for _ in range(READINGS):
         found = gateway.gateway_state()
         assert found["macs_remote"] >= MACS
+        assert gateway.http("GET", "/metrics").status == 200
         assert (found["state"], found["epoch"]) == ("active", epoch), found["reason"]

@@ -36,6 +36,7 @@ class FlowStats:
         hard_timeout: seconds after which it ends, 0 = never.
         packet_count: frames that it has matched.
         byte_count: octets of them.
+        has_instructions: False = what it matches is dropped.
         eth_dst: the MAC that its match names whole, as ``aa:bb:cc:dd:ee:ff``; None = another match.
     """
 
@@ -46,6 +47,7 @@ class FlowStats:
     hard_timeout: int
     packet_count: int
     byte_count: int
+    has_instructions: bool
     eth_dst: str | None
 
 
@@ -88,7 +90,9 @@ def read(data: bytes) -> Iterator[FlowStats]:
                 "flow dump", f"a flow of {length} bytes has a match of {match_length}"
             )
         mac = _eth_dst(data, match_at + _MATCH.size, match_end)
-        yield FlowStats(table, priority, cookie, seconds, hard, packets, octets, mac)
+        # The match is padded to a multiple of eight octets.
+        acts = match_at + (match_length + 7) // 8 * 8 < end
+        yield FlowStats(table, priority, cookie, seconds, hard, packets, octets, acts, mac)
         offset = end
 
 

@@ -10,7 +10,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client import Counter as CounterMetric
@@ -29,6 +29,7 @@ from weave_ryu.pipeline.tables import BY_NUMBER
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
+    from weave_ryu.shell.flowstats import FlowStats
 
 DROP_REASONS = {
     ("classify", 300): "link_local",
@@ -290,7 +291,7 @@ class StateCollector(Collector):
                     key = (port, segments[port], PERMIT_DIRECTIONS[table])
                     passed[key] += entry.packet_count
                     octets[key] += entry.byte_count
-            elif (table, entry.priority) in DROP_REASONS and not entry.instructions:
+            elif (table, entry.priority) in DROP_REASONS and not entry.has_instructions:
                 drops[DROP_REASONS[table, entry.priority], port] += entry.packet_count
         yield _counter(
             "dropped_packets",
@@ -303,7 +304,7 @@ class StateCollector(Collector):
         yield _counter("gateway_packets", f"Frames {text}", labels, passed)
         yield _counter("gateway_bytes", f"Bytes {text}", labels, octets)
 
-    def _entries(self) -> Iterator[tuple[Kind, int, Any]]:
+    def _entries(self) -> Iterator[tuple[Kind, int, FlowStats]]:
         if not self._daemon.switch.is_connected:
             return
         for kind in _READ:

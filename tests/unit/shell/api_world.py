@@ -2,6 +2,7 @@
 
 import random
 import time
+import warnings
 from types import SimpleNamespace
 
 from weave_ryu.config import DaemonConfig
@@ -48,7 +49,11 @@ class FakeGateways:
 
 def flow_entry(flow, packets=5):
     """A flow as the switch's statistics have it."""
-    return SimpleNamespace(
+    with warnings.catch_warnings():
+        # Ryu's and eventlet's imports warn of what nobody here can change.
+        warnings.simplefilter("ignore")
+        from weave_ryu.shell.flowstats import FlowStats
+    return FlowStats(
         cookie=flow_cookie(flow),
         table_id=BY_NAME[flow.table].number,
         priority=flow.priority,
@@ -56,7 +61,8 @@ def flow_entry(flow, packets=5):
         byte_count=60 * packets,
         duration_sec=9,
         hard_timeout=flow.hard_timeout_s,
-        instructions=list(flow.actions),
+        has_instructions=bool(flow.actions),
+        eth_dst=None,
     )
 
 

@@ -47,7 +47,17 @@ matches = st.builds(
 )
 
 
-@given(st.lists(st.builds(flow, matches, st.integers(0, 254), cookie=st.integers(0, 2**64 - 1))))
+@given(
+    st.lists(
+        st.builds(
+            flow,
+            matches,
+            st.integers(0, 254),
+            st.sampled_from([GOTO, b""]),
+            cookie=st.integers(0, 2**64 - 1),
+        )
+    )
+)
 def test_flows_are_those_that_ryu_reads(flows):
     data, offset = b"".join(flows), 0
     for one in flowstats.read(data):
@@ -56,6 +66,7 @@ def test_flows_are_those_that_ryu_reads(flows):
         for name in ("table_id", "priority", "cookie", "duration_sec", "hard_timeout"):
             assert getattr(one, name) == getattr(theirs, name)
         assert (one.packet_count, one.byte_count) == (theirs.packet_count, theirs.byte_count)
+        assert one.has_instructions == bool(theirs.instructions)
         assert one.eth_dst == theirs.match.get("eth_dst")
     assert offset == len(data)
 
