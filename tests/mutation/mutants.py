@@ -177,8 +177,8 @@ MUTANTS = (
     Mutant(
         "nobody introduces silent containers",
         CORE,
-        "        if machine.state is State.ACTIVE and before is not State.ACTIVE:",
-        "        if False:",
+        "        self._commands.extend(Introduce(name) for name in sorted(callers - {self._own}))",
+        "        self._commands.extend(())",
         was_real=True,
     ),
 )
