@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import report
+from bench import machine, report
 from bench.plan import Benchmark, Plan
 from bench.registry import BENCHMARKS
 from weave_ryu.errors import WeaveRyuError
@@ -43,6 +43,7 @@ def _run(chosen: list[Benchmark], directory: Path, options: argparse.Namespace) 
     failed = []
     for benchmark in chosen:
         tell(f"{benchmark.name}: {benchmark.title}")
+        about = machine.describe()
         started = time.monotonic()
         try:
             sheet = benchmark.measure(Plan(options.quick, tell))
@@ -52,7 +53,7 @@ def _run(chosen: list[Benchmark], directory: Path, options: argparse.Namespace) 
             failed.append(benchmark.name)
             continue
         took_s = time.monotonic() - started
-        found = report.document(benchmark, sheet, is_quick=options.quick, took_s=took_s)
+        found = report.document(benchmark, sheet, about, is_quick=options.quick, took_s=took_s)
         report.write(directory, benchmark, found)
         if options.json:
             print(json.dumps(found, ensure_ascii=False), flush=True)

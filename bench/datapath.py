@@ -8,6 +8,7 @@ from functools import partial
 from bench import plain, processes, rates
 from bench.plan import Benchmark, Plan, Target
 from bench.sheet import Sheet, interleave
+from bench.stand import End
 from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import ovs, topology
@@ -91,6 +92,10 @@ def _ours(
     return mesh
 
 
+def _end(station: LabStation) -> End:
+    return End(station.netns, station.ifname, station.mac)
+
+
 def _ends(mesh: Lab, ends: tuple[str, str]) -> tuple[LabStation, LabStation]:
     return mesh.station(ends[0]), mesh.station(ends[1])
 
@@ -100,11 +105,7 @@ def _frames(
 ) -> None:
     # Addresses that have been forgotten meanwhile would be flooded for.
     plain.wait_reachable(source, target.ip)
-    found = rates.best_rate(
-        (source.netns, source.ifname, source.mac),
-        (target.netns, target.ifname, target.mac),
-        plan.seconds / 4,
-    )
+    found = rates.best_rate(_end(source), _end(target), plan.seconds / 4)
     sheet.add(
         case, "64-byte frames", "thousand/s", found / 1e3, contender=name, more_is_better=True
     )
@@ -125,12 +126,7 @@ def _cost(
         switch.pid for peer in mesh.peers.values() if (switch := peer.switch.vswitchd) is not None
     ]
     before = sum(processes.cpu_s(pid) for pid in pids)
-    arrived = rates.arrivals(
-        (source.netns, source.ifname, source.mac),
-        (target.netns, target.ifname, target.mac),
-        STEADY_RATE,
-        plan.seconds,
-    )
+    arrived = rates.arrivals(_end(source), _end(target), STEADY_RATE, plan.seconds)
     spent_s = sum(processes.cpu_s(pid) for pid in pids) - before
     sheet.add(case, COST, "µs", spent_s / arrived.frames * 1e6, contender=name)
 

@@ -76,6 +76,7 @@ class Benchmark:
         measure: does it.
         targets: bounds that it decides about.
         plotted: metrics that are drawn; others are in the table only.
+        not_compared: metrics that say how far to trust the others; nobody wins or loses by them.
     """
 
     name: str
@@ -84,3 +85,4 @@ class Benchmark:
     measure: Callable[[Plan], Sheet]
     targets: tuple[Target, ...] = ()
     plotted: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.stand import result_of, start_inside
+from bench.stand import End, result_of, start_inside
 from weave_ryu import namespaces
 from weave_ryu.errors import LabError
 
@@ -16,17 +16,17 @@ PLENTY = 0.9
 """Of what was sent must arrive, or more is not tried."""
 
 
-def received(namespace: Path, ifname: str) -> int:
+def received(end: End) -> int:
     """Frames that a link has received so far."""
 
     def read() -> str:
         return Path("/proc/thread-self/net/dev").read_text(encoding="ascii")
 
-    for line in namespaces.run_inside(namespace, read).splitlines():
+    for line in namespaces.run_inside(end.namespace, read).splitlines():
         name, _, counters = line.partition(":")
-        if name.strip() == ifname:
+        if name.strip() == end.ifname:
             return int(counters.split()[1])
-    raise LabError(f"there is no link {ifname}", f"in {namespace.name}")
+    raise LabError(f"there is no link {end.ifname}", f"in {end.namespace.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +38,18 @@ class Arrivals:
     seconds: float
 
 
-def arrivals(
-    source: tuple[Path, str, str],
-    target: tuple[Path, str, str],
-    rate: float,
-    seconds: float,
-    kind: str = "same",
-) -> Arrivals:
+def arrivals(source: End, target: End, rate: float, seconds: float, kind: str = "same") -> Arrivals:
     """Offer frames at one rate; the arguments are those of `best_rate`."""
-    before = received(*target[:2])
-    words = (source[1], source[2], target[2], str(rate), str(seconds), kind)
-    blaster = start_inside(source[0], "bench.blast", *words)
+    before = received(target)
+    words = (source.ifname, source.mac, target.mac, str(rate), str(seconds), kind)
+    blaster = start_inside(source.namespace, "bench.blast", *words)
     done = json.loads(result_of(blaster, seconds + 30))
-    return Arrivals(received(*target[:2]) - before, done["sent"], done["seconds"])
+    return Arrivals(received(target) - before, done["sent"], done["seconds"])
 
 
 def best_rate(
-    source: tuple[Path, str, str],
-    target: tuple[Path, str, str],
+    source: End,
+    target: End,
     seconds: float,
     kind: str = "same",
     first_rate: int = FIRST_RATE,
@@ -66,8 +60,8 @@ def best_rate(
     no longer lets the receiver work says nothing about what it can do.
 
     Args:
-        source: namespace, link and MAC of the sender.
-        target: the same of the receiver.
+        source: the sender.
+        target: the receiver.
         seconds: for each rate.
         kind: ``same``, or ``new``: a source address of its own for each frame.
         first_rate: to begin with, frames a second.

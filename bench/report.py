@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import machine, plot
-from bench.plan import Benchmark
-from bench.sheet import Sheet, shown
+from bench import plot
+from bench.plan import Benchmark, Target
+from bench.sheet import Series, Sheet, shown
+
+OURS = "weave-ryu"
+"""What contenders of this project begin with."""
+NOISE = 1.05
+"""What differs by less is a draw."""
 
 HEADER = ("case", "metric", "contender", "median", "least", "greatest", "unit", "ratio")
 
@@ -18,7 +24,6 @@ def table(sheet: Sheet) -> list[tuple[str, ...]]:
     """The rows of a sheet, without the header."""
     rows: list[tuple[str, ...]] = []
     for one in sheet.series:
-        ratio = sheet.ratio(one)
         low, high = one.spread
         rows.append(
             (
@@ -29,7 +34,7 @@ def table(sheet: Sheet) -> list[tuple[str, ...]]:
                 shown(low),
                 shown(high),
                 one.unit,
-                "" if ratio is None else f"{ratio:.3g}",
+                _ratio(sheet, one),
             )
         )
     return rows
@@ -52,6 +57,47 @@ def as_markdown(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
 
 
+def _ratio(sheet: Sheet, series: Series) -> str:
+    """The median of the ratios, and their spread if there are several."""
+    ratio, all_ratios = sheet.ratio(series), sheet.ratios(series)
+    if ratio is None:
+        return ""
+    if len(all_ratios) == 1:
+        return f"{ratio:.3g}"
+    return f"{ratio:.3g} ({min(all_ratios):.3g} to {max(all_ratios):.3g})"
+
+
+LOSS_HEADER = ("case", "metric", "weave-ryu", "instead", "unit", "better by")
+
+
+def losses(benchmark: Benchmark, sheet: Sheet) -> list[tuple[str, ...]]:
+    """Where something else did better than this project, by more than noise."""
+    rows: list[tuple[str, ...]] = []
+    for ours in sheet.series:
+        if not ours.contender.startswith(OURS) or ours.metric in benchmark.not_compared:
+            continue
+        for rival in sheet.series:
+            if rival.contender.startswith(OURS):
+                continue
+            if (rival.case, rival.metric) == (ours.case, ours.metric):
+                times = _times_better(sheet, ours, rival)
+                if times > NOISE:
+                    words = f"{shown(times)} times" if math.isfinite(times) else "it has none"
+                    ours_text = f"{shown(ours.median)} ({ours.contender})"
+                    rival_text = f"{shown(rival.median)} ({rival.contender})"
+                    rows.append((ours.case, ours.metric, ours_text, rival_text, ours.unit, words))
+    return rows
+
+
+def _times_better(sheet: Sheet, ours: Series, rival: Series) -> float:
+    """How many times as good a rival is; below 1 if it is worse."""
+    if rival.more_is_better:
+        return sheet.ratio(rival, ours.contender) or 0.0
+    if rival.median == 0:
+        return math.inf if ours.median > 0 else 1.0
+    return sheet.ratio(ours, rival.contender) or 0.0
+
+
 TARGET_HEADER = ("target", "bound", "found", "verdict")
 
 
@@ -65,19 +111,29 @@ def targets(benchmark: Benchmark, sheet: Sheet) -> list[tuple[str, ...]]:
             rows.append((target.text, bound, "", "not measured"))
         else:
             verdict = "met" if target.is_met(value) else "missed"
-            rows.append((target.text, bound, shown(value), verdict))
+            rows.append((target.text, bound, _found(target, sheet, value), verdict))
     return rows
 
 
+def _found(target: Target, sheet: Sheet, value: float) -> str:
+    series = sheet.find(target.case, target.metric, target.contender)
+    if series is None:
+        return shown(value)
+    if target.unit == "ratio":
+        return _ratio(sheet, series)
+    low, high = series.spread
+    return shown(value) if low == high else f"{shown(value)} ({shown(low)} to {shown(high)})"
+
+
 def document(
-    benchmark: Benchmark, sheet: Sheet, *, is_quick: bool, took_s: float
+    benchmark: Benchmark, sheet: Sheet, about: Mapping[str, str], *, is_quick: bool, took_s: float
 ) -> dict[str, Any]:
     """What the JSON file holds."""
     return {
         "benchmark": benchmark.name,
         "quick": is_quick,
         "took_s": round(took_s, 1),
-        "machine": machine.describe(),
+        "machine": dict(about),
         **sheet.as_document(),
     }
 
@@ -117,14 +173,31 @@ def page(directory: Path, benchmarks: Sequence[Benchmark]) -> str:
         "",
     ]
     found = {benchmark.name: read(directory, benchmark) for benchmark in benchmarks}
-    verdicts = [
-        (f"[{benchmark.name}](#{benchmark.name})", *row)
-        for benchmark in benchmarks
-        if (data := found[benchmark.name]) is not None
-        for row in targets(benchmark, Sheet.from_document(data))
-    ]
+
+    def rows_of(
+        about: Callable[[Benchmark, Sheet], list[tuple[str, ...]]],
+    ) -> list[tuple[str, ...]]:
+        return [
+            (f"[{benchmark.name}](#{benchmark.name})", *row)
+            for benchmark in benchmarks
+            if (data := found[benchmark.name]) is not None
+            for row in about(benchmark, Sheet.from_document(data))
+        ]
+
+    verdicts = rows_of(targets)
     if verdicts:
         lines += ["## Targets", "", *as_markdown(verdicts, ("benchmark", *TARGET_HEADER)), ""]
+    lost = rows_of(losses)
+    if lost:
+        lines += [
+            "## What does better than weave-ryu",
+            "",
+            "Every comparison on this page in which the median of something else is better by more",
+            f"than {NOISE - 1:.0%}; what is not listed is a draw or better.",
+            "",
+            *as_markdown(lost, ("benchmark", *LOSS_HEADER)),
+            "",
+        ]
     for benchmark in benchmarks:
         lines += [*_section(benchmark, found[benchmark.name]), ""]
     return "\n".join(lines).rstrip() + "\n"

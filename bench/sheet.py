@@ -75,17 +75,21 @@ class Sheet:
                 return one
         return None
 
-    def ratio(self, series: Series, against: str | None = None) -> float | None:
-        """How a contender compares with the baseline, repeat by repeat: the median of the ratios.
+    def ratios(self, series: Series, against: str | None = None) -> list[float]:
+        """How a contender compares with the baseline, or with another one, repeat by repeat.
 
         Repeats that ran side by side are compared with each other, so that what else the machine
-        did in between cancels out.
+        did in between cancels out. Empty if there is nothing to compare with.
         """
         other = self.find(series.case, series.metric, against or self.baseline or "")
         if other is None or other is series:
-            return None
+            return []
         pairs = zip(series.values, other.values, strict=False)
-        ratios = [value / base for value, base in pairs if base]
+        return [value / base for value, base in pairs if base]
+
+    def ratio(self, series: Series, against: str | None = None) -> float | None:
+        """The median of the ratios; None if there are none."""
+        ratios = self.ratios(series, against)
         return statistics.median(ratios) if ratios else None
 
     def as_document(self) -> dict[str, Any]:

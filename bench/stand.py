@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +20,21 @@ from weave_ryu.pipeline.tables import METER_RATES
 
 ROOT = Path(__file__).resolve().parents[1]
 BRIDGE = "weave"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where frames begin or end.
+
+    Args:
+        namespace: that the link is in.
+        ifname: of the link.
+        mac: of the link.
+    """
+
+    namespace: Path
+    ifname: str
+    mac: str
 
 
 class Temporary:
@@ -128,6 +144,10 @@ class Solo(Stand):
                 f"ofport_request={number}",
             )
             self.containers.append(inside)
+
+    def end(self, number: int) -> End:
+        """A container, counted from 1, as measurements take it."""
+        return End(self.containers[number - 1], "eth0", mac_of(number))
 
     def add_pipeline(self, state: ForwardingState) -> None:
         """Put this project's flows for a state into the bridge, and the meters they use."""

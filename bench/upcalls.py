@@ -102,10 +102,7 @@ def _first_frames(plan: Plan, sheet: Sheet, name: str, stand: Solo) -> None:
 
 
 def _new_flows(plan: Plan, sheet: Sheet, name: str, stand: Solo) -> None:
-    source, target = stand.containers
-    found = rates.best_rate(
-        (source, "eth0", mac_of(1)), (target, "eth0", mac_of(2)), plan.seconds / 4, "new", 250
-    )
+    found = rates.best_rate(stand.end(1), stand.end(2), plan.seconds / 4, "new", 250)
     sheet.add(
         CASE,
         "frames of new addresses",

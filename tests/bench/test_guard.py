@@ -16,7 +16,7 @@ from bench.macs import learnt_lines
 from bench.mesh import Mesh
 from bench.rates import best_rate
 from bench.sheet import Sheet, interleave
-from bench.stand import Solo, mac_of, result_of, start_inside
+from bench.stand import Solo, result_of, start_inside
 from weave_ryu.mesh.gossip import TopologyData
 from weave_ryu.mesh.peers import Peers
 from weave_ryu.mesh.topology import UpdateReader
@@ -75,7 +75,7 @@ def test_the_pipeline_passes_at_least_half_of_what_normal_does():
     sheet = Sheet("normal")
 
     def measure(name, stand):
-        ends = [(stand.containers[n - 1], "eth0", mac_of(n)) for n in (1, 2)]
+        ends = [stand.end(1), stand.end(2)]
         # Both addresses are known before anything is counted.
         best_rate(ends[1], ends[0], 0.05, first_rate=1_000_000)
         found = best_rate(*ends, 0.25, first_rate=20_000)

@@ -6,11 +6,13 @@ from bench import plot, report
 from bench.plan import Benchmark, Target
 from bench.sheet import Sheet
 
+MACHINE = {"kernel": "6.1"}
+
 
 def sheet():
     found = Sheet("theirs")
     for ours, theirs in ((9, 10), (19, 20)):
-        found.add("A <to> B", "rate", "1/s", ours, contender="ours", more_is_better=True)
+        found.add("A <to> B", "rate", "1/s", ours, contender="weave-ryu", more_is_better=True)
         found.add("A <to> B", "rate", "1/s", theirs, contender="theirs", more_is_better=True)
     return found
 
@@ -20,7 +22,7 @@ def benchmark(*targets):
 
 
 def target(bound, unit="ratio", metric="rate"):
-    return Target("fast", bound, unit, "A <to> B", metric, "ours", at_least=True)
+    return Target("fast", bound, unit, "A <to> B", metric, "weave-ryu", at_least=True)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +33,8 @@ def target(bound, unit="ratio", metric="rate"):
         (target(14, "1/s"), "met"),
         (target(14.1, "1/s"), "missed"),
         (target(1, metric="other"), "not measured"),
-        (Target("slow", 14, "1/s", "A <to> B", "rate", "ours"), "met"),
-        (Target("slow", 13, "1/s", "A <to> B", "rate", "ours"), "missed"),
+        (Target("slow", 14, "1/s", "A <to> B", "rate", "weave-ryu"), "met"),
+        (Target("slow", 13, "1/s", "A <to> B", "rate", "weave-ryu"), "missed"),
     ],
 )
 def test_each_target_has_a_verdict(goal, verdict):
@@ -47,21 +49,22 @@ def test_a_page_says_of_what_is_not_measured_how_to_measure_it(tmp_path):
 
 def test_a_page_shows_figures_targets_and_the_machine(tmp_path):
     one = benchmark(target(0.9), target(0.95))
-    found = report.document(one, sheet(), is_quick=False, took_s=12.3)
+    found = report.document(one, sheet(), MACHINE, is_quick=False, took_s=12.3)
     report.write(tmp_path, one, found)
     page = report.page(tmp_path, [one])
-    assert "| A <to> B | rate | ours | 14.0 | 9 | 19.0 | 1/s | 0.925 |" in page
+    row = "| A <to> B | rate | weave-ryu | 14.0 | 9 | 19.0 | 1/s | 0.925 (0.9 to 0.95) |"
+    assert row in page
     assert page.count("| met |") == 1
     assert page.count("| missed |") == 1
     assert "![Title](name.svg)" in page
     assert "Ratios are against theirs." in page
-    assert found["machine"]["kernel"] in page
+    assert "kernel 6.1" in page
     assert "quick" not in page
 
 
 def test_figures_of_a_quick_run_are_marked(tmp_path):
     one = benchmark()
-    report.write(tmp_path, one, report.document(one, sheet(), is_quick=True, took_s=1))
+    report.write(tmp_path, one, report.document(one, sheet(), MACHINE, is_quick=True, took_s=1))
     assert "figures of a quick run" in report.page(tmp_path, [one])
     assert "figures not meant" in (tmp_path / "name.svg").read_text()
 
@@ -78,6 +81,56 @@ def test_the_picture_holds_a_bar_and_a_number_for_each_contender():
 
 def test_a_picture_leaves_out_what_is_not_to_be_drawn():
     found = sheet()
-    found.add("A <to> B", "loss", "frames", 3, contender="ours")
+    found.add("A <to> B", "loss", "frames", 3, contender="weave-ryu")
     assert "loss" in plot.draw("Title", found)
     assert "loss" not in plot.draw("Title", found, ("rate",))
+
+
+def compared(ours, theirs, *, more_is_better, metric="rate"):
+    found = Sheet("theirs")
+    for name, values in (("weave-ryu, x", ours), ("theirs", theirs)):
+        for value in values:
+            found.add("A", metric, "1/s", value, contender=name, more_is_better=more_is_better)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "by"),
+    [
+        (compared([5, 50], [10, 100], more_is_better=True), "2 times"),
+        (compared([10, 100], [5, 50], more_is_better=False), "2 times"),
+        (compared([3], [0], more_is_better=False), "it has none"),
+    ],
+)
+def test_what_does_better_is_listed(found, by):
+    assert [row[-1] for row in report.losses(benchmark(), found)] == [by]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        compared([10], [5], more_is_better=True),
+        compared([5], [10], more_is_better=False),
+        compared([0], [0], more_is_better=False),
+        compared([96], [100], more_is_better=True),
+        compared([0], [7], more_is_better=False),
+    ],
+)
+def test_what_is_no_better_is_not_listed(found):
+    assert report.losses(benchmark(), found) == []
+
+
+def test_nobody_loses_by_what_only_says_how_far_to_trust_the_rest():
+    found = compared([9], [1], more_is_better=False, metric="pause")
+    one = Benchmark("name", "Title", "One.", lambda _: found, not_compared=("pause",))
+    assert report.losses(benchmark(), found)
+    assert report.losses(one, found) == []
+
+
+def test_the_page_lists_what_does_better(tmp_path):
+    one = benchmark()
+    report.write(tmp_path, one, report.document(one, sheet(), MACHINE, is_quick=False, took_s=1))
+    row = (
+        "| [name](#name) | A <to> B | rate | 14.0 (weave-ryu) | 15.0 (theirs) | 1/s | 1.08 times |"
+    )
+    assert row in report.page(tmp_path, [one])
