@@ -14,8 +14,13 @@ from weave_ryu import namespaces
 from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab.lab import Lab
+from weave_ryu.lab.peer import LabPeer
 
 PREFIX = "wrblife"
+IDLE, MEMORY = "idle processor time", "resident memory"
+PEER = "daemon of a peer"
+ACTIVE = "daemon of the active gateway"
+STANDBY = "daemon of the standby gateway"
 CASE = "lab of 6 peers, 2 of them gateways"
 
 
@@ -43,7 +48,7 @@ def _idle(plan: Plan, sheet: Sheet, lab: Lab) -> None:
         vswitchd = peer.switch.vswitchd
         if peer.daemon.process is None or vswitchd is None:
             raise LabError(f"{name} does not run")
-        pids[f"daemon of a {'gateway' if peer.segment else 'peer'}", name] = peer.daemon.process.pid
+        pids[_kind(peer), name] = peer.daemon.process.pid
         pids["ovs-vswitchd", name] = vswitchd.pid
     before = {key: processes.cpu_s(pid) for key, pid in pids.items()}
     started = time.monotonic()
@@ -51,8 +56,14 @@ def _idle(plan: Plan, sheet: Sheet, lab: Lab) -> None:
     took_s = time.monotonic() - started
     for key, pid in pids.items():
         share = (processes.cpu_s(pid) - before[key]) / took_s * 100
-        sheet.add(key[0], "idle processor time", "% of a core", share)
-        sheet.add(key[0], "resident memory", "MiB", processes.resident_mib(pid))
+        sheet.add(key[0], IDLE, "% of a core", share)
+        sheet.add(key[0], MEMORY, "MiB", processes.resident_mib(pid))
+
+
+def _kind(peer: LabPeer) -> str:
+    if peer.segment is None:
+        return PEER
+    return ACTIVE if peer.gateway_state()["state"] == "active" else STANDBY
 
 
 def _status(plan: Plan, sheet: Sheet, lab: Lab) -> None:
@@ -87,19 +98,8 @@ BENCHMARK = Benchmark(
     "and spread are over all processes of a kind and all labs.",
     measure,
     (
-        Target(
-            "idle daemon of a peer", 1, "% of a core", "daemon of a peer", "idle processor time"
-        ),
-        Target(
-            "idle daemon of a gateway",
-            1,
-            "% of a core",
-            "daemon of a gateway",
-            "idle processor time",
-        ),
-        Target(
-            "memory of a gateway's daemon", 120, "MiB", "daemon of a gateway", "resident memory"
-        ),
+        *(Target(f"idle {who}", 1, "% of a core", who, IDLE) for who in (PEER, ACTIVE, STANDBY)),
+        *(Target(f"memory, {who}", 120, "MiB", who, MEMORY) for who in (PEER, ACTIVE)),
         Target("`weave-ryu status`", 300, "ms", "weave-ryu status", "from start to end"),
     ),
 )

@@ -38,7 +38,7 @@ def measure(plan: Plan) -> Sheet:
         stands = {
             OURS: stack.enter_context(_ours()),
             BASELINE: stack.enter_context(_normal()),
-            PACKET_IN: stack.enter_context(_packet_in()),
+            PACKET_IN: stack.enter_context(packet_in_stand("wrbupktin")),
         }
         for stand in stands.values():
             _introduce(stand)
@@ -69,8 +69,13 @@ def _normal() -> Iterator[Solo]:
 
 
 @contextmanager
-def _packet_in() -> Iterator[Solo]:
-    with Solo("wrbupktin", 2) as stand:
+def packet_in_stand(prefix: str) -> Iterator[Solo]:
+    """A switch whose controller learns by packet-in, with two containers.
+
+    Args:
+        prefix: of its names.
+    """
+    with Solo(prefix, 2) as stand:
         learner = start_inside(stand.ovs.namespace, "bench.learner", str(stand.ovs.rundir))
         try:
             if learner.stdout is None or learner.stdout.readline().strip() != "ready":

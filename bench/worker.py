@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from bench import processes
 from weave_ryu.shell import compat, hub
 
 CONNECT_TIMEOUT_S = 20.0
@@ -107,15 +108,27 @@ def peers(switch: Any, number: int, shape: str, repeats: int) -> dict[str, Any]:
 
 
 def macs(switch: Any, number: int, _shape: str, _repeats: int) -> dict[str, Any]:  # noqa: ANN401
-    """Read, then forget, MACs that are there already; then let the switch learn as many."""
+    """Read, tell, then forget MACs that are there already; then let the switch learn as many."""
+    from weave_ryu.gateway import records  # noqa: PLC0415
+    from weave_ryu.names import PeerName  # noqa: PLC0415
     from weave_ryu.pipeline import rules  # noqa: PLC0415
     from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie  # noqa: PLC0415
     from weave_ryu.shell import announce, encode  # noqa: PLC0415
     from weave_ryu.shell.macs import MacReader  # noqa: PLC0415
 
-    known: list[int] = []
+    before_mib = processes.resident_mib(os.getpid())
     reader = MacReader(switch)
-    read_ms = timed_ms(lambda: known.append(len(reader.learnt())))
+    started = time.perf_counter()
+    learnt = reader.learnt()
+    read_ms = (time.perf_counter() - started) * 1000
+    # What the active gateway sends to its standby, and what that one does with it.
+    macs = frozenset(one.mac.replace(":", "") for one in learnt)
+    half = frozenset(sorted(macs)[::2])
+    table = records.MacTable(PeerName(1), "vlan", mesh=half, hosts=macs - half)
+    payloads: list[bytes] = []
+    tell_ms = timed_ms(lambda: payloads.append(records.encode(tables=[table])))
+    take_ms = timed_ms(lambda: records.decode(payloads[0]))
+    memory_mib = processes.resident_mib(os.getpid()) - before_mib
     selector = (subject_cookie(Kind.LEARNT_PEER, 5), SUBJECT_MASK)
     forget_ms = timed_ms(lambda: switch.delete([selector]))
     left = len(reader.learnt())
@@ -129,9 +142,13 @@ def macs(switch: Any, number: int, _shape: str, _repeats: int) -> dict[str, Any]
         switch.delete([selector])
 
     return {
-        "known": known[0],
+        "known": len(macs),
         "left": left,
         "read_ms": read_ms,
+        "tell_ms": tell_ms,
+        "take_ms": take_ms,
+        "told_kb": len(payloads[0]) / 1e3,
+        "memory_mib": memory_mib,
         "forget_ms": forget_ms,
         "announce_ms": timed_ms(tell),
     }
