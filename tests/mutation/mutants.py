@@ -168,13 +168,6 @@ MUTANTS = (
         was_real=True,
     ),
     Mutant(
-        "a repeated announcement teaches the own switch",
-        PERMITS,
-        "known = () if again else priming(port)",
-        "known = priming(port)",
-        was_real=True,
-    ),
-    Mutant(
         "nobody introduces silent containers",
         CORE,
         "        self._commands.extend(Introduce(name) for name in sorted(callers - {self._own}))",

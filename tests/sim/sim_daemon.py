@@ -41,7 +41,7 @@ from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
 # As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
 FORGET_AT_S = (0.0, 0.1, 0.2, 0.4, 0.6, 2.0)
 REPEAT_AT_S = (0.0, 0.12, 1.0, 2.5)
-INTRODUCE_AT_S = (0.1, 1.2)
+INTRODUCE_AT_S = (0.1, 1.2, 4.0)
 FORGET_AGAIN_AFTER_S = 0.6
 BURST, PAUSE_S = 50, 0.01
 STALE_S = 0.4
@@ -75,6 +75,8 @@ class SimDaemon:
         self._connection = 0
         self._permits = set()
         self._is_ready = False
+        self._has_read_macs = False
+        self._introducing = set()
         self._bfd = {}
         self._companions = ()
         self._installed = None
@@ -215,7 +217,10 @@ class SimDaemon:
                 frames = [(mac, rules.priming(GATEWAY)) for mac in sorted(hosts)]
                 self.later(0.0, self._announce, frames, 0)
             case Introduce(to):
-                self.later(self.rng.uniform(0.001, 0.02), self._introduce, to)
+                if to not in self._introducing:
+                    self._introducing.add(to)
+                    for at in INTRODUCE_AT_S:
+                        self.later(at + self.rng.uniform(0.001, 0.02), self._introduce, to)
             case ReadMacs():
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
             case RememberRole(_, role):
@@ -321,6 +326,7 @@ class SimDaemon:
             self.later(PAUSE_S, self._send_frames, frames, start + BURST, go_on, name)
 
     def _introduce(self, to):
+        self._introducing.discard(to)
         short_id = self._short_id_of(to)
         if short_id is None or not self._is_ready:
             return
@@ -332,8 +338,7 @@ class SimDaemon:
         own = [m for m, (kind, at) in parsed if kind is Kind.LEARNT_PORT and at != GATEWAY]
         actions = rules.introduction(short_id)
         frames = [(mac.replace(":", ""), actions) for mac in sorted(own)]
-        for at in INTRODUCE_AT_S:
-            self.later(at, self._send_frames, frames, 0, lambda: True, "introduction")
+        self._send_frames(frames, 0, lambda: True, "introduction")
 
     def _read_macs(self):
         if not self._is_ready:
@@ -342,6 +347,14 @@ class SimDaemon:
         known = {info.short_id for info in self.view.infos.values()}
         mesh, hosts = set(), set()
         learnt = self.peer.switch.tables.learnt
+        if not self._has_read_macs:
+            self._has_read_macs = True
+            before = {
+                mac.replace(":", "")
+                for (table, mac, _), (_, cookie) in learnt.items()
+                if table == "origins" and parse(cookie) == (Kind.LEARNT_PORT, rules.HEARSAY)
+            }
+            self.core.macs_before("gw0", frozenset(before), self.local())
         for (table, mac, priority), (_, cookie) in learnt.items():
             if table != "mac" or (priority == 10 and ("mac", mac, 20) in learnt):
                 continue

@@ -211,9 +211,9 @@ def _way(flight):
 
 
 def _check_storm(world):
-    """Leases to each other gateway, twice if their way is in doubt, and what else there is."""
-    leases_per_s = (len(world.options.gateways) - 1) / world.timers.lease_s
-    most_per_s = 2 * leases_per_s + 30
+    """Leases to each other gateway, twice if the way is in doubt, hellos, and some others."""
+    others, hellos = len(world.options.gateways) - 1, int(world.options.hello)
+    most_per_s = (2 * others + hellos) / world.timers.lease_s + 30
     for letter, peer in world.peers.items():
         life_s = max(1.0, world.clock.now - peer.daemon.started_at)
         if peer.daemon.commands / life_s > most_per_s:

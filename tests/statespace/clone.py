@@ -30,10 +30,9 @@ PORT_APART = frozenset(
 """Fields of a port that are looked at one by one, or only shown."""
 CORE_APART = frozenset(
     {
-        *("_own", "_timers", "registry", "_commands", "_signs", "_hearing", "_carrier", "_told"),
+        *("_own", "_timers", "registry", "_commands", "_signs", "_hearing", "_carrier"),
         *(
-            "_own_macs",
-            "_remembered",
+            "_memory",
             "_synced",
             "_lease",
             "_living",
@@ -46,6 +45,7 @@ CORE_APART = frozenset(
         ),
     }
 )
+MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before"})
 SIGNS_APART = frozenset({"lease"})
 """What has been seen before and is known: a cache, as `_recorded`, `_lease`, `_living` and more."""
 IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
@@ -71,6 +71,7 @@ def check_fields(core):
     (port,) = core.ports.values()
     _told_apart(port, vars(port), PORT_APART)
     _told_apart(core, vars(core), CORE_APART)
+    _told_apart(core._memory, vars(core._memory), MEMORY_APART)
     for signs in core._signs.values():
         _told_apart(signs, type(signs).__slots__, SIGNS_APART)
 
@@ -87,8 +88,10 @@ def clone(core):
     new._looked = dict(core._looked)
     new._carrier = dict(core._carrier)
     new._strangers, new._reclaiming = dict(core._strangers), set(core._reclaiming)
-    new._told, new._own_macs = dict(core._told), dict(core._own_macs)
-    new._remembered, new._synced = dict(core._remembered), dict(core._synced)
+    new._synced = dict(core._synced)
+    new._memory = memory = copy.copy(core._memory)
+    memory._read, memory._told = dict(memory._read), dict(memory._told)
+    memory._before = dict(memory._before)
     new.ports = {name: _clone_port(port, new) for name, port in core.ports.items()}
     return new
 

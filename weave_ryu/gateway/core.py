@@ -24,6 +24,7 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.detection import ALIVE, Bfd, Evidence, Judgement, judge
 from weave_ryu.gateway.hearing import Hearing
+from weave_ryu.gateway.memory import MacMemory
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.records import GatewayRecord, MacTable, decode, encode
 from weave_ryu.gateway.registry import Registry
@@ -47,9 +48,6 @@ OVERSLEPT_LEASES = 2
 
 STRANGER_S = 1.0
 """For so long a peer that has just come may turn out to be a gateway: its record is on its way."""
-
-REMEMBER_S = 300.0
-"""For so long MACs are remembered that the switch has forgotten: as long as it would have."""
 
 
 @dataclass(slots=True)
@@ -110,9 +108,7 @@ class GatewayCore:
         self._carrier: dict[str, bool] = {}
         self._is_switch_up = False
         self._peer_count = 0
-        self._told: dict[tuple[PeerName, str], MacTable] = {}
-        self._own_macs: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
-        self._remembered: dict[str, tuple[float, frozenset[str], frozenset[str]]] = {}
+        self._memory = MacMemory(own, {spec.port: spec.segment for spec in specs})
         self._synced: dict[str, object] = {}
         self._lease: tuple[GatewayRecord | None, tuple[PeerName, ...], list[Tell]] = (None, (), [])
         self._detours: dict[tuple[PeerName, bool], tuple[GatewayRecord, bytes]] = {}
@@ -215,13 +211,7 @@ class GatewayCore:
 
     def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
         """MACs of the mesh and of the segment, as far as any gateway knows them."""
-        mesh, hosts = self._own_macs.get(port, (frozenset(), frozenset()))
-        segment = self.ports[port].spec.segment
-        for (_, told_segment), table in sorted(self._told.items()):
-            if told_segment == segment:
-                mesh |= table.mesh
-                hosts |= table.hosts
-        return mesh, hosts
+        return self._memory.sides(port)
 
     def publish(self) -> None:
         """Tell everybody this peer's record: all by broadcast, gateways of its segments at once."""
@@ -319,8 +309,7 @@ class GatewayCore:
             now: monotonic seconds.
         """
         if self._is_switch_up and not is_up:
-            until = now + REMEMBER_S
-            self._remembered = {port: (until, *macs) for port, macs in self._own_macs.items()}
+            self._memory.switch_lost(now)
         self._is_switch_up = is_up
         self._carrier = dict(carrier)
         self._tick(now)
@@ -339,7 +328,7 @@ class GatewayCore:
         gone = set(names)
         self.registry.remove(gone)
         self._signs = {name: signs for name, signs in self._signs.items() if name not in gone}
-        self._told = {key: table for key, table in self._told.items() if key[0] not in gone}
+        self._memory.left(gone)
         self._living.clear()
 
     def segments_of(self, name: PeerName, now: float) -> frozenset[str]:
@@ -446,15 +435,16 @@ class GatewayCore:
         self.registry.raise_epoch(segment, heard.epoch)
         self._set_now(now)
 
+    def macs_before(self, port: str, mesh: frozenset[str], now: float) -> None:
+        """MACs that the switch was told are in the mesh, by the daemon before this one."""
+        self._memory.recall(port, mesh, now)
+
     def macs_read(self, port: str, mesh: frozenset[str], hosts: frozenset[str], now: float) -> None:
         """The answer to `ReadMacs`: MACs as 12 hex digits."""
         machine = self.ports[port]
         self._set_now(now)
         known = frozenset().union(*self.macs(port))
-        old_mesh, old_hosts = self._own_macs.get(port, (mesh, hosts))
-        self._correct(machine.spec.segment, self._own, mesh - old_mesh, hosts - old_hosts)
-        mesh, hosts = self._with_remembered(port, mesh, hosts, now)
-        self._own_macs[port] = (mesh, hosts)
+        mesh, hosts = self._memory.read(port, mesh, hosts, now)
         others = self.gateways(machine.spec.segment)
         # One that has restarted has forgotten what it was told.
         lives = tuple((name, self._incarnation_of(name)) for name in others)
@@ -536,8 +526,7 @@ class GatewayCore:
             if old is None:
                 # What was learnt behind it counted as the mesh's: announced to the segment, it
                 # would draw the frames for its own hosts away from them.
-                self._own_macs.pop(name, None)
-                self._remembered.pop(name, None)
+                self._memory.forget(name)
                 self._commands.append(ReadMacs(name))
             elif mesh or hosts:
                 table = MacTable(self._own, segment, mesh, hosts)
@@ -562,37 +551,11 @@ class GatewayCore:
 
     def _learn_from(self, table: MacTable) -> None:
         """Take over another gateway's table, and announce what nobody here knew."""
-        key = table.name, table.segment
         ports = [p for p in self.ports.values() if p.spec.segment == table.segment]
         known = {port.spec.port: frozenset().union(*self.macs(port.spec.port)) for port in ports}
-        if key in self._told:
-            old = self._told[key]
-            news = table.mesh - old.mesh, table.hosts - old.hosts
-            self._correct(table.segment, table.name, *news)
-        self._told[key] = table
+        self._memory.told(table)
         for port in ports:
             self._announce_news(port, known[port.spec.port], to_mesh=True)
-
-    def _correct(
-        self, segment: str, by: PeerName, mesh: frozenset[str], hosts: frozenset[str]
-    ) -> None:
-        """MACs have turned up on the other side: what was told or remembered before is out of date.
-
-        Args:
-            segment: of which there is news.
-            by: whose news it is.
-            mesh: MACs that it did not know in the mesh before.
-            hosts: MACs that it did not know on the segment before.
-        """
-        if not mesh and not hosts:
-            return
-        for key, old in self._told.items():
-            if old.segment == segment and old.name != by:
-                told = MacTable(old.name, segment, old.mesh - hosts, old.hosts - mesh)
-                self._told[key] = told
-        for name, (until, old_mesh, old_hosts) in self._remembered.items():
-            if self.ports[name].spec.segment == segment:
-                self._remembered[name] = until, old_mesh - hosts, old_hosts - mesh
 
     def _announce_news(self, port: PortMachine, known: frozenset[str], to_mesh: bool) -> None:
         if port.state is not State.ACTIVE or not port.may_announce:
@@ -601,17 +564,6 @@ class GatewayCore:
         to_segment, to_peers = mesh - hosts, hosts - mesh if to_mesh else frozenset()
         if to_segment or to_peers:
             self._commands.append(Announce(port.spec.port, to_segment, to_peers))
-
-    def _with_remembered(
-        self, port: str, mesh: frozenset[str], hosts: frozenset[str], now: float
-    ) -> tuple[frozenset[str], frozenset[str]]:
-        """What was read, and what had been before the switch lost its memory."""
-        if port in self._remembered:
-            until, old_mesh, old_hosts = self._remembered[port]
-            if now < until:
-                return mesh | (old_mesh - hosts), hosts | (old_hosts - mesh)
-            del self._remembered[port]
-        return mesh, hosts
 
     def _set_now(self, now: float) -> None:
         """Do not take for silence of others that this process was stopped, or its host stalled."""

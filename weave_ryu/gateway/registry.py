@@ -28,12 +28,13 @@ class Change:
 
     @property
     def has_opened(self) -> bool:
-        """It forwards on a segment, and did not before, or did with another epoch.
+        """It forwards on a segment, and did not before, or did in another epoch or another life.
 
         Its call to introduce containers may be lost where the mesh is just being made; this is not.
         """
-        before = self.old.active_epochs() if self.old else {}
-        return bool(self.record.active_epochs().items() - before.items())
+        old, new = self.old, self.record
+        before = old.active_epochs() if old and old.incarnation == new.incarnation else {}
+        return bool(new.active_epochs().items() - before.items())
 
 
 class Registry:

@@ -37,6 +37,7 @@ from weave_ryu.pipeline.parts import (
     tunnel_id,
 )
 from weave_ryu.pipeline.permits import (
+    HEARSAY,
     announcement,
     hearsay,
     introduction,
@@ -47,6 +48,7 @@ from weave_ryu.pipeline.permits import (
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, Hop, LocalPort, RemotePeer
 
 __all__ = [
+    "HEARSAY",
     "LEARN_PRIORITY",
     "LEARN_PRIORITY_SECOND_HAND",
     "announcement",

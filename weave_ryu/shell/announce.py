@@ -29,8 +29,12 @@ flow: it hears the second one, after its flows have gone with the new topology v
 ARRIVAL_S = 0.02
 """After this long an announcement has reached every peer."""
 
-INTRODUCE_AT_S = (0.1, 1.2)
-"""When a new gateway is told of containers: after it has forgotten what was behind the old one."""
+INTRODUCE_AT_S = (0.1, 1.2, 4.0)
+"""When a new gateway is told of containers: after it has forgotten what was behind the old one, and
+when connections that were lost with it are back.
+
+Each time of those that are here then: one that has moved would be drawn back.
+"""
 
 BURST = 50
 """Frames between two pauses."""
@@ -111,7 +115,7 @@ class Announcer:
         hub.spawn(self._run, [(mac, learn) for mac in sorted(hosts)], (0.0,), go_on)
 
     def introduce(self, containers: Iterable[str], to: ShortId) -> None:
-        """Let a gateway know containers of this peer, in the background.
+        """Let a gateway know containers of this peer, once, in the background.
 
         Args:
             containers: MACs, 12 hex digits.
@@ -119,7 +123,7 @@ class Announcer:
         """
         actions = encode.actions_of(rules.introduction(to))
         frames = [(mac, actions) for mac in sorted(containers)]
-        hub.spawn(self._run, frames, INTRODUCE_AT_S, lambda: True)
+        hub.spawn(self._run, frames, (0.0,), lambda: True)
 
     def _run(
         self,

@@ -20,7 +20,7 @@ _HEAD = struct.Struct("!HBxIIHHHH4xQQQ")
 _MATCH = struct.Struct("!HH")
 _FIELD = struct.Struct("!HBB")
 _OXM_BASIC = 0x8000
-_ETH_DST_WHOLE = ofproto_v1_3.OFPXMT_OFB_ETH_DST << 1
+_WHOLE_MACS = ofproto_v1_3.OFPXMT_OFB_ETH_DST << 1, ofproto_v1_3.OFPXMT_OFB_ETH_SRC << 1
 _MAC_BYTES = 6
 
 
@@ -37,7 +37,8 @@ class FlowStats:
         packet_count: frames that it has matched.
         byte_count: octets of them.
         has_instructions: False = what it matches is dropped.
-        eth_dst: the MAC that its match names whole, as ``aa:bb:cc:dd:ee:ff``; None = another match.
+        mac: the first MAC that its match names whole, destination or source, as
+            ``aa:bb:cc:dd:ee:ff``; None if there is none.
     """
 
     table_id: int
@@ -48,7 +49,7 @@ class FlowStats:
     packet_count: int
     byte_count: int
     has_instructions: bool
-    eth_dst: str | None
+    mac: str | None
 
 
 class RawFlows:
@@ -89,18 +90,18 @@ def read(data: bytes) -> Iterator[FlowStats]:
             raise OpenFlowError(
                 "flow dump", f"a flow of {length} bytes has a match of {match_length}"
             )
-        mac = _eth_dst(data, match_at + _MATCH.size, match_end)
+        mac = _mac(data, match_at + _MATCH.size, match_end)
         # The match is padded to a multiple of eight octets.
         acts = match_at + (match_length + 7) // 8 * 8 < end
         yield FlowStats(table, priority, cookie, seconds, hard, packets, octets, acts, mac)
         offset = end
 
 
-def _eth_dst(data: bytes, offset: int, end: int) -> str | None:
+def _mac(data: bytes, offset: int, end: int) -> str | None:
     while offset + _FIELD.size <= end:
         class_, field, length = _FIELD.unpack_from(data, offset)
         offset += _FIELD.size
-        if class_ == _OXM_BASIC and field == _ETH_DST_WHOLE:
+        if class_ == _OXM_BASIC and field in _WHOLE_MACS:
             if length != _MAC_BYTES or offset + length > end:
                 raise OpenFlowError("flow dump", f"a MAC of {length} bytes")
             return data[offset : offset + length].hex(":")

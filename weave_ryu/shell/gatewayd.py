@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -43,7 +42,7 @@ from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import Output
 from weave_ryu.pipeline.state import GatewayPort
 from weave_ryu.shell import encode, hub
-from weave_ryu.shell.announce import Announcer
+from weave_ryu.shell.announce import INTRODUCE_AT_S, Announcer
 from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import HandOverFrame, Switch
 
@@ -135,7 +134,11 @@ class Gateways:
         self._remember = remember
         self._own_short_id = own_short_id
         self._macs = MacReader(switch)
-        self._read_again_at: dict[str, float] = {}
+        self._reading = {name: hub.Semaphore() for name in core.ports}
+        self._read_again_at = dict.fromkeys(core.ports, 0.0)
+        self._is_reading_asked: set[str] = set()
+        self._has_recalled: set[str] = set()
+        self._introducing: set[PeerName] = set()
         self._announcer = Announcer(switch)
         self.observers: list[Observer] = []
         self._permits: dict[str, _Permits] = {}
@@ -513,6 +516,17 @@ class Gateways:
             self._announcer.prime(port.number, hosts, lambda: machine.may_announce)
 
     def _introduce(self, to: PeerName) -> None:
+        if to in self._introducing:
+            return  # its call and its record come nearly at once
+        self._introducing.add(to)
+        waited_s = 0.0
+        for at in INTRODUCE_AT_S:
+            hub.sleep(at - waited_s)
+            waited_s = at
+            self._introducing.discard(to)
+            self._introduce_once(to)
+
+    def _introduce_once(self, to: PeerName) -> None:
         short_id = self._mesh.short_id_of(to)
         if short_id is None or not self._switch.is_connected:
             return
@@ -526,16 +540,18 @@ class Gateways:
         self._announcer.introduce((m.mac.replace(":", "") for m in own), short_id)
 
     def _read_macs(self, name: str) -> None:
-        port = self._find(name)
-        if port is None or not self._switch.is_connected:
-            return
-        started = time.monotonic()
-        if started < self._read_again_at.get(name, started):
-            return
-        self._read_again_at[name] = math.inf
-        try:
+        """Read, after the reading that goes on and a rest: nothing that is asked is left out."""
+        if name in self._is_reading_asked:
+            return  # the one that waits will show it, too
+        self._is_reading_asked.add(name)
+        with self._reading[name]:
+            hub.sleep(max(0.0, self._read_again_at[name] - time.monotonic()))
+            self._is_reading_asked.discard(name)
+            port = self._find(name)
+            if port is None or not self._switch.is_connected:
+                return
+            started = time.monotonic()
             self._read_sides(name, port.number)
-        finally:
             took_s = time.monotonic() - started
             self._read_again_at[name] = started + READ_SHARE * took_s
 
@@ -543,6 +559,10 @@ class Gateways:
         segment = self.core.ports[name].spec.segment
         gateways = {self._mesh.short_id_of(peer) for peer in self.core.gateways(segment)}
         try:
+            if name not in self._has_recalled:
+                # What an earlier daemon was told by others that may have forgotten it since.
+                self.core.macs_before(name, self._macs.hearsay(), time.monotonic())
+                self._has_recalled.add(name)
             of_gateways = {s for s in gateways if s is not None}
             sides = self._macs.read(number, of_gateways, self._mesh.short_ids())
         except OpenFlowError as error:

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from weave_ryu.names import ShortId
-from weave_ryu.pipeline import cookies
+from weave_ryu.pipeline import cookies, rules
 from weave_ryu.pipeline.cookies import Kind
-from weave_ryu.pipeline.tables import MAC
+from weave_ryu.pipeline.tables import MAC, ORIGINS
 from weave_ryu.shell.openflow import Switch
 
 
@@ -38,7 +38,7 @@ class Sides:
 
 
 class MacReader:
-    """Reads the table `mac`."""
+    """Reads the tables `mac` and `origins`."""
 
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
@@ -74,11 +74,21 @@ class MacReader:
                 mesh.add(learnt.mac.replace(":", ""))
         return Sides(frozenset(mesh), frozenset(hosts))
 
+    def hearsay(self) -> frozenset[str]:
+        """MACs that other gateways know in the mesh, as this switch was told: 12 hex digits.
+
+        Raises:
+            OpenFlowError: the switch is not connected or does not answer.
+        """
+        cookie = cookies.subject_cookie(Kind.LEARNT_PORT, rules.HEARSAY)
+        told = self._switch.dump(cookie, cookies.SUBJECT_MASK, ORIGINS.number)
+        return frozenset(entry.mac.replace(":", "") for entry in told if entry.mac is not None)
+
     def _best(self) -> dict[str, tuple[int, LearntMac]]:
         """For each MAC the priority of the entry that counts, and what it says."""
         best: dict[str, tuple[int, LearntMac]] = {}
         for entry in self._switch.dump(cookies.OWNER << 56, cookies.OWNER_MASK, MAC.number):
-            parsed, mac = cookies.parse(entry.cookie), entry.eth_dst
+            parsed, mac = cookies.parse(entry.cookie), entry.mac
             if parsed is None or mac is None:
                 continue
             if mac not in best or best[mac][0] < entry.priority:

@@ -6,8 +6,9 @@ from core_world import World, settled_pair, spec
 
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Announce, Broadcast, ForgetBehind, Introduce, Prime, SetGate
-from weave_ryu.gateway.core import REMEMBER_S, STRANGER_S, GatewayCore
+from weave_ryu.gateway.core import STRANGER_S, GatewayCore
 from weave_ryu.gateway.detection import Bfd
+from weave_ryu.gateway.memory import REMEMBER_S
 from weave_ryu.gateway.records import HandOver, Step, decode, encode
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.timers import Timers
@@ -89,6 +90,16 @@ def test_macs_that_a_restarted_switch_has_forgotten_are_remembered_for_a_while()
     assert world.cores["A"].macs("gw0") == (frozenset(), frozenset())
 
 
+def test_what_an_earlier_daemon_was_told_is_announced():
+    world = settled_pair()
+    world.call("A", "macs_before", "gw0", frozenset({"02c000000001", "02b000000001"}))
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset({"02b000000001"}))
+    announced = world.all_commands("A", Announce)[-1]
+    assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset())
+    world.call("A", "macs_read", "gw0", frozenset(), frozenset({"02c000000001"}))
+    assert world.cores["A"].macs("gw0") == (frozenset(), frozenset({"02c000000001"}))
+
+
 def test_macs_behind_peers_that_the_mesh_tells_of_late_are_announced():
     world = settled_pair()
     world.run(2.0)
@@ -116,6 +127,16 @@ def test_record_of_a_new_epoch_is_as_good_as_a_call_that_was_lost():
     for expected in ([Introduce(record.name)], []):
         plain.received(record.name, encode([record]), False, world.now)
         assert [c for c in plain.poll_commands() if isinstance(c, Introduce)] == expected
+
+
+def test_record_of_a_new_life_calls_though_its_epoch_is_that_of_the_old_one():
+    world = settled_pair()
+    plain = GatewayCore(PeerName(ord("W")), 1, 1, (), Timers(), world.now)
+    record = world.cores["A"].registry.record(PeerName(ord("A")))
+    again = replace(record, incarnation=record.incarnation + 1, sequence=record.sequence + 1)
+    for known in (record, again):
+        plain.received(record.name, encode([known]), False, world.now)
+        assert Introduce(record.name) in plain.poll_commands()
 
 
 def test_activation_waits_while_the_gate_is_being_closed():

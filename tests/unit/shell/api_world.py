@@ -62,7 +62,7 @@ def flow_entry(flow, packets=5):
         duration_sec=9,
         hard_timeout=flow.hard_timeout_s,
         has_instructions=bool(flow.actions),
-        eth_dst=None,
+        mac=None,
     )
 
 

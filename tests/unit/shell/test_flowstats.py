@@ -36,12 +36,13 @@ def flow(match, table=21, instructions=GOTO, **numbers):
 
 macs = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
 matches = st.builds(
-    lambda mac, port, vlan: parser.OFPMatch(
-        **({"eth_dst": mac} if mac else {}),
+    lambda mac, field, port, vlan: parser.OFPMatch(
+        **({field: mac} if mac else {}),
         **({"in_port": port} if port else {}),
         **({"vlan_vid": vlan} if vlan else {}),
     ),
     st.none() | macs,
+    st.sampled_from(["eth_dst", "eth_src"]),
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**13 - 1),
 )
@@ -67,14 +68,14 @@ def test_flows_are_those_that_ryu_reads(flows):
             assert getattr(one, name) == getattr(theirs, name)
         assert (one.packet_count, one.byte_count) == (theirs.packet_count, theirs.byte_count)
         assert one.has_instructions == bool(theirs.instructions)
-        assert one.eth_dst == theirs.match.get("eth_dst")
+        assert one.mac == theirs.match.get("eth_dst", theirs.match.get("eth_src"))
     assert offset == len(data)
 
 
 def test_mac_with_a_mask_is_no_mac():
     match = parser.OFPMatch(eth_dst=("01:00:00:00:00:00", "01:00:00:00:00:00"))
     (one,) = flowstats.read(flow(match))
-    assert one.eth_dst is None
+    assert one.mac is None
 
 
 @given(st.binary(max_size=300))

@@ -4,7 +4,9 @@ import warnings
 from types import SimpleNamespace
 
 from weave_ryu.names import ShortId
+from weave_ryu.pipeline import rules
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.tables import BY_NUMBER
 
 with warnings.catch_warnings():
     # Ryu's and eventlet's imports warn of what nobody here can change.
@@ -18,7 +20,7 @@ GATEWAY, PEER, GONE = ShortId(2), ShortId(3), ShortId(4)
 def entry(mac, kind, subject, priority=20):
     return SimpleNamespace(
         cookie=subject_cookie(kind, subject),
-        eth_dst=mac,
+        mac=mac,
         priority=priority,
         duration_sec=1,
     )
@@ -45,6 +47,21 @@ def test_side_follows_from_where_it_was_learnt():
     )
     assert sides.hosts == {"020000000001", "020000000002"}
     assert sides.mesh == {"020000000003", "020000000004"}
+
+
+def test_hearsay_is_read_where_and_as_what_the_pipeline_learns_it():
+    (learn,) = rules.hearsay()
+    asked = []
+
+    class TellingSwitch:
+        def dump(self, cookie, mask, table):
+            asked.append((cookie, mask, table))
+            return [SimpleNamespace(mac="02:00:00:00:00:01"), SimpleNamespace(mac=None)]
+
+    assert MacReader(TellingSwitch()).hearsay() == {"020000000001"}
+    ((cookie, mask, table),) = asked
+    assert learn.cookie & mask == cookie
+    assert BY_NUMBER[table].name == learn.table
 
 
 def test_behind_a_peer_that_nobody_knows_it_is_on_neither_side():
