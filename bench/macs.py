@@ -44,7 +44,7 @@ def measure(plan: Plan) -> Sheet:
 
 
 def _one(sheet: Sheet, stand: Solo, number: int) -> None:
-    case = f"{number} MACs"
+    case = f"{number:,} MACs"
     if stand.ovs.vswitchd is None:
         raise LabError("the switch does not run")
     pid = stand.ovs.vswitchd.pid
@@ -93,7 +93,7 @@ BENCHMARK = Benchmark(
             "forgetting 100,000 MACs with one message",
             1000,
             "ms",
-            "100000 MACs",
+            "100,000 MACs",
             "forget all with one message, confirmed",
         ),
     ),

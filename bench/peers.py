@@ -26,7 +26,7 @@ def measure(plan: Plan) -> Sheet:
     with Solo("wrbpeers") as stand:
         for shape in ("sparse", "full"):
             for number in SIZES[:2] if plan.is_quick else SIZES:
-                case = f"{number} peers, {shape} mesh"
+                case = f"{number:,} peers, {shape} mesh"
                 plan.tell(case)
                 _into_switch(plan, sheet, stand, number, shape)
                 _computing(plan, sheet, number, shape)
@@ -41,7 +41,7 @@ def _into_switch(plan: Plan, sheet: Sheet, stand: Solo, number: int, shape: str)
         stand.ovs.namespace, "bench.worker", "peers", rundir, str(number), shape, repeats
     )
     found = json.loads(result_of(worker, WORKER_TIMEOUT_S))
-    case = f"{number} peers, {shape} mesh"
+    case = f"{number:,} peers, {shape} mesh"
     sheet.add(case, "flows", "flows", found["flows"])
     for key, metric, unit in (
         ("install_ms", "all flows into an empty switch, one bundle", "ms"),
@@ -54,7 +54,7 @@ def _into_switch(plan: Plan, sheet: Sheet, stand: Solo, number: int, shape: str)
 
 
 def _computing(plan: Plan, sheet: Sheet, number: int, shape: str) -> None:
-    case = f"{number} peers, {shape} mesh"
+    case = f"{number:,} peers, {shape} mesh"
     for _ in range(1 if plan.is_quick else 3):
         command = [sys.executable, "-m", "tests.scale", "--one", "alone", shape, str(number)]
         done = subprocess.run(
@@ -71,7 +71,7 @@ def _computing(plan: Plan, sheet: Sheet, number: int, shape: str) -> None:
 def _targets() -> tuple[Target, ...]:
     found = []
     for shape in ("sparse", "full"):
-        case = f"1000 peers, {shape} mesh"
+        case = f"1,000 peers, {shape} mesh"
         found += [
             Target(
                 f"routes for 1,000 peers ({shape})",

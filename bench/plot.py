@@ -1,40 +1,56 @@
 """Draws a sheet as an SVG: horizontal bars of medians, with lines from the least to the greatest.
 
-Each case has a scale of its own, so that one picture can hold cases of different size; the numbers
-stand beside the bars.
+Each group of bars has a scale of its own, so that one picture can hold what differs in size; the
+numbers stand beside the bars. Contenders are put beside each other, case by case; where there is
+only one, the cases are, so that one sees how a thing grows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
 from bench.sheet import Series, Sheet, shown
 
 COLOURS = ("#1f6f8b", "#d9822b", "#6a8f3c", "#8a5a9e", "#b04a4a", "#707070")
 """By contender; told apart by the label beside each bar, too."""
 
-_WIDTH, _LABEL, _BAR, _ROW, _HEAD = 860, 250, 400, 20, 30
+_WIDTH, _LABEL, _BAR, _ROW, _HEAD = 1000, 250, 400, 20, 30
 
 
-def draw(title: str, sheet: Sheet, metrics: Sequence[str] = ()) -> str:
+_NONE: Mapping[tuple[str, str, str], str] = MappingProxyType({})
+
+Remarks = Mapping[tuple[str, str, str], str]
+"""Case, metric and contender → what stands beside the number, such as a target's verdict."""
+
+
+def draw(title: str, sheet: Sheet, metrics: Sequence[str] = (), remarks: Remarks = _NONE) -> str:
     """The picture of a sheet.
 
     Args:
         title: stands above it.
         sheet: what was found.
         metrics: those to draw; all if there are none.
+        remarks: on single bars.
     """
     chosen = [one for one in sheet.series if not metrics or one.metric in metrics]
     contenders = list(dict.fromkeys(one.contender for one in chosen))
     lines: list[str] = []
     y = 40
-    for case, metric, unit in dict.fromkeys((s.case, s.metric, s.unit) for s in chosen):
-        group = [one for one in chosen if (one.case, one.metric, one.unit) == (case, metric, unit)]
-        better = "more is better" if group[0].more_is_better else "less is better"
-        lines.append(_text(10, y + 14, f"{case}: {metric}, {unit} ({better})", bold=True))
+    is_compared = len(contenders) > 1
+    groups: dict[str, list[Series]] = {}
+    for one in chosen:
+        better = "more is better" if one.more_is_better else "less is better"
+        case = f"{one.case}: " if is_compared else ""
+        groups.setdefault(f"{case}{one.metric}, {one.unit} ({better})", []).append(one)
+    for heading, group in groups.items():
+        lines.append(_text(10, y + 14, heading, bold=True))
         y += _HEAD - 8
-        lines += _group(group, contenders, y)
+        labels = [one.contender if is_compared else one.case for one in group]
+        colours = [COLOURS[contenders.index(one.contender) % len(COLOURS)] for one in group]
+        words = [remarks.get((one.case, one.metric, one.contender), "") for one in group]
+        lines += _group(group, labels, colours, words, y)
         y += _ROW * len(group) + 12
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y}" '
@@ -46,21 +62,30 @@ def draw(title: str, sheet: Sheet, metrics: Sequence[str] = ()) -> str:
     return "\n".join([*head, *lines, "</svg>", ""])
 
 
-def _group(group: Sequence[Series], contenders: Sequence[str], top: int) -> Iterable[str]:
+def _group(
+    group: Sequence[Series],
+    labels: Sequence[str],
+    colours: Sequence[str],
+    remarks: Sequence[str],
+    top: int,
+) -> Iterable[str]:
     longest = max((one.spread[1] for one in group), default=0.0) or 1.0
     for row, one in enumerate(group):
         y = top + row * _ROW
-        colour = COLOURS[contenders.index(one.contender) % len(COLOURS)]
         width = max(1.0, one.median / longest * _BAR)
         low, high = (_LABEL + value / longest * _BAR for value in one.spread)
         middle = y + _ROW / 2 - 1
-        yield _text(_LABEL - 8, y + 14, one.contender, anchor="end")
-        yield f'<rect x="{_LABEL}" y="{y + 3}" width="{width:.1f}" height="13" fill="{colour}"/>'
+        yield _text(_LABEL - 8, y + 14, labels[row], anchor="end")
+        yield (
+            f'<rect x="{_LABEL}" y="{y + 3}" width="{width:.1f}" height="13" '
+            f'fill="{colours[row]}"/>'
+        )
         yield (
             f'<path d="M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 4}v8'
             f'M{high:.1f} {middle - 4}v8" stroke="#202020" fill="none"/>'
         )
         words = f"{shown(one.median)} ({shown(one.spread[0])} to {shown(one.spread[1])})"
+        words += f"; {remarks[row]}" if remarks[row] else ""
         yield _text(int(max(high, _LABEL + width)) + 8, y + 14, words)
 
 

@@ -106,7 +106,7 @@ def targets(benchmark: Benchmark, sheet: Sheet) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for target in benchmark.targets:
         value = target.value(sheet)
-        bound = f"{'at least' if target.at_least else 'at most'} {target.bound:g} {target.unit}"
+        bound = _bound(target)
         if value is None:
             rows.append((target.text, bound, "", "not measured"))
         else:
@@ -144,8 +144,21 @@ def write(directory: Path, benchmark: Benchmark, found: dict[str, Any]) -> None:
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     (directory / f"{benchmark.name}.json").write_text(text, encoding="utf-8")
     title = benchmark.title + (" (quick run: figures not meant)" if found["quick"] else "")
-    picture = plot.draw(title, Sheet.from_document(found), benchmark.plotted)
+    sheet = Sheet.from_document(found)
+    picture = plot.draw(title, sheet, benchmark.plotted, _remarks(benchmark, sheet))
     (directory / f"{benchmark.name}.svg").write_text(picture, encoding="utf-8")
+
+
+def _remarks(benchmark: Benchmark, sheet: Sheet) -> dict[tuple[str, str, str], str]:
+    """For the bars that a target is about: the target and the verdict."""
+    return {
+        (target.case, target.metric, target.contender): f"{_bound(target)}: {verdict}"
+        for target, (*_, verdict) in zip(benchmark.targets, targets(benchmark, sheet), strict=True)
+    }
+
+
+def _bound(target: Target) -> str:
+    return f"{'at least' if target.at_least else 'at most'} {target.bound:,g} {target.unit}"
 
 
 def read(directory: Path, benchmark: Benchmark) -> dict[str, Any] | None:

@@ -134,3 +134,30 @@ def test_the_page_lists_what_does_better(tmp_path):
         "| [name](#name) | A <to> B | rate | 14.0 (weave-ryu) | 15.0 (theirs) | 1/s | 1.08 times |"
     )
     assert row in report.page(tmp_path, [one])
+
+
+def texts_of(picture):
+    tree = ElementTree.fromstring(picture)
+    return [item.text for item in tree.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_cases_of_a_single_contender_stand_below_each_other():
+    found = Sheet()
+    for size in (10, 100):
+        found.add(f"{size} peers", "time", "ms", size)
+        found.add(f"{size} peers", "flows", "flows", size)
+    assert texts_of(plot.draw("Title", found))[1:6] == [
+        "time, ms (less is better)",
+        "10 peers",
+        "10.0 (10.0 to 10.0)",
+        "100 peers",
+        "100 (100 to 100)",
+    ]
+
+
+def test_a_picture_tells_the_verdict_beside_the_bar(tmp_path):
+    one = benchmark(target(14.1, "1/s"))
+    report.write(tmp_path, one, report.document(one, sheet(), MACHINE, is_quick=False, took_s=1))
+    assert "14.0 (9 to 19.0); at least 14.1 1/s: missed" in texts_of(
+        (tmp_path / "name.svg").read_text()
+    )
