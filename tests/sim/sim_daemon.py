@@ -33,10 +33,10 @@ from weave_ryu.gateway.detection import Bfd, Verdict
 from weave_ryu.gateway.records import decode, encode
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.pipeline import cookies, rules
-from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.cookies import EXACT, SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import Output
 from weave_ryu.pipeline.tables import TUNNEL_SOURCE
-from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
+from weave_ryu.shell.coordinator import ForwardingView
 
 # As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
 FORGET_AT_S = (0.0, 0.1, 0.2, 0.4, 0.6, 2.0)
@@ -79,8 +79,7 @@ class SimDaemon:
         self._introducing = set()
         self._bfd = {}
         self._companions = ()
-        self._installed = None
-        self._last_wanted = None
+        self._installed = self._last_wanted = None
         self._observed = None
         self._layout = 0
         self._inherited = None
@@ -89,6 +88,7 @@ class SimDaemon:
         self._known = frozenset()
         self._is_asking = False
         self._last_relayed = b""
+        self._encoded = -1, b""
         self._programming = None
         self.commands = 0
         self.started_at = self.clock.now
@@ -415,12 +415,12 @@ class SimDaemon:
     def switch_connected(self):
         if not self.peer.switch.is_up or self._is_ready:
             return
-        self._installed = None
+        self._installed = self._last_wanted = None
         self.program()
 
     def switch_lost(self):
         self._is_ready = False
-        self._installed = None
+        self._installed = self._last_wanted = None
         self._permits = set()
         self._connection += 1
         if self._sent is not None:
@@ -438,8 +438,7 @@ class SimDaemon:
             self.core.bfd(name, Bfd.UP if state else Bfd.DOWN, self.local())
 
     def connected(self, other):
-        payload = encode(self.core.registry.records())
-        self.world.mesh.neighbour_gossip(self.peer.letter, payload, only=other)
+        self.world.mesh.neighbour_gossip(self.peer.letter, self._state(), only=other)
         self.topology_changed()
 
     def heard(self, source, payload):
@@ -459,13 +458,12 @@ class SimDaemon:
         self.core.received(name, payload, kind != "neighbour", self.local())
         registry = self.core.registry
         if kind == "neighbour":
-            records = registry.records()
-            state = encode(records)
+            state = self._state()
             if state != self._last_relayed:
                 self._last_relayed = state
                 self.world.mesh.neighbour_gossip(self.peer.letter, state, exclude=source)
             told = {record.name for record in decode(payload).records}
-            if any(record.name not in told for record in records):
+            if any(record.name not in told for record in registry.records()):
                 self.world.mesh.tell(self.peer.letter, source, state)
         if self._layout != registry.layout:
             self._layout = registry.layout
@@ -488,22 +486,16 @@ class SimDaemon:
     def observe(self):
         """`Daemon._wanted`: what the mesh says, as the coordinator sees it."""
         world, letter = self.world, self.peer.letter
-        found = seen, edges = world.mesh.component(letter)
-        if found is self._observed and self.view.deadline() is None:
+        found = world.mesh.component(letter)
+        held_until = self.view.deadline()
+        if found is self._observed and held_until is None:
             return
-        self._observed = found
-        name_of = world.name_of
-        adjacency = {name_of[x]: set() for x in seen}
-        for a, b in edges:
-            adjacency[name_of[a]].add(name_of[b])
-            adjacency[name_of[b]].add(name_of[a])
-        peers = world.peers
-        infos = {name_of[x]: PeerInfo(x, peers[x].short_id) for x in seen}
         beside = world.mesh.neighbours(letter)
-        underlays = {
-            name_of[x]: Underlay(peers[x].address, self.peer.address, 6784) for x in beside
-        }
-        self.view.observe(adjacency, infos, underlays, self.local())
+        if found is not self._observed or held_until <= self.local():
+            self._observed = found
+            graph, infos = world.mesh.as_told(found)
+            underlays = {world.name_of[x]: self.peer.underlays[x] for x in beside}
+            self.view.observe(graph, infos, underlays, self.local())
         present = frozenset(self.view.infos)
         left, joined = self._known - present, present - self._known
         self._known = present
@@ -524,8 +516,14 @@ class SimDaemon:
 
     def _ask(self):
         self._is_asking = False
-        payload = encode(self.core.registry.records())
-        self.world.mesh.neighbour_gossip(self.peer.letter, payload)
+        self.world.mesh.neighbour_gossip(self.peer.letter, self._state())
+
+    def _state(self):
+        """All that is known of gateways, as it is told to neighbours."""
+        registry = self.core.registry
+        if self._encoded[0] != registry.changes:
+            self._encoded = registry.changes, encode(registry.records())
+        return self._encoded[1]
 
     def program(self):
         """Make the flows as they should be, as one change."""
@@ -570,11 +568,17 @@ class SimDaemon:
 
     def _install(self, wanted, is_settled):
         """As `diff.plan`, which is too slow for thousands of schedules; `test_sim.py` compares."""
+        if is_settled and self._last_wanted is not None:  # all of which is installed
+            add, stale = wanted.since(self._last_wanted)
+            if add or stale:
+                self.peer.switch.apply(add, stale)
+            self._installed = wanted.flows.keys()
+            return stale
         flows = wanted.flows if is_settled else wanted.frame
         stale = self._installed - flows.keys()
         kept = set()
         if not is_settled:
-            kept = {key for key in stale if key[2] >> 48 & 0xFF in OF_THE_MESH}
+            kept = {key for key in stale if key >> 48 & 0xFF in OF_THE_MESH}
         add = [flow for key, flow in flows.items() if key not in self._installed]
         if add or stale - kept:
             self.peer.switch.apply(add, stale - kept)
@@ -585,7 +589,7 @@ class SimDaemon:
         present = {peer.short_id: peer.segments for peer in state.peers}
         stale = {sid for sid, before in self._segments.items() if present.get(sid) != before}
         self._segments = present
-        teaching = (parse(key[2]) for key in replaced if key[0] == TUNNEL_SOURCE.number)
+        teaching = (parse(key & EXACT) for key in replaced if key >> 80 == TUNNEL_SOURCE.number)
         stale |= {subject for kind, subject in teaching if kind is Kind.PEER}
         if stale:
             selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in sorted(stale)]

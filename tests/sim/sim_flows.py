@@ -23,7 +23,7 @@ _parts = {}
 
 
 def _prepared(part):
-    """Place → prepared flow, of a part that is mostly one of before."""
+    """Place → prepared flow, of a part that is mostly one of before: then the same object."""
     found = _parts.get(id(part))
     if found is None or found[0] is not part:
         if len(_parts) > MAX_KEPT:
@@ -35,7 +35,7 @@ def _prepared(part):
 
 
 def place(flow):
-    """As `diff.installed`, as a tuple: table number, priority, cookie."""
+    """As `diff.installed`, as one number: table number, priority, cookie."""
     return flow.place
 
 
@@ -48,17 +48,28 @@ class Wanted:
         frame: those of `flows` that a daemon which does not know the mesh yet may judge.
     """
 
-    __slots__ = ("flows", "state")
+    __slots__ = ("_parts", "flows", "state")
 
     def __init__(self, state):
         self.state = state
+        self._parts = {}
         self.flows = {}
         for part in rules.parts(state):
-            self.flows |= _prepared(part)
+            flows = _prepared(part)
+            self._parts[id(flows)] = flows
+            self.flows |= flows
 
     @property
     def frame(self):
         return {key: flow for key, flow in self.flows.items() if flow.flow.kind not in OF_THE_MESH}
+
+    def since(self, before):
+        """Flows to add where `before` is installed, and places to delete: few parts differ."""
+        parts, old = self._parts, before._parts
+        gone = [key for part in old if part not in parts for key in old[part]]
+        come = [item for part in parts if part not in old for item in parts[part].items()]
+        add = [flow for key, flow in come if key not in before.flows]
+        return add, {key for key in gone if key not in self.flows}
 
 
 def wanted(view, peer, mesh_key, segment_gateways):

@@ -11,6 +11,8 @@ import itertools
 from collections import deque
 
 from weave_ryu.mesh.gossiper import DETOURS
+from weave_ryu.mesh.routes import Graph
+from weave_ryu.shell.coordinator import PeerInfo
 
 RETRANSMIT_S = 0.2
 """TCP's least time until it sends a lost segment again."""
@@ -77,6 +79,7 @@ class Mesh:
                 self.by_letter[letter].append(edge)
         self._ids = itertools.count()
         self._seen = {}
+        self._told = {}
         self._news = set()
         self._started = False
         self._forget_routes()
@@ -201,6 +204,20 @@ class Mesh:
             for x in seen:
                 self._components[x] = found
         return found
+
+    def as_told(self, component):
+        """What a component says of itself, as a graph, and of its peers."""
+        told = self._told.get(component)
+        if told is None:
+            seen, edges = component
+            name_of, peers = self.world.name_of, self.world.peers
+            adjacency = {name_of[x]: set() for x in seen}
+            for a, b in edges:
+                adjacency[name_of[a]].add(name_of[b])
+                adjacency[name_of[b]].add(name_of[a])
+            infos = {name_of[x]: PeerInfo(x, peers[x].short_id) for x in seen}
+            self._told[component] = told = Graph.from_adjacency(adjacency), infos
+        return told
 
     def is_whole(self):
         """All daemons that live are in one mesh, and no connection of it is cut."""

@@ -113,7 +113,7 @@ class SimSwitch:
 
         Args:
             add: prepared flows.
-            delete: (table number, priority, cookie).
+            delete: places: table number, priority and cookie as one number.
             forget: (cookie, mask).
         """
         was_open = self.opening
@@ -132,8 +132,8 @@ class SimSwitch:
                 installed.expires_at = now + flow.timeout_s + installed.lag_s
         if add and self._expiry is None and add[0].timeout_s:
             self._expiry = self.clock.after(add[0].timeout_s, self._expire)
-        for number, _, cookie in delete:
-            flow = self._place.get((number, cookie))
+        for place in delete:
+            flow = self._place.get(place)
             if flow is not None:
                 self._drop(flow)
                 is_changed = True
@@ -142,7 +142,7 @@ class SimSwitch:
 
     def _put(self, flow):
         installed = self.flows[flow.key] = _Installed(flow)
-        self._place[flow.number, flow.cookie] = flow
+        self._place[flow.place] = flow
         self.tables.put(flow)
         self.permits += flow.is_permit
         self.opening += flow.opens
@@ -156,7 +156,7 @@ class SimSwitch:
 
     def _drop(self, flow):
         del self.flows[flow.key]
-        del self._place[flow.number, flow.cookie]
+        del self._place[flow.place]
         self.tables.drop(flow)
         self.permits -= flow.is_permit
         self.opening -= flow.opens

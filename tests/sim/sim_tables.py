@@ -195,7 +195,7 @@ class Prepared:
         self.flow = flow
         self.table, self.number = flow.table, BY_NAME[flow.table].number
         self.cookie = cookies.flow_cookie(flow)
-        self.place = self.number, flow.priority, self.cookie
+        self.place = self.number << 80 | flow.priority << 64 | self.cookie
         self.kind = self.cookie >> 48 & 0xFF
         self.timeout_s = flow.hard_timeout_s
         self.is_permit = flow.kind == Kind.PERMIT

@@ -21,6 +21,7 @@ from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.names import PeerName, ShortId
+from weave_ryu.shell.coordinator import Underlay
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 RARP = 1
@@ -100,6 +101,7 @@ class SimPeer:
         self.incarnations = 0
         self.slow_until = self.refuses_until = 0.0
         self.daemon = None
+        self.underlays = {}
         self.opened_at = None
         self.switch = SimSwitch(
             world.clock,
@@ -265,14 +267,17 @@ class World:
         self.conditions_changed = lambda: None
         self.on_renewal = lambda peer, sent_at: None
         self.peers = {x: SimPeer(self, x, index) for index, x in enumerate(self.letters)}
+        for peer in self.peers.values():
+            peer.underlays = {
+                x: Underlay(other.address, peer.address, 6784) for x, other in self.peers.items()
+            }
         self.name_of = {peer.letter: peer.name for peer in self.peers.values()}
         self.letter_of = {peer.name: peer.letter for peer in self.peers.values()}
         self.pairs = options.links or [(a, b) for a in self.letters for b in self.letters if a < b]
         self.mesh = Mesh(self, self.pairs)
         self._underlay = {
-            (x, peer.address): (self.mesh.edge(x, y), peer)
+            x: {peer.address: (self.mesh.edge(x, y), peer) for y, peer in self.peers.items()}
             for x in self.letters
-            for y, peer in self.peers.items()
         }
         self.bfd_false = set()
         self._bfd_timers = {}
@@ -373,11 +378,12 @@ class World:
         flight.copies += len(sent)
         if flight.copies > MAX_COPIES:
             self._broken("no_loop", f"{flight.copies} copies of one frame of {flight.sender}")
+        underlay = self._underlay[peer.letter]
         for copy in sent:
             port = copy.port
             if port == TUNNEL:
                 # Through the underlay to a neighbour.
-                edge, target = self._underlay[peer.letter, copy.tun_dst]
+                edge, target = underlay[copy.tun_dst]
                 if edge is None or (edge.deaf and peer.letter in edge.deaf):
                     continue
                 arrive = (self.at_switch, target, TUNNEL, flight, way, peer.address, copy.tun_id)

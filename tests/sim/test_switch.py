@@ -68,15 +68,18 @@ def test_compiled_tables_send_and_learn_as_the_table_model(links, gate):
 
 
 def test_flows_are_changed_as_the_difference_says():
-    before, after = (
-        rules.flows(OverlayModel(LINKS[x], gateways="AB").state("A")) for x in ("full", "ring")
-    )
+    states = [OverlayModel(LINKS[x], gateways="AB").state("A") for x in ("full", "ring")]
+    before, after = map(rules.flows, states)
     present = {diff.installed(flow) for flow in before}
     plan = diff.plan(present, after)
     old, new = ({place(p): p for p in map(prepare, flows)} for flows in (before, after))
-    assert {(f.table, f.priority, f.cookie) for f in plan.delete} == old.keys() - new.keys()
+    deleted = {f.table << 80 | f.priority << 64 | f.cookie for f in plan.delete}
+    assert deleted == old.keys() - new.keys()
     added = {key: flow.flow for key, flow in new.items() if key not in old}
     assert set(added.values()) == set(plan.add)
+    earlier, later = map(sim_flows.Wanted, states)
+    to_add, to_delete = later.since(earlier)
+    assert ({flow.flow for flow in to_add}, to_delete) == (set(plan.add), deleted)
     assert plan.delete
     assert plan.add
 

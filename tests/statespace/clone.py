@@ -35,6 +35,7 @@ CORE_APART = frozenset(
             "_memory",
             "_synced",
             "_lease",
+            "_encoded",
             "_living",
             "_looked",
             "_detours",
@@ -46,7 +47,7 @@ CORE_APART = frozenset(
     }
 )
 MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before"})
-SIGNS_APART = frozenset({"lease"})
+SIGNS_APART = frozenset({"lease", "sure_until"})
 """What has been seen before and is known: a cache, as `_recorded`, `_lease`, `_living` and more."""
 IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
 

@@ -62,6 +62,14 @@ class _Signs:
     bfd_at: float = 0.0
     lease: bytes | None = None
     """The last that it sent, if there was nothing else in it."""
+    sure_until: float = float("-inf")
+    """Until then the way to it is in no doubt, whatever else is to be looked at after that."""
+
+    def heard(self, now: float, doubt_s: float) -> None:
+        """A message has come straight from it."""
+        self.heard_at = now
+        is_doubted = now < self.deaf_until or self.bfd is _DOWN
+        self.sure_until = float("-inf") if is_doubted else now + doubt_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,7 @@ class GatewayCore:
         self._memory = MacMemory(own, {spec.port: spec.segment for spec in specs})
         self._synced: dict[str, object] = {}
         self._lease: tuple[GatewayRecord | None, tuple[PeerName, ...], list[Tell]] = (None, (), [])
+        self._encoded: tuple[GatewayRecord | None, bytes] = None, b""
         self._detours: dict[tuple[PeerName, bool], tuple[GatewayRecord, bytes]] = {}
         self._living: dict[tuple[PeerName, str], tuple[GatewayRecord, list[Other]]] = {}
         """Gateways that are heard, as `others` shows them: the same until their records change."""
@@ -216,7 +225,7 @@ class GatewayCore:
     def publish(self) -> None:
         """Tell everybody this peer's record: all by broadcast, gateways of its segments at once."""
         own = self._refresh_record()
-        self._commands.append(Broadcast(encode([own])))
+        self._commands.append(Broadcast(self._payload_of(own)))
         self._send_leases()
 
     # Looking.
@@ -276,19 +285,14 @@ class GatewayCore:
         """When `handle_timer` is due; None for a peer without gateway ports."""
         if not self.ports:
             return None
-        now, doubt_s, all_signs = self._now, self._timers.doubt_s, self._signs
+        now, all_signs = self._now, self._signs
         due_at = self._next_lease if self._next_lease < self._next_sync else self._next_sync
         for port in self.ports.values():
             port_at = port.deadline(now)
             due_at = due_at if due_at < port_at else port_at
         for name in self.companions():
             signs = all_signs.get(name)
-            if (
-                signs is None
-                or signs.heard_at + doubt_s < due_at
-                or now < signs.deaf_until
-                or signs.bfd is _DOWN
-            ):
+            if signs is None or signs.sure_until < due_at:
                 due_at = min(due_at, self._doubt_at(signs))
         return due_at
 
@@ -375,7 +379,7 @@ class GatewayCore:
         self._set_now(now)
         signs = self._signs.get(source)
         if is_direct and signs is not None and payload == signs.lease:
-            signs.heard_at = now  # the same again, as nearly always
+            signs.heard(now, self._timers.doubt_s)  # the same again, as nearly always
             return
         message = decode(payload)
         if is_direct and signs is not None:
@@ -389,9 +393,10 @@ class GatewayCore:
             self._reclaim(change.old, change.record)
         signs = self._signs.get(source)
         if is_direct and signs is not None:
-            signs.heard_at = now
             if self._own in message.unheard:
                 signs.deaf_until = now + self._timers.silent_s
+            signs.heard(now, self._timers.doubt_s)
+            if self._own in message.unheard:
                 self._send_detours()
         if stale:
             self._commands.append(ForgetBehind(tuple(sorted(stale))))
@@ -416,7 +421,7 @@ class GatewayCore:
         if state is Bfd.DOWN and signs.bfd is Bfd.NONE:
             return
         if state is not signs.bfd:
-            signs.bfd, signs.bfd_at = state, now
+            signs.bfd, signs.bfd_at, signs.sure_until = state, now, float("-inf")
             self._tick(now)
 
     def hello(self, port: str, frame: bytes, now: float) -> None:
@@ -605,9 +610,14 @@ class GatewayCore:
         if own is not None:
             others = self.companions()
             if own is not self._lease[0] or others != self._lease[1]:
-                payload = encode([own])
+                payload = self._payload_of(own)
                 self._lease = own, others, [Tell(name, payload) for name in others]
             self._commands.extend(self._lease[2])
+
+    def _payload_of(self, own: GatewayRecord) -> bytes:
+        if self._encoded[0] is not own:
+            self._encoded = own, encode([own])
+        return self._encoded[1]
 
     def _doubt_at(self, signs: _Signs | None) -> float:
         """When the next lease to a gateway takes a detour, if nothing is heard of it before."""
@@ -626,16 +636,14 @@ class GatewayCore:
         own = self.registry.record(self._own)
         if own is None:
             return
-        now, doubt_s = self._now, self._timers.doubt_s
+        now = self._now
         for name in self.companions():
             signs = self._signs.get(name)
-            if signs is None:
+            if signs is None or now < signs.sure_until:
                 continue
-            if signs.deaf_until <= now < signs.heard_at + doubt_s and signs.bfd is not _DOWN:
-                continue  # the way to it is not in doubt
             if now >= self._doubt_at(signs):
-                signs.doubted_at = self._now
-                is_unheard = self._now - signs.heard_at >= self._timers.doubt_s
+                signs.doubted_at = now
+                is_unheard = now - signs.heard_at >= self._timers.doubt_s
                 known, payload = self._detours.get((name, is_unheard), (None, b""))
                 if known is not own:
                     payload = encode([own], unheard=[name] if is_unheard else ())

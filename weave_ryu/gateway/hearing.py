@@ -40,13 +40,16 @@ class Hearing:
         # Hellos are more frequent than changes of the record: leave room between two lives.
         self._counter = sequence << 16
         self._heard: dict[tuple[str, PeerName], _Heard] = {}
+        self._drafts: dict[str, tuple[GatewayRecord, hello.Draft]] = {}
 
     def say(self, record: GatewayRecord, port: PortRecord) -> bytes:
         """The next hello for one port of the own record."""
         self._counter += 1
-        if record.ports != (port,):
-            record = replace(record, ports=(port,))
-        return hello.build(record, self._counter, self._seal)
+        known, draft = self._drafts.get(port.port, (None, None))
+        if draft is None or known is not record:
+            draft = hello.Draft(replace(record, ports=(port,)))
+            self._drafts[port.port] = record, draft
+        return draft.sealed(self._counter, self._seal)
 
     def take(self, segment: str, frame: bytes, now: float) -> PortRecord:
         """Note a hello.

@@ -14,7 +14,6 @@ whoever can send on the segment can keep a standby from taking over.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 import struct
@@ -60,30 +59,23 @@ def source_mac(name: PeerName, port: str) -> bytes:
     return b"\x0a" + made
 
 
-@functools.lru_cache(maxsize=64)
-def _document(record: GatewayRecord) -> bytes:
-    """The same is said ten times a second."""
-    return encode([record])
-
-
-@functools.lru_cache(maxsize=64)
-def _header(name: PeerName, port: str) -> bytes:
-    group = bytes.fromhex(HELLO_GROUP.replace(":", ""))
-    return _HEADER.pack(group, source_mac(name, port), ETHERTYPE, VERSION)
-
-
-def build(record: GatewayRecord, counter: int, seal: Seal) -> bytes:
-    """One hello, padded to 60 bytes.
+class Draft:
+    """What a hello says, ten times a second, until the record changes.
 
     Args:
         record: with the one port that it leaves by.
-        counter: higher than in every hello before.
-        seal: of the mesh.
     """
-    document = _document(record)
-    content = _COUNTER.pack(counter, len(document)) + document
-    header = _header(record.name, record.ports[0].port)
-    return (header + seal.digest(content) + content).ljust(60, b"\0")
+
+    def __init__(self, record: GatewayRecord) -> None:
+        group = bytes.fromhex(HELLO_GROUP.replace(":", ""))
+        source = source_mac(record.name, record.ports[0].port)
+        self._header = _HEADER.pack(group, source, ETHERTYPE, VERSION)
+        self._document = encode([record])
+
+    def sealed(self, counter: int, seal: Seal) -> bytes:
+        """One hello, padded to 60 bytes; `counter` is higher than in every hello before."""
+        content = _COUNTER.pack(counter, len(self._document)) + self._document
+        return (self._header + seal.digest(content) + content).ljust(60, b"\0")
 
 
 def parse(frame: bytes, seal: Seal) -> tuple[GatewayRecord, int]:

@@ -125,18 +125,14 @@ class PortMachine:
 
         A port whose switch was lost while open counts as active until its permits have run out.
         """
-        told = (
-            str(self._shown_state()),
-            self._claimed if self._is_opening else self.epoch,
-            str(self.role),
-            self.spec.priority,
-            self.state is State.STANDBY and not self.obstacles(),
-            self.is_damped(now),
-            as_reason(self.history[-1].reason),
-            self.is_forced,
-        )
+        state, spec = self._shown_state(), self.spec
+        epoch = self._claimed if self._is_opening else self.epoch
+        ready = self.state is State.STANDBY and not self.obstacles()
+        damped, why = self.is_damped(now), self.history[-1].reason
+        told = state, epoch, self.role, ready, damped, why, self.is_forced
         if told != self._recorded[0]:  # with each lease it is asked for, and nearly always the same
-            self._recorded = told, PortRecord(self.spec.segment, self.spec.port, *told)
+            said = str(state), epoch, str(self.role), spec.priority, ready, damped, as_reason(why)
+            self._recorded = told, PortRecord(spec.segment, spec.port, *said, self.is_forced)
         return self._recorded[1]
 
     @property
@@ -167,7 +163,7 @@ class PortMachine:
         others = self._others(now)
         taken = self._vacancy.taken(others)
         if taken is not None:
-            return Outlook(None, taken)
+            return taken
         own = Candidate(self.around.own, self.spec.priority, self.is_damped(now))
         stagger_s = self.around.timers.stagger_s
         return self._vacancy.outlook(own, others, self._elsewhere(now), stagger_s, now)

@@ -92,7 +92,7 @@ class Surroundings(Protocol):
         """Tell everybody this peer's record."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """What would happen next.
 

@@ -18,21 +18,22 @@ class Vacancy:
         self._segment = segment
         self._since: float | None = None
         self._others: Sequence[Other] = ()
-        self._taken: str | None = None
+        self._taken: Outlook | None = None
 
     def reset(self) -> None:
         """What was seen before says nothing any more."""
         self._since = None
 
-    def taken(self, others: Sequence[Other]) -> str | None:
-        """Who forwards, in a clause; None if nobody who lives does.
+    def taken(self, others: Sequence[Other]) -> Outlook | None:
+        """Never, and who forwards, in a clause; None if nobody who lives does.
 
         Args:
             others: the other gateways of the segment in this mesh. The same sequence has the same
                 content each time: nearly always nothing has changed.
         """
         if others is not self._others:
-            self._others, self._taken = others, self._forwarder(others)
+            why = self._forwarder(others)
+            self._others, self._taken = others, None if why is None else Outlook(None, why)
         if self._taken is not None:
             self._since = None
         return self._taken
@@ -49,7 +50,7 @@ class Vacancy:
         """
         taken = self.taken(others)
         if taken is not None:
-            return None, taken
+            return None, taken.why
         leaving, claims = _leaving_and_claims(others)
         if claims:
             self._since = None

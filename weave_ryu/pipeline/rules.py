@@ -79,14 +79,17 @@ def flows(state: ForwardingState) -> list[FlowSpec]:
 
 
 def parts(state: ForwardingState) -> Iterator[Part]:
-    """What `flows` sorts; large parts are the same objects as long as nothing in them changes."""
+    """What `flows` sorts; nearly all are the same objects as long as nothing in them changes."""
     own, gateways = state.short_id, state.gateway_ports
     yield _of_ports(own, state.tunnel_ports, state.local_ports, gateways)
-    yield _sorted(_flood_mesh(own, state.broadcast_hops, "this peer"))
+    yield _of_own_tree(own, state.broadcast_hops)
     yield _sorted(ingress.pending(own, state.pending))
     for hop in ingress.distinct(state.neighbours, state.pending):
         yield _of_neighbour(own, hop)
-    yield _sorted(_came_redirected(state))
+    of_gateways = {peer.short_id for peer in state.peers if peer.segments}
+    addresses = {hop.remote_ip for hop in state.neighbours if hop.short_id in of_gateways}
+    for address in sorted(addresses):
+        yield _came_redirected(address)
     for peer in state.peers:
         yield _of_peer(own, peer, gateways)
 
@@ -118,6 +121,25 @@ def _of_ports(
             *(frame(table.name, 0, (), (), table.miss) for table in (t.HELD, t.SIGHTED)),
         ]
     )
+
+
+@lru_cache(maxsize=MAX_PEERS)
+def _of_own_tree(own: ShortId, hops: tuple[Hop, ...]) -> Part:
+    return _sorted(_flood_mesh(own, hops, "this peer"))
+
+
+@lru_cache(maxsize=MAX_PEERS)
+def _came_redirected(address: str) -> Part:
+    flow = FlowSpec(
+        t.REDIRECT.name,
+        200,
+        (Term(Field.TUN_SRC, address),),
+        (Goto(t.GATE_FLOOD.name),),
+        Kind.SPLIT_HORIZON,
+        0,
+        f"came from gateway address {address}: redirected once already, never twice",
+    )
+    return _sorted([flow])
 
 
 @lru_cache(maxsize=MAX_PEERS)
@@ -214,21 +236,6 @@ def _unicast(own: ShortId, peer: RemotePeer, shared: Sequence[GatewayPort]) -> I
             Kind.PEER,
             peer.short_id,
             f"redirect to {label(peer)}, which may have relayed it on its way from the sender",
-        )
-
-
-def _came_redirected(state: ForwardingState) -> Iterator[FlowSpec]:
-    of_gateways = {peer.short_id for peer in state.peers if peer.segments}
-    addresses = {hop.remote_ip for hop in state.neighbours if hop.short_id in of_gateways}
-    for address in sorted(addresses):
-        yield FlowSpec(
-            t.REDIRECT.name,
-            200,
-            (Term(Field.TUN_SRC, address),),
-            (Goto(t.GATE_FLOOD.name),),
-            Kind.SPLIT_HORIZON,
-            0,
-            f"came from gateway address {address}: redirected once already, never twice",
         )
 
 

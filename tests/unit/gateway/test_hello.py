@@ -11,7 +11,7 @@ from weave_ryu.gateway import hearing
 from weave_ryu.gateway.commands import Announce, SayHello, SetGate
 from weave_ryu.gateway.detection import Verdict
 from weave_ryu.gateway.hearing import Hearing
-from weave_ryu.gateway.hello import Seal, build, parse, source_mac
+from weave_ryu.gateway.hello import Draft, Seal, parse, source_mac
 from weave_ryu.gateway.records import GatewayRecord, PortRecord
 from weave_ryu.names import PeerName
 
@@ -26,7 +26,7 @@ def record(name=A, segment="vlan", state="active", epoch=7):
 
 @pytest.mark.parametrize("seal", [SECRET, NO_SECRET], ids=["password", "none"])
 def test_hello_comes_back_as_it_was(seal):
-    assert parse(build(record(), 5, seal), seal) == (record(), 5)
+    assert parse(Draft(record()).sealed(5, seal), seal) == (record(), 5)
 
 
 def test_sender_is_a_local_address_of_its_own_for_each_port():
@@ -37,12 +37,12 @@ def test_sender_is_a_local_address_of_its_own_for_each_port():
 @pytest.mark.parametrize("other", [Seal(b"other"), NO_SECRET], ids=["wrong", "none"])
 def test_hello_of_another_mesh_is_refused(other):
     with pytest.raises(RemoteProtocolError, match="seal"):
-        parse(build(record(), 5, other), SECRET)
+        parse(Draft(record()).sealed(5, other), SECRET)
 
 
 @given(st.data())
 def test_damaged_hello_is_refused(data):
-    frame = bytearray(build(record(), 5, SECRET))
+    frame = bytearray(Draft(record()).sealed(5, SECRET))
     # The addresses are not sealed: they only say how the frame travels.
     place = data.draw(st.integers(12, len(frame) - 1))
     frame[place] ^= data.draw(st.integers(1, 255))
@@ -59,11 +59,11 @@ def test_anything_else_is_refused(frame):
 def test_hello_with_more_than_one_port_is_refused():
     crowded = GatewayRecord(A, 1, 1, (*record().ports, PortRecord("vlan", "gw1", "active", 1)))
     with pytest.raises(RemoteProtocolError, match="one port"):
-        parse(build(crowded, 1, NO_SECRET), NO_SECRET)
+        parse(Draft(crowded).sealed(1, NO_SECRET), NO_SECRET)
 
 
 def test_replayed_hello_is_refused():
-    frame = build(record(), 5, SECRET)
+    frame = Draft(record()).sealed(5, SECRET)
     heard = Hearing(B, 1, b"secret" * 20)
     heard.take("vlan", frame, 1.0)
     with pytest.raises(RemoteProtocolError, match="replayed"):
@@ -77,7 +77,7 @@ def test_replayed_hello_is_refused():
 def test_hello_that_should_not_come_from_there_is_refused(name, segment, words):
     heard = Hearing(B, 1, None)
     with pytest.raises(RemoteProtocolError, match=words):
-        heard.take("vlan", build(record(name, segment), 5, NO_SECRET), 1.0)
+        heard.take("vlan", Draft(record(name, segment)).sealed(5, NO_SECRET), 1.0)
     assert heard.age_s(name, 1.0) is None
 
 
@@ -86,7 +86,7 @@ def test_senders_are_bounded_and_the_oldest_makes_place(monkeypatch):
     heard = Hearing(B, 1, None)
 
     def say(number, now):
-        heard.take("vlan", build(record(PeerName(number)), 1, NO_SECRET), now)
+        heard.take("vlan", Draft(record(PeerName(number))).sealed(1, NO_SECRET), now)
 
     say(101, 1.0)
     say(102, 2.0)
@@ -158,7 +158,7 @@ def test_daemon_that_dies_is_still_replaced_after_its_permits_have_run_out():
 def test_wrong_password_on_the_segment_says_nothing():
     world = settled_pair(hello=True)
     with pytest.raises(RemoteProtocolError):
-        world.call("B", "hello", "gw0", build(record(), 1 << 62, SECRET))
+        world.call("B", "hello", "gw0", Draft(record()).sealed(1 << 62, SECRET))
     assert [c.gate for c in world.all_commands("B", SetGate)] == [Gate.CLOSED]
 
 
