@@ -30,11 +30,28 @@ def apply() -> None:
     logging.getLogger("ryu").setLevel(logging.WARNING)
 
 
+READ_AHEAD_BYTES = 1 << 16
+
+
 class _UnixConnection:
-    """A Unix socket that shrugs off TCP options, which ryu's Datapath sets on every connection."""
+    """A Unix socket as ryu's Datapath can use it.
+
+    It shrugs off TCP options, which Datapath sets on every connection, and reads ahead: Datapath
+    asks for the eight bytes of a header, then for the rest.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._ahead = b""
+        self._taken = 0
+
+    def recv(self, size: int) -> bytes:
+        """At most so many bytes; waits for the first."""
+        if self._taken >= len(self._ahead):
+            self._ahead, self._taken = self._connection.recv(READ_AHEAD_BYTES), 0
+        taken = self._taken
+        self._taken = taken + size
+        return self._ahead[taken : self._taken]
 
     def setsockopt(self, level: int, *arguments: Any) -> None:  # noqa: ANN401
         if level != socket.IPPROTO_TCP:

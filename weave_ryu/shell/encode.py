@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,6 +35,9 @@ _OFP = ofproto_v1_3
 
 _LEARN_DELETE_LEARNED = 2
 """NX_LEARN_F_DELETE_LEARNED of openvswitch/nicira-ext.h; ryu has no name for it."""
+
+_XID_OFFSET = 4
+"""Of ofp_header."""
 
 _FIELDS = {
     Field.IN_PORT: "in_port",
@@ -197,3 +201,30 @@ def cookie_delete(
         out_port=_OFP.OFPP_ANY,
         out_group=_OFP.OFPG_ANY,
     )
+
+
+class Batch:
+    """Flows to add and a barrier, encoded once: renewals send the same five times a second.
+
+    Args:
+        datapath: ryu's; it only says which version is spoken.
+        flows: kept, so that nothing else takes their identity.
+    """
+
+    def __init__(self, datapath: Any, flows: tuple[FlowSpec, ...]) -> None:  # noqa: ANN401
+        self.flows = flows
+        messages = [flow_add(datapath, flow) for flow in flows]
+        messages.append(_PARSER.OFPBarrierRequest(datapath))
+        self._data = bytearray()
+        self._places = []
+        for message in messages:
+            message.set_xid(0)
+            message.serialize()
+            self._places.append(len(self._data) + _XID_OFFSET)
+            self._data += message.buf
+
+    def with_xid(self, xid: int) -> bytes:
+        """The bytes; all messages have this transaction id, so that an error to any is found."""
+        for place in self._places:
+            struct.pack_into("!I", self._data, place, xid)
+        return bytes(self._data)

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol, assert_never
 
 import structlog
@@ -39,7 +39,7 @@ from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
-from weave_ryu.pipeline.model import Output
+from weave_ryu.pipeline.model import FlowSpec, Output
 from weave_ryu.pipeline.state import GatewayPort
 from weave_ryu.shell import encode, hub
 from weave_ryu.shell.announce import INTRODUCE_AT_S, Announcer
@@ -68,7 +68,7 @@ CHANGE_TIMEOUT_S = 6.0
 
 POLL_S = 0.005
 
-ASK_FOR_CARRIER_S = 0.02
+ASK_FOR_CARRIER_S = 0.05
 """How often the kernel is asked, so that the switch hears of a lost carrier soon."""
 
 
@@ -78,6 +78,15 @@ class _Permits:
 
     flows: frozenset[diff.InstalledFlow]
     renewed_at: float
+
+
+@lru_cache(maxsize=16)
+def _permits_of(
+    port: GatewayPort, own: ShortId, gate: Gate, permit_s: int, partner: ShortId | None
+) -> tuple[tuple[FlowSpec, ...], frozenset[diff.InstalledFlow]]:
+    """The permits, and how they show in the switch: the same objects for each renewal."""
+    flows = tuple(rules.permits(port, own, gate, permit_s, partner))
+    return flows, frozenset(diff.installed(flow) for flow in flows)
 
 
 class Mesh(Protocol):
@@ -144,7 +153,7 @@ class Gateways:
         self._permits: dict[str, _Permits] = {}
         self._holding: dict[str, Holding] = {}
         self._gate_queue: hub.Queue = hub.Queue()
-        self._timer_changed = hub.Signal()
+        self._alarm = hub.Alarm()
         self._is_pumping = False
         self._is_ready = False
 
@@ -315,7 +324,7 @@ class Gateways:
                     self._perform(command)
         finally:
             self._is_pumping = False
-            self._timer_changed.set()
+            self._alarm.bring_forward(self.core.deadline())
 
     # Commands.
 
@@ -395,8 +404,7 @@ class Gateways:
         to = command.partner
         partner = self._mesh.short_id_of(to) if to is not None else None
         permit_s = self.core.timers.permit_s
-        flows = rules.permits(port, self._own_short_id(), command.gate, permit_s, partner)
-        wanted = frozenset(diff.installed(flow) for flow in flows)
+        flows, wanted = _permits_of(port, self._own_short_id(), command.gate, permit_s, partner)
         if isinstance(command, RenewGate):
             self._switch.install(flows)
             self._permits[command.port] = _Permits(wanted, now)
@@ -410,9 +418,9 @@ class Gateways:
         before = self._permits.get(command.port, _Permits(frozenset(), now))
         if now - before.renewed_at < permit_s / 2:
             # Only what differs: in a hand-over each millisecond counts.
-            flows = [flow for flow in flows if diff.installed(flow) not in before.flows]
+            flows = tuple(flow for flow in flows if diff.installed(flow) not in before.flows)
         obsolete = tuple(sorted(before.flows - wanted))
-        self._switch.commit(diff.BundlePlan(tuple(flows), obsolete), forget)
+        self._switch.commit(diff.BundlePlan(flows, obsolete), forget)
         renewed_at = before.renewed_at if len(flows) < len(wanted) else now
         self._permits[command.port] = _Permits(wanted, renewed_at)
         return renewed_at
@@ -580,14 +588,14 @@ class Gateways:
     def _timer_loop(self) -> None:
         while True:
             deadline = self.core.deadline()
-            wait_s = None if deadline is None else max(0.001, deadline - time.monotonic())
-            self._timer_changed.wait(wait_s)
+            if deadline is not None:
+                # Others run, whatever the next deadline is: what it waits for comes from them.
+                deadline = max(deadline, time.monotonic() + 0.001)
+            self._alarm.wait(deadline)
             deadline = self.core.deadline()
             if deadline is not None and deadline <= time.monotonic():
                 self.core.handle_timer(time.monotonic())
                 self.pump()
-                # Others run, whatever the next deadline is: what it waits for comes from them.
-                hub.sleep(0.001)
 
     def _wait(self, is_done: Callable[[], bool]) -> bool:
         until = time.monotonic() + CHANGE_TIMEOUT_S

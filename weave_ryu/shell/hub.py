@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import signal
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # The class is not a DeprecationWarning, and it is raised by the import itself.
@@ -11,6 +14,9 @@ warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated", category
 
 import eventlet  # noqa: E402  (the filter must stand before the import)
 import eventlet.event  # noqa: E402
+import eventlet.green.socket  # noqa: E402
+import eventlet.hubs  # noqa: E402
+import eventlet.hubs.epolls  # noqa: E402
 import eventlet.patcher  # noqa: E402
 import eventlet.queue  # noqa: E402
 import eventlet.semaphore  # noqa: E402
@@ -24,8 +30,27 @@ sleep = eventlet.sleep
 wsgi = eventlet.wsgi
 
 
+class _Hub(eventlet.hubs.epolls.Hub):  # type: ignore[misc]
+    """Sleeps until the next timer that counts.
+
+    eventlet keeps cancelled ones until their time and wakes for each: every answer that came in
+    time would cost a second wake-up when its time limit is over.
+    """
+
+    is_available = staticmethod(eventlet.hubs.epolls.is_available)
+
+    def sleep_until(self) -> float | None:
+        """When the next timer is due that was not cancelled."""
+        while self.timers and self.timers[0][1].called:
+            heapq.heappop(self.timers)
+            self.timers_canceled -= 1
+        at: float | None = super().sleep_until()
+        return at
+
+
 def patch() -> None:
     """Make sockets, time and threads of the standard library cooperative. Call before all else."""
+    eventlet.hubs.use_hub(_Hub)
     eventlet.monkey_patch()
 
 
@@ -42,6 +67,30 @@ def spawn(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
     return eventlet.spawn(function, *arguments)
 
 
+def handle_signals(handlers: Mapping[int, Callable[[], object]]) -> None:
+    """Call a function, in a green thread, each time a signal comes.
+
+    Python notes a signal at once, but goes on waiting for sockets and timers: what a handler of its
+    own kind changes would be seen only when the next of those is due.
+
+    Args:
+        handlers: number of the signal → what to call.
+    """
+    ours, pythons = eventlet.green.socket.socketpair()
+    signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while numbers := ours.recv(256):
+            for number in numbers:
+                if number in handlers:
+                    handlers[number]()
+        pythons.close()  # never: Python does not keep it open, but this does
+
+    for number in handlers:
+        signal.signal(number, lambda *_: None)
+    spawn(listen)
+
+
 def repeat_beside(function: Callable[[], None], pause_s: float) -> None:
     """Call a function for ever in a thread of the system's: it may wait in the kernel.
 
@@ -55,6 +104,55 @@ def repeat_beside(function: Callable[[], None], pause_s: float) -> None:
             time.sleep(pause_s)
 
     threads.Thread(target=work, daemon=True).start()
+
+
+class Alarm:
+    """Wakes the one green thread that waits for it, at a time that others may bring forward.
+
+    It may wake early: look what is due, and wait anew. Nothing is set up again while the time that
+    is waited for only moves back, as it does with each sign of life.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: Any = None
+        self._timer: Any = None
+        self._at = float("inf")
+
+    def wait(self, at: float | None) -> None:
+        """Wait until then, or until what it was brought forward to; None: only the latter.
+
+        The others run in any case.
+
+        Args:
+            at: monotonic seconds.
+        """
+        hub = eventlet.hubs.get_hub()
+        self._waiting = eventlet.getcurrent()
+        self._at = float("inf")
+        self.bring_forward(at)
+        try:
+            hub.switch()
+        finally:
+            self._waiting = None
+            self._cancel()
+
+    def bring_forward(self, at: float | None) -> None:
+        """Wake the waiting one no later than then; no effect while nobody waits.
+
+        Args:
+            at: monotonic seconds; None: never.
+        """
+        if at is not None and at < self._at and self._waiting is not None:
+            self._cancel()
+            self._at = at
+            pause_s = max(0.0, at - time.monotonic())
+            hub = eventlet.hubs.get_hub()
+            self._timer = hub.schedule_call_global(pause_s, self._waiting.switch)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Signal:

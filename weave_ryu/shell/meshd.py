@@ -52,7 +52,11 @@ class _Connection:
         self._writer = hub.spawn(self._write)
 
     def send(self, data: bytes) -> None:
-        """Queue bytes; they leave in order."""
+        """Send bytes, or queue what must wait; they leave in order."""
+        if not self._unsent and not self._is_writing:
+            data = self._send_now(data)
+            if not data:
+                return
         self._unsent.append(data)
         self._unsent_bytes += len(data)
         self._has_unsent.set()
@@ -61,6 +65,15 @@ class _Connection:
         elif self._unsent_bytes > BLOCKED_BYTES and not self._is_blocked:
             self._is_blocked = True
             self._owner.router.write_blocked(self.number, True, time.monotonic())
+
+    def _send_now(self, data: bytes) -> bytes:
+        """Send what needs no waiting, without a turn of the writer; returns the rest."""
+        try:
+            # The green socket would wait for room; the one below it does not.
+            sent: int = self._socket.fd.send(data)  # type: ignore[attr-defined]
+        except OSError:
+            return data  # no room; or an error, which the writer meets again
+        return data[sent:]
 
     def close(self) -> None:
         """End it with a RST, as Weave does; no more input comes from it."""
@@ -80,7 +93,6 @@ class _Connection:
         if not self.is_open or self._is_writing or self._unsent_bytes > BLOCKED_BYTES:
             return
         with contextlib.suppress(OSError):
-            # The green socket would wait for room; the one below it does not.
             self._socket.fd.send(b"".join(self._unsent))  # type: ignore[attr-defined]
         self._unsent.clear()
 
@@ -159,7 +171,7 @@ class MeshDaemon:
         self._send_heartbeat = send_heartbeat
         self._numbers = itertools.count(1)
         self._connections: dict[ConnectionId, _Connection] = {}
-        self._timer_changed = hub.Signal()
+        self._alarm = hub.Alarm()
         self._is_pumping = False
         try:
             self._listener = hub.listen((host or "0.0.0.0", port), backlog=256)  # noqa: S104
@@ -198,7 +210,7 @@ class MeshDaemon:
                     self._on_events(events)
         finally:
             self._is_pumping = False
-            self._timer_changed.set()
+            self._alarm.bring_forward(self.router.deadline())
 
     def lost(self, number: ConnectionId, reason: str) -> None:
         """A connection ended by itself."""
@@ -263,15 +275,11 @@ class MeshDaemon:
 
     def _timer_loop(self) -> None:
         while True:
-            deadline = self.router.deadline()
-            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if timeout is None or timeout > 0:
-                self._timer_changed.wait(timeout)
+            self._alarm.wait(self.router.deadline())
             deadline = self.router.deadline()
             if deadline is not None and deadline <= time.monotonic():
                 self.router.handle_timer(time.monotonic())
                 self.pump()
-                hub.sleep(0)
 
 
 def resolve(text: str, key: str = "--peer") -> list[Address]:

@@ -29,6 +29,9 @@ ANSWER_TIMEOUT_S = 3.0
 
 flowstats.postpone()
 
+MAX_BATCHES = 64
+"""Sets of flows that are kept encoded; a gateway port has a few, by how far it is open."""
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -114,6 +117,7 @@ class Switch:
         self._datapath: Any = None
         self._waiters: dict[int, _Waiter] = {}
         self._bundle_ids = itertools.count(1)
+        self._batches: dict[int, encode.Batch] = {}
         self.ports: dict[int, Port] = {}
         self._told_while_reading: dict[int, Port | None] = {}
 
@@ -271,10 +275,27 @@ class Switch:
         ]
         self._ask(messages, f"bundle of {len(mods)} flow changes")
 
-    def install(self, flows: Iterable[FlowSpec]) -> None:
-        """Add flows; returns when the switch has confirmed them."""
+    def install(self, flows: tuple[FlowSpec, ...]) -> None:
+        """Add flows; returns when the switch has confirmed them.
+
+        Args:
+            flows: encoded once, as long as it is the same tuple.
+        """
         datapath = self._require()
-        self._confirm([encode.flow_add(datapath, flow) for flow in flows], "flow change")
+        batch = self._batches.get(id(flows))
+        if batch is None:
+            if len(self._batches) >= MAX_BATCHES:
+                self._batches.clear()
+            batch = self._batches[id(flows)] = encode.Batch(datapath, flows)
+        waiter, xid = _Waiter(), datapath.set_xid(_PARSER.OFPBarrierRequest(datapath))
+        self._waiters[xid] = waiter
+        try:
+            datapath.send(batch.with_xid(xid))
+            waiter.wait("flow change")
+        except OpenFlowError as error:
+            raise OpenFlowError("flow change", error.detail) from error
+        finally:
+            self._waiters.pop(xid, None)
 
     def delete(self, selectors: Sequence[tuple[int, int]]) -> None:
         """Delete all flows whose cookie agrees with one of the (cookie, mask) pairs; confirmed."""
@@ -317,8 +338,9 @@ class Switch:
                 datapath.set_xid(message)
                 xids.append(message.xid)
                 self._waiters[message.xid] = waiter
-            for message in messages:
-                datapath.send_msg(message)
+                message.serialize()
+            # All at once: one turn of the connection's writer, and one system call.
+            datapath.send(b"".join(message.buf for message in messages))
             return waiter.wait(operation)
         except OpenFlowError as error:
             raise OpenFlowError(operation, error.detail) from error

@@ -6,6 +6,7 @@ shims of `compat` come second, and only then may anything import ryu.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -61,14 +62,15 @@ def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
     is_stopping = False
     signalled = hub.Signal()
 
-    def stop(*_: object) -> None:
+    def stop() -> None:
         nonlocal is_stopping
         is_stopping = True
         signalled.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    signal.signal(signal.SIGHUP, lambda *_: signalled.set())
+    hub.handle_signals({signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: signalled.set})
+    # What was loaded stays to the end: no collection looks through it, with all else waiting,
+    # nor the last one, when a restart waits.
+    gc.freeze()
     daemon.start()
     hub.spawn(api.serve, listener, application)
     hub.spawn(service.watch)
