@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
+from bench.plain import ping
 from bench.plan import Benchmark, Plan, Target
-from bench.processes import resident_mib
+from bench.processes import cpu_s, resident_mib
+from bench.rates import percentile
 from bench.sheet import Sheet
 from bench.stand import BRIDGE, Solo, result_of, start_inside
 from weave_ryu.errors import LabError
@@ -14,7 +17,7 @@ from weave_ryu.pipeline import render
 from weave_ryu.pipeline import tables as t
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
 from weave_ryu.pipeline.parts import learn_mac, learn_origin
-from weave_ryu.pipeline.state import ForwardingState
+from weave_ryu.pipeline.state import ForwardingState, LocalPort
 
 SIZES = (1_000, 10_000, 100_000)
 TEACHER = 5
@@ -38,20 +41,22 @@ def measure(plan: Plan) -> Sheet:
     for _ in range(1 if plan.is_quick else 2):
         for number in sizes:
             plan.tell(f"{number} MACs")
-            with Solo("wrbmacs") as stand:
-                _one(sheet, stand, number)
+            with Solo("wrbmacs", 2) as stand:
+                _one(plan, sheet, stand, number)
     return sheet
 
 
-def _one(sheet: Sheet, stand: Solo, number: int) -> None:
+def _one(plan: Plan, sheet: Sheet, stand: Solo, number: int) -> None:
     case = f"{number:,} MACs"
     if stand.ovs.vswitchd is None:
         raise LabError("the switch does not run")
     pid = stand.ovs.vswitchd.pid
-    stand.add_pipeline(ForwardingState(ShortId(1)))
+    ports = tuple(LocalPort(number, f"p{number}") for number in (1, 2))
+    stand.add_pipeline(ForwardingState(ShortId(1), local_ports=ports))
     before = resident_mib(pid)
     stand.add_flows(learnt_lines(number), instead=False)
     sheet.add(case, "memory of ovs-vswitchd for them", "MiB", resident_mib(pid) - before)
+    _beside(plan, sheet, stand, case, pid)
     worker = start_inside(
         stand.ovs.namespace, "bench.worker", "macs", str(stand.ovs.rundir), str(number)
     )
@@ -73,6 +78,18 @@ def _one(sheet: Sheet, stand: Solo, number: int) -> None:
         sheet.add(case, metric, unit, found[key])
 
 
+def _beside(plan: Plan, sheet: Sheet, stand: Solo, case: str, pid: int) -> None:
+    """What it costs a switch to hold them, and whom else."""
+    started, before_s = time.monotonic(), cpu_s(pid)
+    time.sleep(plan.seconds)
+    share = (cpu_s(pid) - before_s) / (time.monotonic() - started) * 100
+    sheet.add(case, "ovs-vswitchd at rest, processor time", "% of a core", share)
+    found = ping(stand.containers[0], "10.32.0.2", 200 if plan.is_quick else 1000, 0.002)
+    for percent, what in ((50, "median"), (99, "99 %"), (100, "longest")):
+        metric = f"round trip between two others, {what}"
+        sheet.add(case, metric, "ms", percentile(found, percent))
+
+
 def _mac(value: int) -> str:
     text = f"02{value:010x}"
     return ":".join(text[place : place + 2] for place in range(0, 12, 2))
@@ -82,7 +99,7 @@ BENCHMARK = Benchmark(
     "macs",
     "Cost of many MACs",
     "It gives one real Open vSwitch the flows of 1,000 to 100,000 MACs, all learnt behind one "
-    "peer; each is two flows. The daemon's own code then reads them, as an active gateway does "
+    "peer; each is two flows, and two containers beside them ping each other. The daemon's own code then reads them, as an active gateway does "
     "for its standby, tells them in one gossip message, half of them on each side, forgets them "
     "with one message that selects by cookie on bridge "
     f"`{BRIDGE}`, and announces as many. Forgetting is what a failover waits for; announcing is "

@@ -11,6 +11,7 @@ import itertools
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 
 from bench.stand import Temporary
@@ -153,7 +154,7 @@ class PlainLab(Lab, Temporary):
         self.add_port(peer, port)
 
 
-def ping(source: LabStation, address: str, count: int, interval_s: float) -> list[float]:
+def ping(namespace: Path, address: str, count: int, interval_s: float) -> list[float]:
     """Round trips in milliseconds, of those that came back."""
     command = ["ping", "-n", "-c", str(count), "-i", f"{interval_s}", "-W", "1", address]
 
@@ -162,7 +163,7 @@ def ping(source: LabStation, address: str, count: int, interval_s: float) -> lis
             command, capture_output=True, text=True, timeout=120, check=False
         ).stdout
 
-    said = namespaces.run_inside(source.netns, execute)
+    said = namespaces.run_inside(namespace, execute)
     found = [line.partition("time=")[2].split()[0] for line in said.splitlines() if "time=" in line]
     return [float(text) for text in found]
 
@@ -174,6 +175,6 @@ def wait_reachable(source: LabStation, address: str, attempts: int = 60) -> None
         LabError: it does not.
     """
     for _ in itertools.repeat(None, attempts):
-        if ping(source, address, 1, 0.2):
+        if ping(source.netns, address, 1, 0.2):
             return
     raise LabError(f"{address} does not answer {source.name}", "the bridges are not ready")

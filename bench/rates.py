@@ -52,11 +52,12 @@ def best_rate(
     target: End,
     seconds: float,
     kind: str = "same",
-    first_rate: int = FIRST_RATE,
+    first_rate: float = FIRST_RATE,
+    growth: float = 2.0,
 ) -> float:
     """The most frames a second that arrived at any rate offered.
 
-    The rate is doubled until a tenth is lost at two rates one after the other: an overload that
+    The rate is raised until a tenth is lost at two rates one after the other: an overload that
     no longer lets the receiver work says nothing about what it can do.
 
     Args:
@@ -65,13 +66,14 @@ def best_rate(
         seconds: for each rate.
         kind: ``same``, or ``new``: a source address of its own for each frame.
         first_rate: to begin with, frames a second.
+        growth: from one rate to the next, times.
     """
     best, rate, failures = 0.0, first_rate, 0
     while rate <= LAST_RATE and failures < 2:
         found = arrivals(source, target, rate, seconds, kind)
         best = max(best, found.frames / found.seconds)
         failures = failures + 1 if found.frames < PLENTY * rate * found.seconds else 0
-        rate *= 2
+        rate *= growth
     return best
 
 

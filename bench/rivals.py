@@ -158,7 +158,7 @@ class RivalLab(PlainLab):
         """The gateway by which the segment's bridge reaches the first container."""
         container = min(self.containers.values(), key=lambda item: item.name)
         host = min(self.hosts.values(), key=lambda item: item.name)
-        if not ping(container, host.ip, 1, 0.2):
+        if not ping(container.netns, host.ip, 1, 0.2):
             return None
         table = links.forwarding_table(self.segment_netns(self.topology.segments[0].name))
         for name in self.topology.gateways():

@@ -12,11 +12,15 @@ import time
 PORT = 5201
 BUFFER_BYTES = 1 << 18
 ACCEPT_TIMEOUT_S = 20.0
+RECEIVE_BYTES = 1 << 16
+"""The kernel doubles it. Enough for each round trip here, and too little for a burst that overflows
+a queue on the way: then luck, not the switches, would decide how fast a connection is."""
 
 
 def serve(address: str) -> None:
     """Take one connection and say how fast it was."""
     with socket.create_server((address, PORT)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         server.settimeout(ACCEPT_TIMEOUT_S)
         print("ready", flush=True)
         connection, _ = server.accept()

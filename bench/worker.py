@@ -13,10 +13,14 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import processes
+from weave_ryu.pipeline.cookies import Kind
 from weave_ryu.shell import compat, hub
+
+if TYPE_CHECKING:
+    from weave_ryu.shell.macs import LearntMac
 
 CONNECT_TIMEOUT_S = 20.0
 PATIENCE_S = 120.0
@@ -107,19 +111,23 @@ def peers(switch: Any, number: int, shape: str, repeats: int) -> dict[str, Any]:
     return {"flows": len(flows), **found}
 
 
+def _behind_peers(learnt: list[LearntMac]) -> list[LearntMac]:
+    return [one for one in learnt if one.kind is Kind.LEARNT_PEER]
+
+
 def macs(switch: Any, number: int, _shape: str, _repeats: int) -> dict[str, Any]:  # noqa: ANN401
     """Read, tell, then forget MACs that are there already; then let the switch learn as many."""
     from weave_ryu.gateway import records  # noqa: PLC0415
     from weave_ryu.names import PeerName  # noqa: PLC0415
     from weave_ryu.pipeline import rules  # noqa: PLC0415
-    from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie  # noqa: PLC0415
+    from weave_ryu.pipeline.cookies import SUBJECT_MASK, subject_cookie  # noqa: PLC0415
     from weave_ryu.shell import announce, encode  # noqa: PLC0415
     from weave_ryu.shell.macs import MacReader  # noqa: PLC0415
 
     before_mib = processes.resident_mib(os.getpid())
     reader = MacReader(switch)
     started = time.perf_counter()
-    learnt = reader.learnt()
+    learnt = _behind_peers(reader.learnt())
     read_ms = (time.perf_counter() - started) * 1000
     # What the active gateway sends to its standby, and what that one does with it.
     macs = frozenset(one.mac.replace(":", "") for one in learnt)
@@ -131,7 +139,7 @@ def macs(switch: Any, number: int, _shape: str, _repeats: int) -> dict[str, Any]
     memory_mib = processes.resident_mib(os.getpid()) - before_mib
     selector = (subject_cookie(Kind.LEARNT_PEER, 5), SUBJECT_MASK)
     forget_ms = timed_ms(lambda: switch.delete([selector]))
-    left = len(reader.learnt())
+    left = len(_behind_peers(reader.learnt()))
     announcer = announce.Announcer(switch)
     actions = encode.actions_of(rules.hearsay())
     frames = [(f"06{value:010x}", actions) for value in range(number)]
