@@ -10,7 +10,7 @@ from bench.plan import Benchmark, Plan, Target
 from bench.processes import cpu_s, resident_mib
 from bench.rates import percentile
 from bench.sheet import Sheet
-from bench.stand import BRIDGE, Solo, result_of, start_inside
+from bench.stand import Solo, result_of, start_inside
 from weave_ryu.errors import LabError
 from weave_ryu.names import ShortId
 from weave_ryu.pipeline import render
@@ -99,10 +99,10 @@ BENCHMARK = Benchmark(
     "macs",
     "Cost of many MACs",
     "It gives one real Open vSwitch the flows of 1,000 to 100,000 MACs, all learnt behind one "
-    "peer; each is two flows, and two containers beside them ping each other. The daemon's own code then reads them, as an active gateway does "
-    "for its standby, tells them in one gossip message, half of them on each side, forgets them "
-    "with one message that selects by cookie on bridge "
-    f"`{BRIDGE}`, and announces as many. Forgetting is what a failover waits for; announcing is "
+    "peer; each is two flows, and two containers beside them ping each other. The daemon's "
+    "own code then reads them, as an active gateway does for its standby, tells them in one "
+    "gossip message, half of them on each side, forgets them with one message that selects by "
+    "cookie, and announces as many. Forgetting is what a failover waits for; announcing is "
     "held to 5,000 frames a second on purpose, so its time grows with the number.",
     measure,
     (
