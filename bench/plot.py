@@ -7,17 +7,21 @@ only one, the cases are, so that one sees how a thing grows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
 from bench.sheet import Series, Sheet, shown
 
-COLOURS = ("#1f6f8b", "#d9822b", "#6a8f3c", "#8a5a9e", "#b04a4a", "#707070")
+COLOURS = ("#1f6f8b", "#d9822b", "#6a8f3c", "#8a5a9e", "#b04a4a", "#707070", "#c9a227")
 """By contender; told apart by the label beside each bar, too."""
 
 _WIDTH, _LABEL, _BAR, _ROW, _HEAD = 1000, 250, 400, 20, 30
 
+
+_WIDE = 50
+"""Where one bar is so many times as long as another, one would see only the long one."""
 
 _NONE: Mapping[tuple[str, str, str], str] = MappingProxyType({})
 
@@ -45,7 +49,8 @@ def draw(title: str, sheet: Sheet, metrics: Sequence[str] = (), remarks: Remarks
         case = f"{one.case}: " if is_compared else ""
         groups.setdefault(f"{case}{one.metric}, {one.unit} ({better})", []).append(one)
     for heading, group in groups.items():
-        lines.append(_text(10, y + 14, heading, bold=True))
+        scale = "; logarithmic scale" if _is_wide(group) else ""
+        lines.append(_text(10, y + 14, heading + scale, bold=True))
         y += _HEAD - 8
         labels = [one.contender if is_compared else one.case for one in group]
         colours = [COLOURS[contenders.index(one.contender) % len(COLOURS)] for one in group]
@@ -69,11 +74,11 @@ def _group(
     remarks: Sequence[str],
     top: int,
 ) -> Iterable[str]:
-    longest = max((one.spread[1] for one in group), default=0.0) or 1.0
+    place = _scale(group)
     for row, one in enumerate(group):
         y = top + row * _ROW
-        width = max(1.0, one.median / longest * _BAR)
-        low, high = (_LABEL + value / longest * _BAR for value in one.spread)
+        width = max(1.0, place(one.median))
+        low, high = (_LABEL + place(value) for value in one.spread)
         middle = y + _ROW / 2 - 1
         yield _text(_LABEL - 8, y + 14, labels[row], anchor="end")
         yield (
@@ -87,6 +92,21 @@ def _group(
         words = f"{shown(one.median)} ({shown(one.spread[0])} to {shown(one.spread[1])})"
         words += f"; {remarks[row]}" if remarks[row] else ""
         yield _text(int(max(high, _LABEL + width)) + 8, y + 14, words)
+
+
+def _is_wide(group: Sequence[Series]) -> bool:
+    medians = [one.median for one in group if one.median > 0]
+    return len(medians) > 1 and max(medians) > _WIDE * min(medians)
+
+
+def _scale(group: Sequence[Series]) -> Callable[[float], float]:
+    """From a value to how far from the left it is."""
+    longest = max((one.spread[1] for one in group), default=0.0) or 1.0
+    if not _is_wide(group):
+        return lambda value: value / longest * _BAR
+    least = min(value for one in group for value in one.values if value > 0) / 3
+    decades = math.log(longest / least)
+    return lambda value: math.log(max(value, least) / least) / decades * _BAR
 
 
 def _text(

@@ -155,6 +155,20 @@ def test_cases_of_a_single_contender_stand_below_each_other():
     ]
 
 
+def test_bars_that_would_not_be_seen_are_drawn_on_a_logarithmic_scale():
+    found = Sheet("b")
+    for name, value in (("a", 10), ("b", 100), ("c", 1000), ("d", 0)):
+        found.add("case", "time", "ms", value, contender=name)
+    tree = ElementTree.fromstring(plot.draw("Title", found))
+    bars = list(tree.iter("{http://www.w3.org/2000/svg}rect"))[1:]
+    widths = [float(bar.get("width")) for bar in bars]
+    assert widths[1] - widths[0] == pytest.approx(widths[2] - widths[1], abs=0.2)
+    assert widths[3] == 1
+    assert "case: time, ms (less is better); logarithmic scale" in texts_of(
+        plot.draw("Title", found)
+    )
+
+
 def test_a_picture_tells_the_verdict_beside_the_bar(tmp_path):
     one = benchmark(target(14.1, "1/s"))
     report.write(tmp_path, one, report.document(one, sheet(), MACHINE, is_quick=False, took_s=1))
