@@ -34,7 +34,8 @@ def main():
     started, sometimes, failed = time.monotonic(), Counter(), []
     virtual_s = 0.0
     with multiprocessing.Pool(options.jobs) if options.jobs > 1 else nullcontext() as pool:
-        runs = pool.imap(run, seeds, chunksize=4) if pool else map(run, seeds)
+        job = run if options.log else run_silently
+        runs = pool.imap(job, seeds, chunksize=4) if pool else map(job, seeds)
         for count, outcome in enumerate(runs, 1):
             sometimes.update(outcome.sometimes.keys())
             virtual_s += outcome.virtual_s
@@ -69,6 +70,14 @@ def main():
         f"{used_s / len(seeds):.3f} s of processor time each"
     )
     return 1 if failed else 0
+
+
+def run_silently(seed):
+    """What is not shown need not go from process to process."""
+    outcome = run(seed)
+    if outcome.broken is None:
+        outcome.log = []
+    return outcome
 
 
 def report(outcome):

@@ -531,7 +531,7 @@ class SimDaemon:
         switch = self.peer.switch
         if not switch.is_up:
             return
-        is_fresh = self._installed is None
+        is_fresh = self._installed is None and self._last_wanted is None
         if is_fresh:
             flows = [i.flow for i in switch.flows.values() if not i.flow.is_permit]
             self._installed = {sim_flows.place(flow) for flow in flows}
@@ -550,8 +550,8 @@ class SimDaemon:
             self.clock.at(self._settled_at, self.input, self.changed)
         if is_fresh or not is_settled or wanted is not self._last_wanted:
             replaced = self._install(wanted, is_settled)
-            self._last_wanted = wanted if is_settled else None
             if is_settled:
+                self._last_wanted, self._installed = wanted, None  # the same flows
                 self._forget_changed(wanted.state, replaced)
         if is_fresh:
             self._is_ready = True
@@ -572,7 +572,6 @@ class SimDaemon:
             add, stale = wanted.since(self._last_wanted)
             if add or stale:
                 self.peer.switch.apply(add, stale)
-            self._installed = wanted.flows.keys()
             return stale
         flows = wanted.flows if is_settled else wanted.frame
         stale = self._installed - flows.keys()

@@ -44,32 +44,32 @@ class Wanted:
 
     Attributes:
         state: `ForwardingState`.
-        flows: place → prepared flow.
-        frame: those of `flows` that a daemon which does not know the mesh yet may judge.
     """
 
-    __slots__ = ("_parts", "flows", "state")
+    __slots__ = ("_parts", "state")
 
     def __init__(self, state):
         self.state = state
-        self._parts = {}
-        self.flows = {}
-        for part in rules.parts(state):
-            flows = _prepared(part)
-            self._parts[id(flows)] = flows
-            self.flows |= flows
+        # No two parts have a flow in common.
+        self._parts = {id(flows): flows for flows in map(_prepared, rules.parts(state))}
+
+    @property
+    def flows(self):
+        """Place → prepared flow."""
+        return {key: flow for part in self._parts.values() for key, flow in part.items()}
 
     @property
     def frame(self):
+        """Those of `flows` that a daemon which does not know the mesh yet may judge."""
         return {key: flow for key, flow in self.flows.items() if flow.flow.kind not in OF_THE_MESH}
 
     def since(self, before):
         """Flows to add where `before` is installed, and places to delete: few parts differ."""
         parts, old = self._parts, before._parts
-        gone = [key for part in old if part not in parts for key in old[part]]
-        come = [item for part in parts if part not in old for item in parts[part].items()]
-        add = [flow for key, flow in come if key not in before.flows]
-        return add, {key for key in gone if key not in self.flows}
+        gone = {key for part in old if part not in parts for key in old[part]}
+        come = [flow for part in parts if part not in old for flow in parts[part].values()]
+        add = [flow for flow in come if flow.place not in gone]
+        return add, gone.difference([flow.place for flow in come])
 
 
 def wanted(view, peer, mesh_key, segment_gateways):

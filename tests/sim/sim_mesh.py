@@ -271,14 +271,7 @@ class Mesh:
             if hop is None:
                 return
             edge = self._ways[way] = self.edge(here, hop)
-        if edge.deaf:
-            self._send(edge, here, item)
-        elif edge.is_established:
-            a, b = edge.ends
-            if a.daemon is not None and b.daemon is not None:
-                self._carry(edge, here, item)
-            else:
-                self._send(edge, here, item)
+        self._send(edge, here, item)
 
     def broadcast(self, source, payload):
         ident = next(self._ids)
@@ -306,7 +299,7 @@ class Mesh:
         if not edge.is_established:
             return
         a, b = edge.ends
-        if here not in edge.deaf and a.daemon is not None and b.daemon is not None:
+        if not (edge.deaf and here in edge.deaf) and a.daemon is not None and b.daemon is not None:
             self._carry(edge, here, item)
         elif len(edge.held) < MAX_HELD:
             edge.held.append((here, item))
@@ -329,7 +322,7 @@ class Mesh:
         daemon = peer.daemon
         if not edge.is_established or edge.life != life or daemon is None:
             return
-        if from_ in edge.deaf:
+        if edge.deaf and from_ in edge.deaf:
             edge.held.append((from_, item))
             return
         to = peer.letter

@@ -206,7 +206,7 @@ class Prepared:
         self.values = tuple(value for _, _, value in terms)
         if len(self.values) == 1:
             (self.values,) = self.values
-        self.key = (self.table, self.group, self.values)
+        self.key = _keys.setdefault((self.table, self.group, self.values), len(_keys))
         self.actions = tuple(_compiled(action) for action in flow.actions)
         self.lessons = [
             (a.table, a.cookie) for a in flow.actions if isinstance(a, Learn) and a.with_parent
@@ -233,6 +233,8 @@ def _reader(fields):
 
 
 _prepared = {}
+_keys = {}
+"""Table and match → a number, of all flows that there have been."""
 MAX_PREPARED = 100000
 
 
@@ -292,8 +294,9 @@ class Tables:
     def look_up(self, table, walk):
         walk.visited.append(table)
         slots = walk.slots
-        if table in _LEARNT:
-            mac, asked = slots[_LEARNT[table]], walk.asked
+        learnt_by = _LEARNT.get(table)
+        if learnt_by is not None:
+            mac, asked = slots[learnt_by], walk.asked
             for priority in (LEARN_PRIORITY, LEARN_PRIORITY_SECOND_HAND):
                 key = (table, mac, priority)
                 found = self.learnt.get(key)

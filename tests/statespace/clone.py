@@ -30,7 +30,7 @@ PORT_APART = frozenset(
 """Fields of a port that are looked at one by one, or only shown."""
 CORE_APART = frozenset(
     {
-        *("_own", "_timers", "registry", "_commands", "_signs", "_hearing", "_carrier"),
+        *("_own", "timers", "registry", "_commands", "_signs", "_hearing", "_carrier"),
         *(
             "_memory",
             "_synced",

@@ -108,13 +108,14 @@ class GatewayCore:
         password: bytes | None = None,
     ) -> None:
         self._own = own
-        self._timers = timers.check()
+        self.timers = timers.check()
         self.registry = Registry(own, incarnation, sequence)
         self._commands: list[Command] = []
         self._signs: dict[PeerName, _Signs] = {}
         self._hearing = Hearing(own, sequence, password)
         self._carrier: dict[str, bool] = {}
-        self._is_switch_up = False
+        self.is_switch_up = False
+        """It is connected and holds its flows."""
         self._peer_count = 0
         self._memory = MacMemory(own, {spec.port: spec.segment for spec in specs})
         self._synced: dict[str, object] = {}
@@ -142,19 +143,9 @@ class GatewayCore:
     # `port.Surroundings`.
 
     @property
-    def timers(self) -> Timers:
-        """All times."""
-        return self._timers
-
-    @property
     def own(self) -> PeerName:
         """This peer."""
         return self._own
-
-    @property
-    def is_switch_up(self) -> bool:
-        """The switch is connected and holds its flows."""
-        return self._is_switch_up
 
     @property
     def peer_count(self) -> int:
@@ -175,6 +166,9 @@ class GatewayCore:
 
     def others(self, segment: str, now: float) -> list[Other]:
         """The other gateways of a segment, sorted by name."""
+        changes, until, before = self._looked.get(segment, _NEVER)
+        if changes == self.registry.changes and now < until:
+            return before  # all of them have been heard since then, or lately enough
         if self._seen is None:
             return self._look_around(segment, now)
         if segment not in self._seen:
@@ -182,24 +176,22 @@ class GatewayCore:
         return self._seen[segment]
 
     def _look_around(self, segment: str, now: float) -> list[Other]:
-        changes, until, before = self._looked.get(segment, _NEVER)
-        if changes == self.registry.changes and now < until:
-            return before  # all of them have been heard since then, or lately enough
         until, found = float("inf"), list[Other]()
         for name in self.registry.others_of(segment):
             record = self.registry.record(name)
             if record is None:
                 continue
             signs = self._signs.get(name)
-            if signs is not None and now - signs.heard_at < self._timers.silent_s:
+            if signs is not None and now - signs.heard_at < self.timers.silent_s:
                 found.extend(self._alive(record, segment))
-                until = min(until, signs.heard_at + self._timers.silent_s - ROUNDED_S)
+                until = min(until, signs.heard_at + self.timers.silent_s - ROUNDED_S)
                 continue
             until = float("-inf")
             view = self.peer_view(name, now)
-            fresh = view.lease_age_s < FRESH_LEASES * self._timers.silent_s
+            fresh = view.lease_age_s < FRESH_LEASES * self.timers.silent_s
             ports = (port for port in record.ports if port.segment == segment)
             found.extend(Other(name, port, view.judgement, fresh) for port in ports)
+        _, _, before = self._looked.get(segment, _NEVER)
         if before == found:
             found = before  # what follows from it is known to those who keep it
         self._looked[segment] = self.registry.changes, until, found
@@ -215,7 +207,7 @@ class GatewayCore:
 
     def elsewhere(self, segment: str, now: float) -> tuple[PeerName, ...]:
         """Gateways that say on the segment that they forward, but are not in this mesh."""
-        heard = self._hearing.forwarding(segment, self._timers.silent_s, now)
+        heard = self._hearing.forwarding(segment, self.timers.silent_s, now)
         return tuple(name for name in heard if self.registry.record(name) is None)
 
     def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -235,7 +227,7 @@ class GatewayCore:
         signs = self._signs.get(name) or _Signs(heard_at=float("-inf"))
         hello_age = self._hearing.age_s(name, now)
         evidence = Evidence(now - signs.heard_at, signs.bfd, now - signs.bfd_at, hello_age)
-        judgement = judge(evidence, self._timers)
+        judgement = judge(evidence, self.timers)
         return PeerView(name, evidence.lease_age_s, signs.bfd, judgement, hello_age)
 
     @property
@@ -271,11 +263,11 @@ class GatewayCore:
     def handle_timer(self, now: float) -> None:
         """Time has passed."""
         if self.ports and now >= self._next_sync:
-            self._next_sync = now + self._timers.sync_s
+            self._next_sync = now + self.timers.sync_s
             self._commands.extend(ReadMacs(port) for port in self.ports)
         self._tick(now)
         if self.ports and now >= self._next_lease:
-            self._next_lease = now + self._timers.lease_s
+            self._next_lease = now + self.timers.lease_s
             self._refresh_record_if_stale()
             self._send_leases()
             self._say_hello()
@@ -285,13 +277,11 @@ class GatewayCore:
         """When `handle_timer` is due; None for a peer without gateway ports."""
         if not self.ports:
             return None
-        now, all_signs = self._now, self._signs
         due_at = self._next_lease if self._next_lease < self._next_sync else self._next_sync
         for port in self.ports.values():
-            port_at = port.deadline(now)
-            due_at = due_at if due_at < port_at else port_at
+            due_at = port.deadline(due_at)
         for name in self.companions():
-            signs = all_signs.get(name)
+            signs = self._signs.get(name)
             if signs is None or signs.sure_until < due_at:
                 due_at = min(due_at, self._doubt_at(signs))
         return due_at
@@ -312,9 +302,9 @@ class GatewayCore:
             carrier: gateway port → its link is up; missing ports are down.
             now: monotonic seconds.
         """
-        if self._is_switch_up and not is_up:
+        if self.is_switch_up and not is_up:
             self._memory.switch_lost(now)
-        self._is_switch_up = is_up
+        self.is_switch_up = is_up
         self._carrier = dict(carrier)
         self._tick(now)
 
@@ -379,7 +369,7 @@ class GatewayCore:
         self._set_now(now)
         signs = self._signs.get(source)
         if is_direct and signs is not None and payload == signs.lease:
-            signs.heard(now, self._timers.doubt_s)  # the same again, as nearly always
+            signs.heard(now, self.timers.doubt_s)  # the same again, as nearly always
             return
         message = decode(payload)
         if is_direct and signs is not None:
@@ -394,8 +384,8 @@ class GatewayCore:
         signs = self._signs.get(source)
         if is_direct and signs is not None:
             if self._own in message.unheard:
-                signs.deaf_until = now + self._timers.silent_s
-            signs.heard(now, self._timers.doubt_s)
+                signs.deaf_until = now + self.timers.silent_s
+            signs.heard(now, self.timers.doubt_s)
             if self._own in message.unheard:
                 self._send_detours()
         if stale:
@@ -574,7 +564,7 @@ class GatewayCore:
         """Do not take for silence of others that this process was stopped, or its host stalled."""
         slept_s = now - self._now
         self._now = now
-        if slept_s > OVERSLEPT_LEASES * self._timers.lease_s:
+        if slept_s > OVERSLEPT_LEASES * self.timers.lease_s:
             for signs in self._signs.values():
                 signs.heard_at += slept_s
             for port in self.ports.values():
@@ -601,12 +591,12 @@ class GatewayCore:
 
     def _refresh_record_if_stale(self) -> None:
         """Readiness and damping change without a change of state."""
-        own = self.registry.record(self._own)
+        own = self.registry.own_record
         if own is None or own.ports != self._wanted_ports():
             self.publish()
 
     def _send_leases(self) -> None:
-        own = self.registry.record(self._own)
+        own = self.registry.own_record
         if own is not None:
             others = self.companions()
             if own is not self._lease[0] or others != self._lease[1]:
@@ -622,18 +612,18 @@ class GatewayCore:
     def _doubt_at(self, signs: _Signs | None) -> float:
         """When the next lease to a gateway takes a detour, if nothing is heard of it before."""
         if signs is None:
-            return self._now + self._timers.doubt_s
-        again_at = signs.doubted_at + self._timers.lease_s
+            return self._now + self.timers.doubt_s
+        again_at = signs.doubted_at + self.timers.lease_s
         if self._now < signs.deaf_until or signs.bfd is _DOWN:
             return again_at
-        return max(signs.heard_at + self._timers.doubt_s, again_at)
+        return max(signs.heard_at + self.timers.doubt_s, again_at)
 
     def _send_detours(self) -> None:
         """Where the way to a gateway is in doubt, let it know by others that this one lives.
 
         It cannot tell a dead gateway from a dead way, and would open.
         """
-        own = self.registry.record(self._own)
+        own = self.registry.own_record
         if own is None:
             return
         now = self._now
@@ -643,7 +633,7 @@ class GatewayCore:
                 continue
             if now >= self._doubt_at(signs):
                 signs.doubted_at = now
-                is_unheard = now - signs.heard_at >= self._timers.doubt_s
+                is_unheard = now - signs.heard_at >= self.timers.doubt_s
                 known, payload = self._detours.get((name, is_unheard), (None, b""))
                 if known is not own:
                     payload = encode([own], unheard=[name] if is_unheard else ())
@@ -652,8 +642,8 @@ class GatewayCore:
 
     def _say_hello(self) -> None:
         """Also while closed: that this gateway lives is what the others must know."""
-        own = self.registry.record(self._own)
-        if own is None or not self._is_switch_up:
+        own = self.registry.own_record
+        if own is None or not self.is_switch_up:
             return
         for record in own.ports:
             if self.ports[record.port].spec.hello and self.has_carrier(record.port):

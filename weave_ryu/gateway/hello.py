@@ -31,7 +31,8 @@ MAX_DOCUMENT_BYTES = 1024
 _HEADER = struct.Struct("!6s6sHB")
 _DIGEST_BYTES = 16
 _COUNTER = struct.Struct("!QH")
-_SHORTEST = _HEADER.size + _DIGEST_BYTES + _COUNTER.size
+_CONTENT_AT = _HEADER.size + _DIGEST_BYTES
+_SHORTEST = _CONTENT_AT + _COUNTER.size
 
 
 class Seal:
@@ -93,14 +94,13 @@ def parse(frame: bytes, seal: Seal) -> tuple[GatewayRecord, int]:
     _, _, ethertype, version = _HEADER.unpack_from(frame)
     if (ethertype, version) != (ETHERTYPE, VERSION):
         raise RemoteProtocolError("hello", f"type 0x{ethertype:04x} version {version}")
-    counter, length = _COUNTER.unpack_from(frame, _HEADER.size + _DIGEST_BYTES)
-    content = frame[_HEADER.size + _DIGEST_BYTES : _SHORTEST + length]
-    if length > MAX_DOCUMENT_BYTES or len(content) != _COUNTER.size + length:
+    counter, length = _COUNTER.unpack_from(frame, _CONTENT_AT)
+    if length > MAX_DOCUMENT_BYTES or len(frame) < _SHORTEST + length:
         raise RemoteProtocolError("hello", f"a document of {length} bytes does not fit")
-    digest = frame[_HEADER.size : _HEADER.size + _DIGEST_BYTES]
-    if not hmac.compare_digest(digest, seal.digest(content)):
+    sealed = seal.digest(frame[_CONTENT_AT : _SHORTEST + length])
+    if not hmac.compare_digest(frame[_HEADER.size : _CONTENT_AT], sealed):
         raise RemoteProtocolError("hello", "its seal is wrong: another password?")
-    message = decode(content[_COUNTER.size :])
+    message = decode(frame[_SHORTEST : _SHORTEST + length])
     if len(message.records) != 1 or len(message.records[0].ports) != 1:
         raise RemoteProtocolError("hello", "not about one port of one gateway")
     return message.records[0], counter

@@ -74,14 +74,11 @@ class PortMachine:
         self._preemption = Preemption(self.spec)
         self._faults: deque[float] = deque(maxlen=pace.FAULT_LIMIT)
         self._recorded: tuple[object, PortRecord] = None, PortRecord("", "", "", 0)
-        self.history.append(Entry(self.now, State.BLOCKED, 0, "starts closed"))
+        self.state = State.BLOCKED
+        """What the port does now, as the last entry of `history` says."""
+        self.history.append(Entry(self.now, self.state, 0, "starts closed"))
 
     # Looking.
-
-    @property
-    def state(self) -> State:
-        """What the port does now."""
-        return self.history[-1].state
 
     @property
     def is_settled(self) -> bool:
@@ -168,9 +165,8 @@ class PortMachine:
         stagger_s = self.around.timers.stagger_s
         return self._vacancy.outlook(own, others, self._elsewhere(now), stagger_s, now)
 
-    def deadline(self, now: float) -> float:
-        """When to call `tick` again at the latest."""
-        due_at = now + self.around.timers.lease_s
+    def deadline(self, due_at: float) -> float:
+        """When to call `tick` again: `due_at`, or sooner."""
         if self._pending is not None:
             return due_at  # nothing is done before the switch has answered
         if self.gate is not Gate.CLOSED and self._next_renewal < due_at:
@@ -181,7 +177,7 @@ class PortMachine:
             due_at = min(due_at, self._drained_at)
         if self._entering is not None:
             due_at = min(due_at, self._entering.due_at)
-        return due_at if due_at > now else now
+        return due_at
 
     # The operator.
 
@@ -687,6 +683,7 @@ class PortMachine:
         if state is self.state:
             return
         seen = tuple((str(o.name), o.record.state) for o in self._others(now))
+        self.state = state
         entry = Entry(now, state, self.epoch, why or happened.value, seen)
         self.history.append(entry)
         self.emit(Report(self.spec.port, self.spec.segment, entry))

@@ -53,6 +53,8 @@ class Registry:
         self._incarnation = incarnation
         self._sequence = sequence
         self._records: dict[PeerName, GatewayRecord] = {}
+        self.own_record: GatewayRecord | None = None
+        """What this peer tells; None before it has told anything."""
         self._epochs: dict[str, int] = {}
         self._gateways: dict[str, list[PeerName]] = {}
         self._others: dict[str, tuple[PeerName, ...]] = {}
@@ -112,6 +114,7 @@ class Registry:
         ordered = tuple(sorted(ports, key=lambda port: port.port))
         record = GatewayRecord(self._own, self._incarnation, self._sequence, ordered)
         self._store(record)
+        self.own_record = record
         return record
 
     def merge(self, records: Iterable[GatewayRecord]) -> tuple[list[Change], bool]:
