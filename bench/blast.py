@@ -1,8 +1,9 @@
 """``python -m bench.blast IFNAME SOURCE DESTINATION RATE SECONDS KIND``: many small frames.
 
 Frames of 64 bytes (60 without checksum) at a steady rate, 64 to a system call. KIND is ``same``, or
-``new``: each frame has a source address of its own. Prints how many were sent and in how many
-seconds. What arrived is counted by the receiver's link, so that counting costs nothing.
+``new``: each frame has a source address of its own. Prints ``ready``, waits for a line, sends, and
+prints how many were sent and in how many seconds. What arrived is counted by the receiver's link,
+so that counting costs nothing.
 """
 
 from __future__ import annotations
@@ -91,8 +92,10 @@ def main(arguments: list[str]) -> None:
     """Do it."""
     ifname, source, destination, rate, seconds, kind = arguments
     memory = frames(source, destination)
+    print("ready", flush=True)
+    sys.stdin.readline()
     found = blast(ifname, memory, float(rate), float(seconds), new=kind == "new")
-    print(json.dumps(found))
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

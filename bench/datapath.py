@@ -37,8 +37,8 @@ STEADY_RATE = 20_000
 """Frames a second that every userspace datapath passes on without loss."""
 FIRST_RATE, GROWTH = 30_000, 1.25
 """Fine steps, since the contenders are near each other."""
-TCP_REPEATS = 7
-"""One connection's throughput spreads most of all."""
+REPEATS = 7
+"""Of what spreads most: rates and throughput."""
 ROUND_TRIPS = {50: "median round trip", 90: "round trip, 90 %", 99: "round trip, 99 %"}
 
 
@@ -65,9 +65,10 @@ def measure(plan: Plan) -> Sheet:
             stations = {key: _ends(mesh, ends) for key, mesh in meshes.items()}
             for source, target in stations.values():
                 plain.wait_reachable(source, target.ip)
+            many = plan.repeats if plan.is_quick else REPEATS
             for what, repeats in (
-                (_frames, plan.repeats),
-                (_tcp, plan.repeats if plan.is_quick else TCP_REPEATS),
+                (_frames, many),
+                (_tcp, many),
                 (_round_trips, plan.repeats),
             ):
                 plan.tell(f"{case}: {what.__name__.strip('_').replace('_', ' ')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from weave_ryu.errors import LabError
 
 FIRST_RATE = 10_000
 LAST_RATE = 1_300_000
+QUIET_S, QUIET_FRAMES, QUIET_TIMEOUT_S = 0.05, 5, 10.0
+"""No more frames in such a time are no traffic that is measured."""
 PLENTY = 0.9
 """Of what was sent must arrive, or more is not tried."""
 
@@ -39,12 +42,35 @@ class Arrivals:
 
 
 def arrivals(source: End, target: End, rate: float, seconds: float, kind: str = "same") -> Arrivals:
-    """Offer frames at one rate; the arguments are those of `best_rate`."""
-    before = received(target)
+    """Offer frames at one rate; the arguments are those of `best_rate`.
+
+    What arrives while they are sent is counted: neither what a controller still passes on of
+    before, nor what it passes on later.
+    """
     words = (source.ifname, source.mac, target.mac, str(rate), str(seconds), kind)
     blaster = start_inside(source.namespace, "bench.blast", *words)
-    done = json.loads(result_of(blaster, seconds + 30))
-    return Arrivals(received(target) - before, done["sent"], done["seconds"])
+    if blaster.stdin is None or blaster.stdout is None or not blaster.stdout.readline():
+        raise LabError("the sender did not start", result_of(blaster, 5))
+    _wait_quiet(target)
+    before = received(target)
+    blaster.stdin.write("\n")
+    blaster.stdin.flush()
+    said = blaster.stdout.readline()
+    arrived = received(target) - before
+    result_of(blaster, 30)
+    done = json.loads(said)
+    return Arrivals(arrived, done["sent"], done["seconds"])
+
+
+def _wait_quiet(end: End) -> None:
+    """Until nothing arrives any more of what was sent before, or for a while at most."""
+    last = received(end) - QUIET_FRAMES - 1
+    for _ in range(int(QUIET_TIMEOUT_S / QUIET_S)):
+        now = received(end)
+        if now - last <= QUIET_FRAMES:
+            return
+        last = now
+        time.sleep(QUIET_S)
 
 
 def best_rate(
