@@ -151,10 +151,13 @@ def write(directory: Path, benchmark: Benchmark, found: dict[str, Any]) -> None:
 
 def _remarks(benchmark: Benchmark, sheet: Sheet) -> dict[tuple[str, str, str], str]:
     """For the bars that a target is about: the target and the verdict."""
-    return {
-        (target.case, target.metric, target.contender): f"{_bound(target)}: {verdict}"
-        for target, (*_, verdict) in zip(benchmark.targets, targets(benchmark, sheet), strict=True)
-    }
+    remarks = {}
+    for target, (*_, verdict) in zip(benchmark.targets, targets(benchmark, sheet), strict=True):
+        value, words = target.value(sheet), f"{_bound(target)}: {verdict}"
+        if value is not None and target.unit == "ratio":
+            words = f"{value:.3g} of {sheet.baseline}, {words}"
+        remarks[target.case, target.metric, target.contender] = words
+    return remarks
 
 
 def _bound(target: Target) -> str:

@@ -169,6 +169,13 @@ def test_bars_that_would_not_be_seen_are_drawn_on_a_logarithmic_scale():
     )
 
 
+def test_a_picture_tells_the_ratio_that_a_target_is_about(tmp_path):
+    one = benchmark(target(0.95))
+    report.write(tmp_path, one, report.document(one, sheet(), MACHINE, is_quick=False, took_s=1))
+    words = "14.0 (9 to 19.0); 0.925 of theirs, at least 0.95 ratio: missed"
+    assert words in texts_of((tmp_path / "name.svg").read_text())
+
+
 def test_a_picture_tells_the_verdict_beside_the_bar(tmp_path):
     one = benchmark(target(14.1, "1/s"))
     report.write(tmp_path, one, report.document(one, sheet(), MACHINE, is_quick=False, took_s=1))
