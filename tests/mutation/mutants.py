@@ -17,7 +17,8 @@ class Mutant:
         path: the file, from the repository's root.
         old: text that occurs in it exactly once.
         new: what replaces it.
-        judge: who must catch it: `sim`, or `model G,F` (gateways, faults) where no seed shows it.
+        judge: who must catch it: `sim`, or where no seed shows it `model G,F` (gateways, faults) or
+            `model frames`.
         was_real: the product had it.
     """
 
@@ -40,6 +41,7 @@ MUTANTS = (
         RULES,
         "            *_split_horizon(peer, shared),\n",
         "",
+        judge="model frames",
     ),
     Mutant(
         "frames of the mesh are let in when the segment returns them",
@@ -165,6 +167,13 @@ MUTANTS = (
         CORE,
         "if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:",
         "if False:",
+        was_real=True,
+    ),
+    Mutant(
+        "a repeated announcement teaches the own switch",
+        PERMITS,
+        "known = () if again else priming(port)",
+        "known = priming(port)",
         was_real=True,
     ),
     Mutant(

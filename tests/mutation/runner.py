@@ -64,8 +64,10 @@ def explore(mutant):
     Returns:
         The invariant that it finds broken, or None.
     """
+    what = mutant.judge.removeprefix("model ")
+    options = ["--frames"] if what == "frames" else ["--roles", what]
     with mutated(mutant) as root:
-        done = _run(root, ["tests.statespace", "--roles", mutant.judge.removeprefix("model ")])
+        done = _run(root, ["tests.statespace", *options])
     found = re.search(r"^broken: (\w+)", done.stdout, re.MULTILINE)
     if found is None and done.returncode != 0:
         raise AssertionError(f"mutant {mutant.name!r} does not even run: {done.stderr[-2000:]}")

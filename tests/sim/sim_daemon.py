@@ -30,6 +30,7 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.core import STRANGER_S, GatewayCore
 from weave_ryu.gateway.detection import Bfd, Verdict
+from weave_ryu.gateway.memory import Details
 from weave_ryu.gateway.records import decode, encode
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.pipeline import cookies, rules
@@ -41,7 +42,7 @@ from weave_ryu.shell.coordinator import ForwardingView
 # As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
 FORGET_AT_S = (0.0, 0.1, 0.2, 0.4, 0.6, 2.0)
 REPEAT_AT_S = (0.0, 0.12, 1.0, 2.5)
-INTRODUCE_AT_S = (0.1, 1.2, 4.0)
+INTRODUCE_AT_S, INTRODUCE_LATE_S = (0.1, 1.2), 4.0
 FORGET_AGAIN_AFTER_S = 0.6
 BURST, PAUSE_S = 50, 0.01
 STALE_S = 0.4
@@ -77,6 +78,7 @@ class SimDaemon:
         self._is_ready = False
         self._has_read_macs = False
         self._introducing = set()
+        self._mesh_changes = 0
         self._bfd = {}
         self._companions = ()
         self._installed = self._last_wanted = None
@@ -211,8 +213,9 @@ class SimDaemon:
                     frames = [(mac, (Output(GATEWAY),)) for mac in sorted(to_segment)]
                     frames += [(mac, into_mesh) for mac in sorted(to_mesh)]
                     self.later(at, self._announce, frames, 0)
-            case Prime(_, hosts, mesh):
+            case Prime(_, hosts, mesh, beside):
                 known = [(mac, rules.hearsay()) for mac in sorted(mesh)]
+                known += [(mac, rules.hearsay(is_beside=True)) for mac in sorted(beside)]
                 self.later(0.0, self._send_frames, known, 0, lambda: True)
                 frames = [(mac, rules.priming(GATEWAY)) for mac in sorted(hosts)]
                 self.later(0.0, self._announce, frames, 0)
@@ -221,6 +224,7 @@ class SimDaemon:
                     self._introducing.add(to)
                     for at in INTRODUCE_AT_S:
                         self.later(at + self.rng.uniform(0.001, 0.02), self._introduce, to)
+                    self.later(INTRODUCE_LATE_S, self._introduce_late, to, self._mesh_changes)
             case ReadMacs():
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
             case RememberRole(_, role):
@@ -325,6 +329,10 @@ class SimDaemon:
         if start + BURST < len(frames):
             self.later(PAUSE_S, self._send_frames, frames, start + BURST, go_on, name)
 
+    def _introduce_late(self, to, mesh_changes):
+        if self._mesh_changes != mesh_changes:
+            self._introduce(to)
+
     def _introduce(self, to):
         self._introducing.discard(to)
         short_id = self._short_id_of(to)
@@ -344,9 +352,14 @@ class SimDaemon:
         if not self._is_ready:
             return
         gateways = {self._short_id_of(name) for name in self.core.gateways("vlan")}
+        letting_in, unknown = (
+            {self._short_id_of(name) for name in names}
+            for names in self.core.behind_gateways("vlan", self.local())
+        )
         known = {info.short_id for info in self.view.infos.values()}
-        mesh, hosts = set(), set()
+        mesh, hosts, own, relayed, unclear = set(), set(), set(), set(), set()
         learnt = self.peer.switch.tables.learnt
+        before = set()
         if not self._has_read_macs:
             self._has_read_macs = True
             before = {
@@ -354,18 +367,24 @@ class SimDaemon:
                 for (table, mac, _), (_, cookie) in learnt.items()
                 if table == "origins" and parse(cookie) == (Kind.LEARNT_PORT, rules.HEARSAY)
             }
-            self.core.macs_before("gw0", frozenset(before), self.local())
         for (table, mac, priority), (_, cookie) in learnt.items():
             if table != "mac" or (priority == 10 and ("mac", mac, 20) in learnt):
                 continue
             kind, subject = parse(cookie)
             behind_port = kind is Kind.LEARNT_PORT and subject == GATEWAY
-            behind_other = kind is Kind.LEARNT_PEER and subject in gateways
-            if behind_port or behind_other:
+            behind_other = kind is Kind.LEARNT_PEER and subject in letting_in
+            if kind is Kind.LEARNT_PEER and subject in gateways:
+                relayed.add(mac.replace(":", ""))
+            if kind is Kind.LEARNT_PEER and subject in unknown:
+                unclear.add(mac.replace(":", ""))
+            elif behind_port or behind_other:
                 hosts.add(mac.replace(":", ""))
             elif kind is Kind.LEARNT_PORT or subject in known:
                 mesh.add(mac.replace(":", ""))
-        self.core.macs_read("gw0", frozenset(mesh), frozenset(hosts), self.local())
+                if kind is Kind.LEARNT_PORT:
+                    own.add(mac.replace(":", ""))
+        details = Details(*map(frozenset, (own, relayed, unclear, before)))
+        self.core.macs_read("gw0", frozenset(mesh), frozenset(hosts), self.local(), details)
 
     # What the operator asks for.
 
@@ -508,6 +527,7 @@ class SimDaemon:
         if joined and not self._is_asking:
             self._is_asking = True
             self.later(ASK_DELAY_S, self._ask)
+        self._mesh_changes += len(beside) != self.core.peer_count
         self.core.mesh_state(len(beside), self.local())
         deadline = self.view.deadline()
         if deadline is not None:

@@ -104,6 +104,7 @@ def test_constants_are_those_of_the_shell():
     assert gateways["STALE_S"] == sim_daemon.STALE_S
     assert announce["REPEAT_AT_S"] == sim_daemon.REPEAT_AT_S
     assert announce["INTRODUCE_AT_S"] == sim_daemon.INTRODUCE_AT_S
+    assert announce["INTRODUCE_LATE_S"] == sim_daemon.INTRODUCE_LATE_S
     assert (announce["BURST"], announce["PAUSE_S"]) == (sim_daemon.BURST, sim_daemon.PAUSE_S)
     assert forwarder["FORGET_AGAIN_AFTER_S"] == sim_daemon.FORGET_AGAIN_AFTER_S
     assert daemon["ASK_DELAY_S"] == sim_daemon.ASK_DELAY_S

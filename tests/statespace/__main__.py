@@ -21,13 +21,14 @@ def main():
     parser.add_argument("--deep", action="store_true", help="wider bounds; takes long")
     text = "so many gateways, faults, and ticks between faults only, as in 3,2,1"
     parser.add_argument("--roles", help=text)
+    parser.add_argument("--frames", action="store_true", help="no roles, only frames")
     parser.add_argument("--limit", type=int, help="give up beyond so many states")
     options = parser.parse_args()
     if options.roles:
         options.quick = True
     one = [(*map(int, options.roles.split(",")), ANY)[:3]] if options.roles else None
     bounds = one or QUICK if options.quick else DEEP if options.deep else USUAL
-    for gateways, faults, within in bounds:
+    for gateways, faults, within in () if options.frames else bounds:
         try:
             figures = search(roles.settled(gateways, faults, within), options.limit)
         except Found as found:

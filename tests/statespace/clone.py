@@ -33,6 +33,7 @@ CORE_APART = frozenset(
         *("_own", "timers", "registry", "_commands", "_signs", "_hearing", "_carrier"),
         *(
             "_memory",
+            "_admission",
             "_synced",
             "_lease",
             "_encoded",
@@ -46,7 +47,7 @@ CORE_APART = frozenset(
         ),
     }
 )
-MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before"})
+MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before", "_recalled", "_details"})
 SIGNS_APART = frozenset({"lease", "sure_until"})
 """What has been seen before and is known: a cache, as `_recorded`, `_lease`, `_living` and more."""
 IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
@@ -89,10 +90,12 @@ def clone(core):
     new._looked = dict(core._looked)
     new._carrier = dict(core._carrier)
     new._strangers, new._reclaiming = dict(core._strangers), set(core._reclaiming)
+    new._admission = copy.deepcopy(core._admission)
     new._synced = dict(core._synced)
     new._memory = memory = copy.copy(core._memory)
     memory._read, memory._told = dict(memory._read), dict(memory._told)
-    memory._before = dict(memory._before)
+    memory._details = dict(memory._details)
+    memory._before, memory._recalled = dict(memory._before), dict(memory._recalled)
     new.ports = {name: _clone_port(port, new) for name, port in core.ports.items()}
     return new
 

@@ -92,11 +92,13 @@ class Prime:
         port: the gateway port.
         hosts: behind it.
         mesh: in the mesh, wherever: the segment returns their frames.
+        beside: beside other gateways: so it does with theirs.
     """
 
     port: str
     hosts: frozenset[str]
     mesh: frozenset[str] = frozenset()
+    beside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weave_ryu.errors import LocalProtocolError
+from weave_ryu.gate import Gate
+from weave_ryu.gateway.admission import Admission
 from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
     Command,
     ForgetBehind,
     Introduce,
+    Prime,
     ReadMacs,
     RememberRole,
     SayHello,
@@ -24,7 +27,7 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.detection import ALIVE, Bfd, Evidence, Judgement, judge
 from weave_ryu.gateway.hearing import Hearing
-from weave_ryu.gateway.memory import MacMemory
+from weave_ryu.gateway.memory import NO_DETAILS, Details, MacMemory
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.records import GatewayRecord, MacTable, decode, encode
 from weave_ryu.gateway.registry import Registry
@@ -118,6 +121,7 @@ class GatewayCore:
         """It is connected and holds its flows."""
         self._peer_count = 0
         self._memory = MacMemory(own, {spec.port: spec.segment for spec in specs})
+        self._admission = Admission()
         self._synced: dict[str, object] = {}
         self._lease: tuple[GatewayRecord | None, tuple[PeerName, ...], list[Tell]] = (None, (), [])
         self._encoded: tuple[GatewayRecord | None, bytes] = None, b""
@@ -213,6 +217,34 @@ class GatewayCore:
     def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
         """MACs of the mesh and of the segment, as far as any gateway knows them."""
         return self._memory.sides(port)
+
+    def behind_gateways(
+        self, segment: str, now: float
+    ) -> tuple[frozenset[PeerName], frozenset[PeerName]]:
+        """What is learnt behind other gateways.
+
+        Returns:
+            Those behind which there are hosts of the segment: they forward, or did a moment ago.
+            Those of which that is unknown: news of them may be late. Behind all others there are
+            containers only.
+        """
+        hosts, unknown = set(), set()
+        for name in self.gateways(segment):
+            record, signs = self.registry.record(name), self._signs.get(name)
+            is_heard = signs is not None and now - signs.heard_at < self.timers.silent_s
+            if record is not None and self._admission.lets_in(record, segment, now):
+                hosts.add(name)
+            elif not (is_heard and self._admission.is_idle(name, now)):
+                unknown.add(name)
+        return frozenset(hosts), frozenset(unknown)
+
+    def not_hosts(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
+        """MACs that the switch must not take for hosts, whatever comes by the port.
+
+        Returns:
+            Those in the mesh, and those beside other gateways.
+        """
+        return self._memory.not_hosts(port)
 
     def publish(self) -> None:
         """Tell everybody this peer's record: all by broadcast, gateways of its segments at once."""
@@ -379,6 +411,7 @@ class GatewayCore:
         for change in changes:
             self._signs.setdefault(change.record.name, _Signs(heard_at=now))
             stale |= change.forget
+            self._admission.note(change.old, change.record, now)
             self._meet(change.old, change.record)
             self._reclaim(change.old, change.record)
         signs = self._signs.get(source)
@@ -430,24 +463,27 @@ class GatewayCore:
         self.registry.raise_epoch(segment, heard.epoch)
         self._set_now(now)
 
-    def macs_before(self, port: str, mesh: frozenset[str], now: float) -> None:
-        """MACs that the switch was told are in the mesh, by the daemon before this one."""
-        self._memory.recall(port, mesh, now)
-
-    def macs_read(self, port: str, mesh: frozenset[str], hosts: frozenset[str], now: float) -> None:
-        """The answer to `ReadMacs`: MACs as 12 hex digits."""
+    def macs_read(
+        self,
+        port: str,
+        mesh: frozenset[str],
+        hosts: frozenset[str],
+        now: float,
+        details: Details = NO_DETAILS,
+    ) -> None:
+        """The answer to `ReadMacs`: MACs as 12 hex digits; see `MacMemory.read`."""
         machine = self.ports[port]
         self._set_now(now)
         known = frozenset().union(*self.macs(port))
-        mesh, hosts = self._memory.read(port, mesh, hosts, now)
+        mesh, hosts = self._memory.read(port, mesh, hosts, now, details)
         others = self.gateways(machine.spec.segment)
         # One that has restarted has forgotten what it was told.
         lives = tuple((name, self._incarnation_of(name)) for name in others)
-        key = (mesh, hosts, lives)
+        key = (mesh, hosts, details.own, lives)
         # One that stands by tells, too: it may remember hosts that the active one never heard.
         if others and self._synced.get(port) != key:
             self._synced[port] = key
-            table = MacTable(self._own, machine.spec.segment, mesh, hosts)
+            table = MacTable(self._own, machine.spec.segment, mesh, hosts, details.own)
             payload = encode(tables=[table])
             self._commands.extend(Tell(name, payload) for name in others)
         machine.macs_told(now)
@@ -524,7 +560,8 @@ class GatewayCore:
                 self._memory.forget(name)
                 self._commands.append(ReadMacs(name))
             elif mesh or hosts:
-                table = MacTable(self._own, segment, mesh, hosts)
+                own = self._memory.details(name).own
+                table = MacTable(self._own, segment, mesh, hosts, own)
                 self._commands.append(Tell(new.name, encode(tables=[table])))
 
     def _reclaim(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
@@ -548,15 +585,22 @@ class GatewayCore:
         """Take over another gateway's table, and announce what nobody here knew."""
         ports = [p for p in self.ports.values() if p.spec.segment == table.segment]
         known = {port.spec.port: frozenset().union(*self.macs(port.spec.port)) for port in ports}
+        beside = {port.spec.port: self.not_hosts(port.spec.port)[1] for port in ports}
         self._memory.told(table)
         for port in ports:
-            self._announce_news(port, known[port.spec.port], to_mesh=True)
+            name = port.spec.port
+            more = self.not_hosts(name)[1] - beside[name]
+            if more and port.gate is not Gate.CLOSED:
+                self._commands.append(Prime(name, frozenset(), frozenset(), more))
+            self._announce_news(port, known[name], to_mesh=True)
 
     def _announce_news(self, port: PortMachine, known: frozenset[str], to_mesh: bool) -> None:
         if port.state is not State.ACTIVE or not port.may_announce:
             return
         mesh, hosts = (macs - known for macs in self.macs(port.spec.port))
-        to_segment, to_peers = mesh - hosts, hosts - mesh if to_mesh else frozenset()
+        # What this switch sees beside another gateway is not behind this one.
+        theirs = self._memory.details(port.spec.port).relayed
+        to_segment, to_peers = mesh - hosts, hosts - mesh - theirs if to_mesh else frozenset()
         if to_segment or to_peers:
             self._commands.append(Announce(port.spec.port, to_segment, to_peers))
 

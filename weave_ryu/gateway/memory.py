@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from weave_ryu.gateway.records import MacTable
 from weave_ryu.names import PeerName
@@ -14,6 +15,27 @@ Sides = tuple[frozenset[str], frozenset[str]]
 """MACs of the mesh and MACs of the segment, as 12 hex digits."""
 
 NOTHING: Sides = (frozenset(), frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """More about what a switch has learnt.
+
+    Args:
+        own: MACs of the mesh that are beside this peer.
+        relayed: MACs behind other gateways. On the wire nothing tells hosts that one of them let in
+            from containers beside it: that it tells itself.
+        unclear: MACs of which it is not known; they stay on the side where they were, if on any.
+        before: MACs that the switch was told are in the mesh, by the daemon before this one.
+    """
+
+    own: frozenset[str] = frozenset()
+    relayed: frozenset[str] = frozenset()
+    unclear: frozenset[str] = frozenset()
+    before: frozenset[str] = frozenset()
+
+
+NO_DETAILS = Details()
 
 
 class MacMemory:
@@ -28,25 +50,53 @@ class MacMemory:
         self._own = own
         self._segments = dict(segments)
         self._read: dict[str, Sides] = {}
+        self._details: dict[str, Details] = {}
         self._told: dict[tuple[PeerName, str], MacTable] = {}
         self._before: dict[str, tuple[float, Sides]] = {}
+        self._recalled: dict[str, tuple[float, frozenset[str]]] = {}
 
     def sides(self, port: str) -> Sides:
         """All that is known; a MAC may be on both sides."""
-        mesh, hosts = self._read.get(port, NOTHING)
-        for (_, segment), table in sorted(self._told.items()):
-            if segment == self._segments[port]:
-                mesh |= table.mesh
-                hosts |= table.hosts
-        return mesh, hosts
+        mesh, hosts = self._seen(port)
+        return mesh | (self._recalled_at(port) - hosts), hosts
 
-    def read(self, port: str, mesh: frozenset[str], hosts: frozenset[str], now: float) -> Sides:
+    def not_hosts(self, port: str) -> Sides:
+        """MACs of the mesh that no gateway port of this peer may take for hosts.
+
+        Returns:
+            Those behind peers that are no gateways, or beside this one; and those beside gateways.
+        """
+        hosts = NOTHING[0].union(*(self._seen(each)[1] for each in self._segments))
+        mesh, beside = self._seen(port)[0] - hosts, self._beside_others(port) - hosts
+        return mesh - beside - self.details(port).relayed, beside
+
+    def read(
+        self,
+        port: str,
+        mesh: frozenset[str],
+        hosts: frozenset[str],
+        now: float,
+        details: Details = NO_DETAILS,
+    ) -> Sides:
         """The switch has been read.
+
+        Args:
+            port: which.
+            mesh: MACs behind the mesh.
+            hosts: MACs behind the segment.
+            now: monotonic seconds.
+            details: more about them.
 
         Returns:
             That, and what was known before the switch or the daemon started anew.
         """
+        self._details[port] = details
+        if details.before:
+            self._recall(port, details.before, now)
+        containers, unclear = hosts & details.relayed & self._beside_others(port), details.unclear
+        mesh, hosts = mesh | containers, hosts - containers
         old_mesh, old_hosts = self._read.get(port, (mesh, hosts))
+        mesh, hosts = mesh | (old_mesh & unclear), hosts | (old_hosts & unclear)
         self._correct(self._segments[port], self._own, mesh - old_mesh, hosts - old_hosts)
         until, (old_mesh, old_hosts) = self._before.pop(port, (now, NOTHING))
         if now < until:
@@ -55,7 +105,14 @@ class MacMemory:
             self._before[port] = until, before
             mesh, hosts = mesh | before[0], hosts | before[1]
         self._read[port] = mesh, hosts
-        return mesh, hosts
+        self._doubt_recalled(port, hosts)
+        if port in self._recalled and now >= self._recalled[port][0]:
+            del self._recalled[port]
+        return mesh | self._recalled_at(port), hosts
+
+    def details(self, port: str) -> Details:
+        """Of the last reading."""
+        return self._details.get(port, NO_DETAILS)
 
     def told(self, table: MacTable) -> None:
         """Another gateway has told its table."""
@@ -65,15 +122,13 @@ class MacMemory:
             news = table.mesh - old.mesh, table.hosts - old.hosts
             self._correct(table.segment, table.name, *news)
         self._told[key] = table
+        for port, segment in self._segments.items():
+            if segment == table.segment:
+                self._doubt_recalled(port, table.hosts)
 
     def switch_lost(self, now: float) -> None:
         """The switch may start anew, with empty tables: remember what was read."""
         self._before = {port: (now + REMEMBER_S, sides) for port, sides in self._read.items()}
-
-    def recall(self, port: str, mesh: frozenset[str], now: float) -> None:
-        """An earlier daemon knew these to be in the mesh; what is read from now on counts more."""
-        if mesh:
-            self._before[port] = now + REMEMBER_S, (mesh, frozenset())
 
     def forget(self, port: str) -> None:
         """What was read at a port has proved wrong."""
@@ -81,8 +136,44 @@ class MacMemory:
         self._before.pop(port, None)
 
     def left(self, peers: Collection[PeerName]) -> None:
-        """Peers have left, and what they told is nobody's word any more."""
-        self._told = {key: table for key, table in self._told.items() if key[0] not in peers}
+        """Peers have left, and what they told is nobody's word any more.
+
+        But for what was beside them: when they are back, it is taken for no host of the segment.
+        """
+        for key, table in self._told.items():
+            if table.name in peers:
+                self._told[key] = MacTable(table.name, table.segment, own=table.own)
+
+    def _seen(self, port: str) -> Sides:
+        mesh, hosts = self._read.get(port, NOTHING)
+        here = hosts - self.details(port).relayed
+        for (_, segment), table in sorted(self._told.items()):
+            if segment == self._segments[port]:
+                mesh |= table.mesh
+                hosts |= table.hosts
+        return mesh, hosts - (self._beside_others(port) - here)
+
+    def _beside_others(self, port: str) -> frozenset[str]:
+        """Containers beside other gateways of the port's segment, by their own word."""
+        segment = self._segments[port]
+        tables = (table.own for (_, told_of), table in self._told.items() if told_of == segment)
+        return NOTHING[0].union(*tables)
+
+    def _recall(self, port: str, mesh: frozenset[str], now: float) -> None:
+        """An earlier daemon was told that these are in the mesh; what anybody knows counts more.
+
+        With more than one gateway port nothing is recalled: it may have been about another segment.
+        """
+        if len(self._segments) == 1:
+            self._recalled[port] = now + REMEMBER_S, mesh - self._seen(port)[1]
+
+    def _recalled_at(self, port: str) -> frozenset[str]:
+        return self._recalled.get(port, (0.0, NOTHING[0]))[1]
+
+    def _doubt_recalled(self, port: str, hosts: frozenset[str]) -> None:
+        if port in self._recalled:
+            until, mesh = self._recalled[port]
+            self._recalled[port] = until, mesh - hosts
 
     def _correct(
         self, segment: str, by: PeerName, mesh: frozenset[str], hosts: frozenset[str]
@@ -99,7 +190,7 @@ class MacMemory:
             return
         for key, old in self._told.items():
             if old.segment == segment and old.name != by:
-                told = MacTable(old.name, segment, old.mesh - hosts, old.hosts - mesh)
+                told = replace(old, mesh=old.mesh - hosts, hosts=old.hosts - mesh)
                 self._told[key] = told
         for port, (until, (old_mesh, old_hosts)) in self._before.items():
             if self._segments[port] == segment:

@@ -665,9 +665,9 @@ class PortMachine:
     def _set_gate(self, gate: Gate, then: Callable[[float], None]) -> None:
         if gate in (Gate.KNOWN, Gate.OPEN) and self.gate is Gate.CLOSED:
             # A switch that has lost its memory would take what the segment returns for hosts.
-            mesh, hosts = self.around.macs(self.spec.port)
-            if mesh - hosts:
-                self.emit(Prime(self.spec.port, frozenset(), mesh - hosts))
+            mesh, beside = self.around.not_hosts(self.spec.port)
+            if mesh or beside:
+                self.emit(Prime(self.spec.port, frozenset(), mesh, beside))
         self._tokens += 1
         self._pending = Pending(self._tokens, gate, then)
         forget = self.around.gateways(self.spec.segment) if gate is Gate.OPEN else ()

@@ -93,6 +93,11 @@ class GatewayRecord:
         """The segments that it has just handed over."""
         return frozenset(port.segment for port in self.ports if port.state == "draining")
 
+    @property
+    def is_idle(self) -> bool:
+        """None of its ports forwards, has just forwarded, or is about to."""
+        return not any(port.state in {"active", "draining", "arming"} for port in self.ports)
+
     def serving(self) -> frozenset[str]:
         """The segments that it forwards for, or did until a moment ago."""
         return self.draining() | self.active_epochs().keys()
@@ -115,12 +120,14 @@ class MacTable:
         segment: whose gateway port it is about.
         mesh: MACs behind the mesh, as 12 hex digits.
         hosts: MACs behind the segment.
+        own: those of `mesh` that are beside the gateway itself.
     """
 
     name: PeerName
     segment: str
     mesh: frozenset[str] = field(default=frozenset())
     hosts: frozenset[str] = field(default=frozenset())
+    own: frozenset[str] = field(default=frozenset())
 
 
 class Step(enum.StrEnum):
@@ -201,6 +208,7 @@ def encode(
             "name": str(table.name),
             "segment": table.segment,
             "mesh": sorted(table.mesh),
+            "own": sorted(table.own),
             "hosts": sorted(table.hosts),
         }
         for table in tables
@@ -304,7 +312,10 @@ def _flag(entry: Any, key: str) -> bool:  # noqa: ANN401
 
 
 def _table(entry: Any) -> MacTable:  # noqa: ANN401
-    return MacTable(_name(entry), _segment(entry), _macs(entry, "mesh"), _macs(entry, "hosts"))
+    mesh, hosts = _macs(entry, "mesh"), _macs(entry, "hosts")
+    # Optional: gateways of before did not tell it.
+    own = _macs(entry, "own") if "own" in entry else frozenset[str]()
+    return MacTable(_name(entry), _segment(entry), mesh, hosts, own)
 
 
 def _macs(entry: Any, key: str) -> frozenset[str]:  # noqa: ANN401

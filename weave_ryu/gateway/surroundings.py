@@ -88,6 +88,13 @@ class Surroundings(Protocol):
     def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
         """MACs of the mesh and of the segment, as far as any gateway knows them."""
 
+    def not_hosts(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
+        """MACs that the switch must not take for hosts, whatever comes by the port.
+
+        Returns:
+            Those in the mesh, and those beside other gateways.
+        """
+
     def publish(self) -> None:
         """Tell everybody this peer's record."""
 

@@ -362,15 +362,19 @@ def _gateway_source(peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator
     name = t.GATEWAY_SOURCE.name
     cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
     learn = learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id, LEARN_PRIORITY_SECOND_HAND)
-    yield FlowSpec(
-        name,
-        100,
-        (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, 0)),
-        (learn, Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
-        Kind.PEER,
-        peer.short_id,
-        f"hosts and containers behind {label(peer)}; their MACs are learnt at second hand",
-    )
+    for origin, whose in (
+        (0, f"hosts and containers behind {label(peer)}"),
+        (t.ORIGIN_BESIDE, f"containers beside a gateway, {label(peer)} or one that it told of"),
+    ):
+        yield FlowSpec(
+            name,
+            100,
+            (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, origin)),
+            (learn, Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
+            Kind.PEER,
+            peer.short_id,
+            f"{whose}; their MACs are learnt at second hand",
+        )
     for gateway in shared:
         yield FlowSpec(
             name,

@@ -34,8 +34,9 @@ _Permit = Callable[[Table, Match, tuple[Action, ...], str], FlowSpec]
 
 _GROUP = Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT)
 
-HEARSAY = 0xFFFF
-"""Subject of what was learnt on the word of another gateway: the number of no port."""
+HEARSAY, HEARSAY_BESIDE = 0xFFFF, 0xFFFE
+"""Subjects of what was learnt on the word of another gateway, which may have said that it is beside
+itself: the numbers of no port."""
 
 
 def permits(
@@ -203,11 +204,14 @@ def _watched(port: GatewayPort, permit: _Permit) -> list[FlowSpec]:
             (Goto(t.HELD.name),),
             f"broadcasts for segment {port.segment} are the other gateway's, as yet",
         ),
-        permit(
-            t.SEGMENT_SOURCE,
-            (in_port, Term(t.ORIGIN, t.ORIGIN_MESH), _GROUP),
-            (about, Goto(t.SIGHTED.name)),
-            f"broadcasts of the mesh, let out to segment {port.segment} by the other gateway",
+        *(
+            permit(
+                t.SEGMENT_SOURCE,
+                (in_port, Term(t.ORIGIN, origin), _GROUP),
+                (about, Goto(t.SIGHTED.name)),
+                f"broadcasts of the mesh, let out to segment {port.segment} by the other gateway",
+            )
+            for origin in (t.ORIGIN_BESIDE, t.ORIGIN_MESH)
         ),
         permit(t.HELD, (out_port,), show, "broadcasts that this gateway does not pass yet"),
         permit(t.SIGHTED, (out_port,), show, "broadcasts that the other gateway has passed"),
@@ -228,12 +232,17 @@ def priming(port: int) -> tuple[Action, ...]:
     )
 
 
-def hearsay() -> tuple[Action, ...]:
+def hearsay(*, is_beside: bool = False) -> tuple[Action, ...]:
     """What to do with a frame of a container that others know, so that no segment may claim it.
 
     Where it is, this switch does not learn by that: only that it is in the mesh.
+
+    Args:
+        is_beside: it is beside another gateway.
     """
-    return (learn_origin(subject_cookie(Kind.LEARNT_PORT, HEARSAY), t.ORIGIN_MESH),)
+    subject = HEARSAY_BESIDE if is_beside else HEARSAY
+    where = t.ORIGIN_BESIDE if is_beside else t.ORIGIN_MESH
+    return (learn_origin(subject_cookie(Kind.LEARNT_PORT, subject), where),)
 
 
 def introduction(to: ShortId) -> tuple[Action, ...]:

@@ -25,10 +25,13 @@ ORIGIN = Mark(
     0,
     16,
     "where the source MAC is known at first hand: a gateway port's number, 0xffff for the mesh, "
-    "0 if it is not",
+    "0xfffe for beside another gateway, by its word, 0 if it is not",
 )
 ORIGIN_MESH = 0xFFFF
 """Value of `ORIGIN`: behind a container's port of this peer, or a peer that is no gateway."""
+ORIGIN_BESIDE = 0xFFFE
+"""Value of `ORIGIN`: a container beside another gateway. What that one sends of it is its own, and
+no returned frame of the mesh; what a segment sends of it was returned."""
 
 MARKS = (
     SRC_PEER,

@@ -29,12 +29,14 @@ flow: it hears the second one, after its flows have gone with the new topology v
 ARRIVAL_S = 0.02
 """After this long an announcement has reached every peer."""
 
-INTRODUCE_AT_S = (0.1, 1.2, 4.0)
-"""When a new gateway is told of containers: after it has forgotten what was behind the old one, and
-when connections that were lost with it are back.
+INTRODUCE_AT_S = (0.1, 1.2)
+"""When a new gateway is told of containers: after it has forgotten what was behind the old one.
 
 Each time of those that are here then: one that has moved would be drawn back.
 """
+
+INTRODUCE_LATE_S = 4.0
+"""When it is told once more if connections of this peer came or went: all are back by then."""
 
 BURST = 50
 """Frames between two pauses."""
@@ -94,14 +96,18 @@ class Announcer:
         later = [*frames, *((mac, again) for mac in hosts)]
         hub.spawn(self._run, later, REPEAT_AT_S[1:], go_on, told if hosts else None)
 
-    def prime_mesh(self, macs: Iterable[str]) -> None:
+    def prime_mesh(self, mesh: Iterable[str], beside: Iterable[str]) -> None:
         """Let the own switch know what is in the mesh; nothing is sent anywhere.
 
         Args:
-            macs: 12 hex digits.
+            mesh: MACs, 12 hex digits.
+            beside: MACs beside other gateways.
         """
-        learn = encode.actions_of(rules.hearsay())
-        hub.spawn(self._run, [(mac, learn) for mac in sorted(macs)], (0.0,), lambda: True)
+        frames = []
+        for macs, is_beside in ((mesh, False), (beside, True)):
+            learn = encode.actions_of(rules.hearsay(is_beside=is_beside))
+            frames += [(mac, learn) for mac in sorted(macs)]
+        hub.spawn(self._run, frames, (0.0,), lambda: True)
 
     def prime(self, port: int, hosts: Iterable[str], go_on: Callable[[], bool]) -> None:
         """Let the own switch learn hosts behind a gateway port; nothing is sent anywhere.

@@ -33,6 +33,7 @@ from weave_ryu.gateway.commands import (
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.holding import PASS_S, Holding, Side
+from weave_ryu.gateway.memory import Details
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Entry, Role, State
 from weave_ryu.gateway.surroundings import NotReadyError
@@ -42,9 +43,9 @@ from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import FlowSpec, Output
 from weave_ryu.pipeline.state import GatewayPort
 from weave_ryu.shell import encode, hub
-from weave_ryu.shell.announce import INTRODUCE_AT_S, Announcer
-from weave_ryu.shell.macs import MacReader
-from weave_ryu.shell.openflow import HandOverFrame, Switch
+from weave_ryu.shell.announce import INTRODUCE_AT_S, INTRODUCE_LATE_S, Announcer
+from weave_ryu.shell.macs import MacReader, sides_of
+from weave_ryu.shell.openflow import MAX_BATCHES, HandOverFrame, Switch
 
 _log = structlog.get_logger()
 
@@ -56,6 +57,9 @@ Once is not enough: the switch credits frames of before to cached flows up to ha
 happen at any time of this half second, the forgetting itself makes it happen, and until the next
 time frames go to a gateway that does not pass them.
 """
+
+REST_S = 0.02
+"""Between two looks whether a rest is over."""
 
 READ_SHARE = 4
 """MACs are read again after so many times the time that it took."""
@@ -80,7 +84,7 @@ class _Permits:
     renewed_at: float
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=MAX_BATCHES)
 def _permits_of(
     port: GatewayPort, own: ShortId, gate: Gate, permit_s: int, partner: ShortId | None
 ) -> tuple[tuple[FlowSpec, ...], frozenset[diff.InstalledFlow]]:
@@ -148,6 +152,7 @@ class Gateways:
         self._is_reading_asked: set[str] = set()
         self._has_recalled: set[str] = set()
         self._introducing: set[PeerName] = set()
+        self._mesh_changes = 0
         self._announcer = Announcer(switch)
         self.observers: list[Observer] = []
         self._permits: dict[str, _Permits] = {}
@@ -283,6 +288,7 @@ class Gateways:
 
     def mesh_changed(self, peer_count: int) -> None:
         """Connections came up or went away."""
+        self._mesh_changes += peer_count != self.core.peer_count
         self.core.mesh_state(peer_count, time.monotonic())
 
     def peers_left(self, names: Iterable[PeerName]) -> None:
@@ -342,8 +348,8 @@ class Gateways:
                 self._forget(peers)
             case Announce(port, to_segment, to_mesh):
                 self._announce(port, to_segment, to_mesh)
-            case Prime(port, hosts, mesh):
-                self._announcer.prime_mesh(mesh)
+            case Prime(port, hosts, mesh, beside):
+                self._announcer.prime_mesh(mesh, beside)
                 self._prime(port, hosts)
             case RaiseVersion():
                 self._mesh.raise_version()
@@ -527,12 +533,13 @@ class Gateways:
         if to in self._introducing:
             return  # its call and its record come nearly at once
         self._introducing.add(to)
-        waited_s = 0.0
-        for at in INTRODUCE_AT_S:
+        mesh_changes, waited_s = self._mesh_changes, 0.0
+        for at in (*INTRODUCE_AT_S, INTRODUCE_LATE_S):
             hub.sleep(at - waited_s)
             waited_s = at
             self._introducing.discard(to)
-            self._introduce_once(to)
+            if at != INTRODUCE_LATE_S or self._mesh_changes != mesh_changes:
+                self._introduce_once(to)
 
     def _introduce_once(self, to: PeerName) -> None:
         short_id = self._mesh.short_id_of(to)
@@ -553,7 +560,9 @@ class Gateways:
             return  # the one that waits will show it, too
         self._is_reading_asked.add(name)
         with self._reading[name]:
-            hub.sleep(max(0.0, self._read_again_at[name] - time.monotonic()))
+            # A hand-over waits for the answer: no rest before it.
+            while time.monotonic() < self._read_again_at[name] and self.core.ports[name].is_settled:
+                hub.sleep(min(REST_S, self._read_again_at[name] - time.monotonic()))
             self._is_reading_asked.discard(name)
             port = self._find(name)
             if port is None or not self._switch.is_connected:
@@ -564,22 +573,31 @@ class Gateways:
             self._read_again_at[name] = started + READ_SHARE * took_s
 
     def _read_sides(self, name: str, number: int) -> None:
-        segment = self.core.ports[name].spec.segment
-        gateways = {self._mesh.short_id_of(peer) for peer in self.core.gateways(segment)}
+        before: frozenset[str] = frozenset()
         try:
             if name not in self._has_recalled:
                 # What an earlier daemon was told by others that may have forgotten it since.
-                self.core.macs_before(name, self._macs.hearsay(), time.monotonic())
-                self._has_recalled.add(name)
-            of_gateways = {s for s in gateways if s is not None}
-            sides = self._macs.read(number, of_gateways, self._mesh.short_ids())
+                before = self._macs.hearsay()
+            learnt = self._macs.current()
+            self._has_recalled.add(name)
         except OpenFlowError as error:
             _log.debug("macs_not_read", port=name, error=str(error))
             return
-        self.core.macs_read(name, sides.mesh, sides.hosts, time.monotonic())
+        # Who is a gateway may have changed while it was read: looked at only now.
+        core, now = self.core, time.monotonic()
+        segment = core.ports[name].spec.segment
+        gateways = self._short_ids(core.gateways(segment))
+        letting_in, unknown = map(self._short_ids, core.behind_gateways(segment, now))
+        peers = self._mesh.short_ids()
+        sides = sides_of(learnt, number, gateways, letting_in, unknown, peers)
+        details = Details(sides.own, sides.relayed, sides.unclear, before)
+        core.macs_read(name, sides.mesh, sides.hosts, now, details)
         self.pump()
 
     # Small things.
+
+    def _short_ids(self, peers: Iterable[PeerName]) -> set[ShortId]:
+        return {short_id for p in peers if (short_id := self._mesh.short_id_of(p)) is not None}
 
     def _ask_for_carrier(self, control: socket.socket) -> None:
         for name in self.names():

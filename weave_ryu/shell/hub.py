@@ -78,16 +78,16 @@ def handle_signals(handlers: Mapping[int, Callable[[], object]]) -> None:
     """
     ours, pythons = eventlet.green.socket.socketpair()
     signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
+    pending: set[int] = set()  # the socket only wakes, and may be full
 
     def listen() -> None:
-        while numbers := ours.recv(256):
-            for number in numbers:
-                if number in handlers:
-                    handlers[number]()
+        while ours.recv(256):
+            while pending:
+                handlers[pending.pop()]()
         pythons.close()  # never: Python does not keep it open, but this does
 
     for number in handlers:
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda number, _: pending.add(number))
     spawn(listen)
 
 

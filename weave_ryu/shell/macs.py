@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from weave_ryu.names import ShortId
 from weave_ryu.pipeline import cookies, rules
@@ -35,6 +36,52 @@ class Sides:
 
     mesh: frozenset[str]
     hosts: frozenset[str]
+    own: frozenset[str]
+    """Those of `mesh` that are beside this peer."""
+    relayed: frozenset[str]
+    """Those that are behind other gateways, or beside them."""
+    unclear: frozenset[str]
+    """Those of `relayed` that are on neither side, by what is known so far."""
+
+
+def sides_of(
+    learnt: Iterable[LearntMac],
+    port: int,
+    gateways: Collection[ShortId],
+    letting_in: Collection[ShortId],
+    unknown: Collection[ShortId],
+    peers: Collection[ShortId],
+) -> Sides:
+    """Which MACs are on which side of a gateway port.
+
+    Args:
+        learnt: what the switch has learnt.
+        port: OpenFlow number of the gateway port.
+        gateways: short ids of the other gateways of its segment.
+        letting_in: those of them behind which the segment's hosts are.
+        unknown: those of them of which that is not known.
+        peers: short ids of all peers that are known. What an earlier daemon's flows learnt
+            behind somebody else may be on either side: announced to the wrong one it would
+            draw frames away from where the MAC is.
+    """
+    mesh: set[str] = set()
+    hosts: set[str] = set()
+    own: set[str] = set()
+    relayed: set[str] = set()
+    unclear: set[str] = set()
+    for one in learnt:
+        mac, is_here = one.mac.replace(":", ""), one.kind is Kind.LEARNT_PORT
+        if not is_here and one.subject in gateways:
+            relayed.add(mac)
+        if not is_here and one.subject in unknown:
+            unclear.add(mac)
+        elif one.subject == port & 0xFFFF if is_here else one.subject in letting_in:
+            hosts.add(mac)
+        elif is_here or one.subject in peers:
+            mesh.add(mac)
+            if is_here:
+                own.add(mac)
+    return Sides(*map(frozenset, (mesh, hosts, own, relayed, unclear)))
 
 
 class MacReader:
@@ -49,30 +96,11 @@ class MacReader:
         Raises:
             OpenFlowError: the switch is not connected or does not answer.
         """
-        best = self._best()
-        return [best[mac][1] for mac in sorted(best)]
+        return sorted(self.current(), key=attrgetter("mac"))
 
-    def read(self, port: int, gateways: Collection[ShortId], peers: Collection[ShortId]) -> Sides:
-        """Which MACs are on which side of a gateway port.
-
-        Args:
-            port: OpenFlow number of the gateway port.
-            gateways: short ids of the other gateways of its segment: what is behind them counts
-                as the segment's.
-            peers: short ids of all peers that are known. What an earlier daemon's flows learnt
-                behind somebody else may be on either side: announced to the wrong one it would
-                draw frames away from where the MAC is.
-        """
-        mesh: set[str] = set()
-        hosts: set[str] = set()
-        for _, learnt in self._best().values():
-            behind_port = learnt.kind is Kind.LEARNT_PORT and learnt.subject == port & 0xFFFF
-            behind_other = learnt.kind is Kind.LEARNT_PEER and learnt.subject in gateways
-            if behind_port or behind_other:
-                hosts.add(learnt.mac.replace(":", ""))
-            elif learnt.kind is Kind.LEARNT_PORT or learnt.subject in peers:
-                mesh.add(learnt.mac.replace(":", ""))
-        return Sides(frozenset(mesh), frozenset(hosts))
+    def current(self) -> list[LearntMac]:
+        """The same, in no order."""
+        return [learnt for _, learnt in self._best().values()]
 
     def hearsay(self) -> frozenset[str]:
         """MACs that other gateways know in the mesh, as this switch was told: 12 hex digits.

@@ -29,6 +29,9 @@ ANSWER_TIMEOUT_S = 3.0
 
 flowstats.postpone()
 
+AT_ONCE = 32
+"""Messages that leave in one write; between two of those others run."""
+
 MAX_BATCHES = 64
 """Sets of flows that are kept encoded; a gateway port has a few, by how far it is open."""
 
@@ -261,19 +264,22 @@ class Switch:
             return
         datapath = self._require()
         bundle, flags = next(self._bundle_ids), _OFP.ONF_BF_ATOMIC | _OFP.ONF_BF_ORDERED
-        mods = [encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors]
-        mods += [encode.flow_add(datapath, flow) for flow in plan.add]
-        mods += [encode.flow_delete(datapath, flow) for flow in plan.delete]
+        count = len(selectors) + len(plan.add) + len(plan.delete)
+        mods = itertools.chain(
+            (encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors),
+            (encode.flow_add(datapath, flow) for flow in plan.add),
+            (encode.flow_delete(datapath, flow) for flow in plan.delete),
+        )
 
         def control(kind: int) -> Any:  # noqa: ANN401
             return _PARSER.ONFBundleCtrlMsg(datapath, bundle, kind, flags, [])
 
-        messages = [
-            control(_OFP.ONF_BCT_OPEN_REQUEST),
-            *(_PARSER.ONFBundleAddMsg(datapath, bundle, flags, mod, []) for mod in mods),
-            control(_OFP.ONF_BCT_COMMIT_REQUEST),
-        ]
-        self._ask(messages, f"bundle of {len(mods)} flow changes")
+        messages = itertools.chain(
+            [control(_OFP.ONF_BCT_OPEN_REQUEST)],
+            (_PARSER.ONFBundleAddMsg(datapath, bundle, flags, mod, []) for mod in mods),
+            [control(_OFP.ONF_BCT_COMMIT_REQUEST)],
+        )
+        self._ask(messages, f"bundle of {count} flow changes")
 
     def install(self, flows: tuple[FlowSpec, ...]) -> None:
         """Add flows; returns when the switch has confirmed them.
@@ -329,18 +335,22 @@ class Switch:
     def _confirm(self, messages: list[Any], operation: str) -> None:
         self._ask([*messages, _PARSER.OFPBarrierRequest(self._require())], operation)
 
-    def _ask(self, messages: list[Any], operation: str) -> list[Any]:
+    def _ask(self, messages: Iterable[Any], operation: str) -> list[Any]:
         """Send messages, of which the last is answered; an error to any of them counts."""
         datapath, waiter = self._require(), _Waiter()
         xids = []
+        left = iter(messages)
         try:
-            for message in messages:
-                datapath.set_xid(message)
-                xids.append(message.xid)
-                self._waiters[message.xid] = waiter
-                message.serialize()
-            # All at once: one turn of the connection's writer, and one system call.
-            datapath.send(b"".join(message.buf for message in messages))
+            while some := list(itertools.islice(left, AT_ONCE)):
+                for message in some:
+                    datapath.set_xid(message)
+                    xids.append(message.xid)
+                    self._waiters[message.xid] = waiter
+                    message.serialize()
+                # One turn of the connection's writer, and one system call.
+                datapath.send(b"".join(message.buf for message in some))
+                if len(some) == AT_ONCE:
+                    hub.sleep(0)  # thousands take a second, and leases must not wait for them
             return waiter.wait(operation)
         except OpenFlowError as error:
             raise OpenFlowError(operation, error.detail) from error

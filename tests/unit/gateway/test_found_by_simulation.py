@@ -5,10 +5,18 @@ from dataclasses import replace
 from core_world import World, settled_pair, spec
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import Announce, Broadcast, ForgetBehind, Introduce, Prime, SetGate
+from weave_ryu.gateway.commands import (
+    Announce,
+    Broadcast,
+    ForgetBehind,
+    Introduce,
+    Prime,
+    SetGate,
+    Tell,
+)
 from weave_ryu.gateway.core import STRANGER_S, GatewayCore
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.memory import REMEMBER_S
+from weave_ryu.gateway.memory import REMEMBER_S, Details
 from weave_ryu.gateway.records import HandOver, Step, decode, encode
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.timers import Timers
@@ -92,12 +100,29 @@ def test_macs_that_a_restarted_switch_has_forgotten_are_remembered_for_a_while()
 
 def test_what_an_earlier_daemon_was_told_is_announced():
     world = settled_pair()
-    world.call("A", "macs_before", "gw0", frozenset({"02c000000001", "02b000000001"}))
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset({"02b000000001"}))
-    announced = world.all_commands("A", Announce)[-1]
-    assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset())
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset({"02c000000001"}))
-    assert world.cores["A"].macs("gw0") == (frozenset(), frozenset({"02c000000001"}))
+    before, hosts = frozenset({"02c000000001", "02b000000001"}), frozenset({"02b000000001"})
+    core = world.cores["A"]
+    core.macs_read("gw0", frozenset(), hosts, world.now, Details(before=before))
+    announced = Announce("gw0", frozenset({"02c000000001"}), frozenset())
+    assert announced in core.poll_commands()
+    core.macs_read("gw0", frozenset(), frozenset({"02c000000001"}), world.now)
+    assert core.macs("gw0") == (frozenset(), frozenset({"02c000000001"}))
+
+
+def test_container_beside_another_gateway_is_no_host_and_an_open_switch_is_told():
+    world = settled_pair()
+    mac = frozenset({"02c000000001"})
+    # The active one has heard it behind the standby, and cannot tell it from a host.
+    core = world.cores["A"]
+    core.macs_read("gw0", frozenset(), mac, world.now, Details(relayed=mac))
+    assert core.macs("gw0")[1] == mac
+    world.cores["B"].macs_read("gw0", mac, frozenset(), world.now, Details(own=mac))
+    (told,) = (c for c in world.cores["B"].poll_commands() if isinstance(c, Tell))
+    core.received(PeerName(ord("B")), told.payload, True, world.now)
+    assert core.macs("gw0") == (mac, frozenset())
+    commands = core.poll_commands()
+    assert Prime("gw0", frozenset(), frozenset(), mac) in commands
+    assert not [c for c in commands if isinstance(c, Announce) and c.to_mesh]
 
 
 def test_macs_behind_peers_that_the_mesh_tells_of_late_are_announced():

@@ -47,7 +47,7 @@ gateways = st.builds(
     ports=st.lists(ports, max_size=3).map(tuple),
 )
 macs = st.frozensets(st.integers(0, (1 << 48) - 1).map(lambda n: f"{n:012x}"), max_size=4)
-tables = st.builds(MacTable, name=names, segment=segments, mesh=macs, hosts=macs)
+tables = st.builds(MacTable, name=names, segment=segments, mesh=macs, hosts=macs, own=macs)
 steps = st.builds(HandOver, segment=segments, step=st.sampled_from(Step), epoch=counters)
 
 RECORD = GatewayRecord(
@@ -202,6 +202,8 @@ def test_missing_field_is_refused_by_name(path):
         del where[key]
         if key == "reason":
             assert records.decode(json.dumps(document).encode()).records[0].ports[0].reason == ""
+        elif key == "own":
+            assert records.decode(json.dumps(document).encode()).tables[0].own == frozenset()
         else:
             assert key in refused(json.dumps(document).encode())
 

@@ -136,7 +136,8 @@ def test_permits_concern_their_own_port_only():
             Gate.TAKING,
             [
                 *("gate_flood", "gate_in", "gate_out", "gate_out", "held"),
-                *("segment_source", "segment_source", "segment_source", "sighted"),
+                *("segment_source",) * 4,
+                "sighted",
             ],
         ),
         (
@@ -272,6 +273,19 @@ def test_macs_behind_a_gateway_are_learnt_at_second_hand():
     (second_hand,) = learns(find("gateway_source", Term(SRC_PEER, B), Term(ORIGIN, 0)))
     assert second_hand.table == "mac"
     assert second_hand.priority == rules.LEARN_PRIORITY_SECOND_HAND < rules.LEARN_PRIORITY
+
+
+def test_containers_beside_a_gateway_are_heard_from_gateways_and_from_no_segment():
+    (learn,) = rules.hearsay(is_beside=True)
+    (load,) = learn.loads
+    beside = Term(ORIGIN, load.value)
+    known, unknown = (
+        find("gateway_source", Term(SRC_PEER, B), Term(ORIGIN, value)) for value in (load.value, 0)
+    )
+    assert known.actions == unknown.actions
+    let_in = [f for f in rules.permits(GATEWAY, OWN, Gate.OPEN, 1) if f.table == "segment_source"]
+    assert all(beside not in f.match for f in let_in)
+    assert learn.cookie != rules.hearsay()[0].cookie
 
 
 def test_relayed_frames_teach_nothing_and_keep_their_tunnel_id():

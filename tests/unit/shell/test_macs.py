@@ -11,10 +11,10 @@ from weave_ryu.pipeline.tables import BY_NUMBER
 with warnings.catch_warnings():
     # Ryu's and eventlet's imports warn of what nobody here can change.
     warnings.simplefilter("ignore")
-    from weave_ryu.shell.macs import MacReader
+    from weave_ryu.shell.macs import MacReader, sides_of
 
 GATEWAY_PORT, CONTAINER_PORT = 5, 6
-GATEWAY, PEER, GONE = ShortId(2), ShortId(3), ShortId(4)
+GATEWAY, PEER, GONE, IDLE, LATE = map(ShortId, (2, 3, 4, 5, 7))
 
 
 def entry(mac, kind, subject, priority=20):
@@ -35,7 +35,9 @@ class FixedSwitch:
 
 
 def read(*entries):
-    return MacReader(FixedSwitch(*entries)).read(GATEWAY_PORT, {GATEWAY}, {GATEWAY, PEER})
+    learnt = MacReader(FixedSwitch(*entries)).current()
+    gateways = {GATEWAY, IDLE, LATE}
+    return sides_of(learnt, GATEWAY_PORT, gateways, {GATEWAY}, {LATE}, {*gateways, PEER})
 
 
 def test_side_follows_from_where_it_was_learnt():
@@ -44,9 +46,14 @@ def test_side_follows_from_where_it_was_learnt():
         entry("02:00:00:00:00:02", Kind.LEARNT_PEER, GATEWAY),
         entry("02:00:00:00:00:03", Kind.LEARNT_PORT, CONTAINER_PORT),
         entry("02:00:00:00:00:04", Kind.LEARNT_PEER, PEER),
+        entry("02:00:00:00:00:05", Kind.LEARNT_PEER, IDLE),
+        entry("02:00:00:00:00:06", Kind.LEARNT_PEER, LATE),
     )
     assert sides.hosts == {"020000000001", "020000000002"}
-    assert sides.mesh == {"020000000003", "020000000004"}
+    assert sides.mesh == {"020000000003", "020000000004", "020000000005"}
+    assert sides.own == {"020000000003"}
+    assert sides.relayed == {"020000000002", "020000000005", "020000000006"}
+    assert sides.unclear == {"020000000006"}
 
 
 def test_hearsay_is_read_where_and_as_what_the_pipeline_learns_it():

@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     # Ryu's and eventlet's imports warn of what nobody here can change.
     warnings.simplefilter("ignore")
     from weave_ryu.shell import gatewayd, hub
-    from weave_ryu.shell.macs import LearntMac, Sides
+    from weave_ryu.shell.macs import LearntMac
     from weave_ryu.shell.openflow import Port
 
 PEER, GATEWAY = PeerName(2), ShortId(2)
@@ -22,19 +22,20 @@ PEER, GATEWAY = PeerName(2), ShortId(2)
 
 class Core:
     def __init__(self):
-        self.ports = {"gw0": SimpleNamespace(spec=SimpleNamespace(segment="vlan", hello=False))}
+        spec = SimpleNamespace(segment="vlan", hello=False)
+        self.ports = {"gw0": SimpleNamespace(spec=spec, is_settled=True)}
         self.timers = Timers()
         self.read, self.before = [], []
 
     def gateways(self, segment):
         return ()
 
-    def macs_before(self, port, mesh, now):
-        assert not self.read
-        self.before.append(mesh)
+    def behind_gateways(self, segment, now):
+        return (), ()
 
-    def macs_read(self, port, mesh, hosts, now):
+    def macs_read(self, port, mesh, hosts, now, details):
         self.read.append(mesh)
+        self.before.append(details.before)
 
     def poll_commands(self):
         return []
@@ -53,9 +54,9 @@ class Macs:
     def hearsay(self):
         return frozenset({"02c000000009"})
 
-    def read(self, port, gateways, peers):
+    def current(self):
         self.readings += 1
-        found = Sides(self.mesh, frozenset())
+        found = self.learnt()
         wait_until(lambda: self.is_answering)
         return found
 
@@ -84,25 +85,25 @@ def test_what_is_asked_while_it_is_read_is_read_once_more_and_not_left_out(gatew
     macs.is_answering = False
     hub.spawn(gateways._read_macs, "gw0")
     wait_until(lambda: macs.readings == 1)
-    macs.mesh = frozenset({"02c000000001"})
+    macs.mesh = frozenset({"02:c0:00:00:00:01"})
     asked = [hub.spawn(gateways._read_macs, "gw0") for _ in range(3)]
     hub.sleep(0.01)
     assert macs.readings == 1
     macs.is_answering = True
     for one in asked:
         one.wait()
-    assert core.read == [frozenset(), macs.mesh]
+    assert core.read == [frozenset(), frozenset({"02c000000001"})]
 
 
 def test_what_the_daemon_before_was_told_is_recalled_once(gateways):
     for _ in range(2):
         gateways._read_macs("gw0")
-    assert gateways.core.before == [frozenset({"02c000000009"})]
-    assert len(gateways.core.read) == 2
+    assert gateways.core.before == [frozenset({"02c000000009"}), frozenset()]
 
 
 def test_each_time_those_are_introduced_that_are_here_then(gateways, monkeypatch):
     monkeypatch.setattr(gatewayd, "INTRODUCE_AT_S", (0.0, 0.01))
+    monkeypatch.setattr(gatewayd, "INTRODUCE_LATE_S", 0.02)
     told = []
 
     def introduce(containers, to):
@@ -118,6 +119,7 @@ def test_each_time_those_are_introduced_that_are_here_then(gateways, monkeypatch
 
 def test_a_call_and_a_record_together_are_one_introduction(gateways, monkeypatch):
     monkeypatch.setattr(gatewayd, "INTRODUCE_AT_S", (0.01,))
+    monkeypatch.setattr(gatewayd, "INTRODUCE_LATE_S", 0.02)
     told = []
     gateways._announcer = SimpleNamespace(introduce=lambda containers, to: told.append(to))
     both = [hub.spawn(gateways._introduce, PEER) for _ in range(2)]
@@ -126,3 +128,20 @@ def test_a_call_and_a_record_together_are_one_introduction(gateways, monkeypatch
     assert told == [GATEWAY]
     gateways._introduce(PEER)
     assert told == [GATEWAY] * 2
+
+
+def test_it_is_introduced_once_more_if_connections_have_changed_meanwhile(gateways, monkeypatch):
+    monkeypatch.setattr(gatewayd, "INTRODUCE_AT_S", (0.0,))
+    monkeypatch.setattr(gatewayd, "INTRODUCE_LATE_S", 0.01)
+    core, told = gateways.core, []
+    core.peer_count = 1
+    core.mesh_state = lambda count, now: setattr(core, "peer_count", count)
+
+    def introduce(containers, to):
+        told.append(to)
+        gateways.mesh_changed(2)
+
+    gateways._announcer = SimpleNamespace(introduce=introduce)
+    for expected in (2, 3):
+        gateways._introduce(PEER)
+        assert len(told) == expected

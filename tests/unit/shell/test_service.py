@@ -50,6 +50,7 @@ def make(shell, daemon, manager, monkeypatch):
 
 def enter(daemon, state):
     port = daemon.gateways.core.ports["eth1"]
+    port.state = state
     port.history.append(Entry(time.monotonic(), state, 0, "test"))
 
 
