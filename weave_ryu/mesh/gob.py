@@ -105,16 +105,23 @@ class _Cursor:
         return self.end - self.at
 
     def uint(self) -> int:
-        if self.at >= self.end:
+        # No calls of other methods: of an update without news little else is read.
+        start = self.at
+        if start >= self.end:
             raise bad("it ends inside a number")
-        first = self.buffer[self.at]
-        self.at += 1
+        first = self.buffer[start]
+        start += 1
         if first < 128:
+            self.at = start
             return first
         size = 256 - first
         if size > 8:
             raise bad(f"a number of {size} bytes")
-        return int.from_bytes(self.take(size), "big")
+        end = start + size
+        if end > self.end:
+            raise bad(f"{size} bytes are announced, {self.end - start} are there")
+        self.at = end
+        return int.from_bytes(self.buffer[start:end], "big")
 
     def signed(self) -> int:
         raw = self.uint()
@@ -150,6 +157,8 @@ class Decoder:
         self._cursor = _Cursor(stream, 0, len(stream))
         self._types: dict[int, WireType] = {}
         self._checked: set[tuple[int, int]] = set()
+        # By shape: the type id of the last value that fitted, as it is written, and as a number.
+        self._fitting: dict[int, tuple[bytes, int]] = {}
         self._zeros: dict[int, dict[str, Any]] = {}
 
     @property
@@ -180,12 +189,17 @@ class Decoder:
         """
         cursor = self._cursor
         end = cursor.end
+        written, fitting_id = self._fitting.get(id(expected), (b"", 0))
         while True:
             size = cursor.uint()
             start = cursor.at
-            if size > end - start:
+            stop = start + size
+            if stop > end:
                 raise bad(f"{size} bytes are announced, {end - start} are there")
-            cursor.end = start + size
+            if written and cursor.buffer.startswith(written, start, stop):
+                cursor.at = stop
+                return (fitting_id, start + len(written), stop)
+            cursor.end = stop
             type_id = cursor.signed()
             if type_id < 0:
                 self._define(-type_id, cursor)
@@ -193,9 +207,10 @@ class Decoder:
                 continue
             if (id(expected), type_id) not in self._checked:
                 self._check(expected, type_id)
-            taken = (type_id, cursor.at, cursor.end)
-            cursor.at, cursor.end = cursor.end, end
-            return taken
+            value_at = cursor.at
+            self._fitting[id(expected)] = (cursor.buffer[start:value_at], type_id)
+            cursor.at, cursor.end = stop, end
+            return (type_id, value_at, stop)
 
     def bytes_of(self, taken: Taken) -> bytes:
         """A value that ``take`` gave as it was written, without its type id."""

@@ -140,10 +140,11 @@ class UpdateReader:
         connections_left = MAX_CONNECTIONS
         entries: list[Peer] = []
         table = self._peers
+        known_by_type: dict[int, dict[bytes, Peer]] = {}
         while not decoder.at_end:
             if len(entries) >= MAX_PEERS:
                 raise RemoteProtocolError("too-many-peers", f"over {MAX_PEERS} in one update")
-            header = self._header(decoder)
+            header = self._header(decoder, known_by_type)
             taken = decoder.take(_CONNECTIONS)
             known = table.get(header.name)
             if known is None or not self._is_known(header, known):
@@ -155,24 +156,33 @@ class UpdateReader:
             entries.append(known)
         return entries
 
-    def _header(self, decoder: gob.Decoder) -> Peer:
-        """The next entry without its connections."""
+    def _header(self, decoder: gob.Decoder, known_by_type: dict[int, dict[bytes, Peer]]) -> Peer:
+        """The next entry without its connections.
+
+        Args:
+            decoder: of the update.
+            known_by_type: for ``_known_headers``, by the types of this update.
+        """
         taken = decoder.take(_PEER)
-        fields = decoder.types[taken[0]].fields
-        read = self._headers.get(fields)
-        if read is None:
-            # Only scalars: then nothing but these fields says what the bytes mean.
-            if len(self._headers) >= _MAX_DIALECTS or any(kind >= 64 for _, kind in fields):
-                return _checked_peer(decoder.read_taken(_PEER, taken), [])
-            read = self._headers[fields] = {}
+        known = known_by_type.get(taken[0])
+        if known is None:
+            known = known_by_type[taken[0]] = self._known_headers(decoder.types[taken[0]].fields)
         raw = decoder.bytes_of(taken)
-        header = read.get(raw)
+        header = known.get(raw)
         if header is None:
-            if len(read) >= 2 * MAX_PEERS:
-                read.clear()
-            header = _checked_peer(decoder.read_taken(_PEER, taken), [])
-            read[raw] = header
+            if len(known) >= 2 * MAX_PEERS:
+                known.clear()
+            header = known[raw] = _checked_peer(decoder.read_taken(_PEER, taken), [])
         return header
+
+    def _known_headers(self, fields: tuple[tuple[str, int], ...]) -> dict[bytes, Peer]:
+        """Headers of this layout by their bytes; kept if nothing else says what these mean."""
+        known = self._headers.get(fields)
+        if known is None:
+            known = {}
+            if len(self._headers) < _MAX_DIALECTS and all(kind < 64 for _, kind in fields):
+                self._headers[fields] = known
+        return known
 
     def _is_known(self, header: Peer, known: Peer) -> bool:
         """The table has this very entry, and all whom it names."""

@@ -63,6 +63,38 @@ def test_an_announced_length_is_checked_before_it_is_believed():
     refuse(gob.scalar_item(gob.BYTES_ID, gob.encode_uint(2**40)), gob.Scalar.BYTES, "are announced")
 
 
+def test_a_number_that_ends_too_early_is_refused():
+    refuse(gob.item(gob.UINT_ID, b"\0\xfe\1"), gob.Scalar.UINT, "2 bytes are announced, 1 are")
+    refuse(gob.item(gob.UINT_ID, b"\0"), gob.Scalar.UINT, "inside a number")
+
+
+@pytest.mark.parametrize(
+    ("second", "match"),
+    [
+        (gob.scalar_item(gob.STRING_ID, b"\1a"), "where uint is expected"),
+        (b"\5\6\0\1", "5 bytes are announced, 3 are there"),
+        (b"\0\6\0\1", "inside a number"),
+    ],
+)
+def test_a_second_value_is_checked_like_the_first(second, match):
+    decoder = gob.Decoder(gob.scalar_item(gob.UINT_ID, b"\7") + second)
+    assert decoder.read(gob.Scalar.UINT) == 7
+    with pytest.raises(RemoteProtocolError, match=match):
+        decoder.take(gob.Scalar.UINT)
+
+
+def test_values_of_one_shape_may_be_of_several_types():
+    raw = gob.define_struct(6000, "Point", [("X", gob.UINT_ID), ("Name", gob.STRING_ID)])
+    raw += gob.item(6000, gob.encode_struct([b"\5", None]))
+    raw += gob.define_struct(6001, "Point", [("Name", gob.STRING_ID), ("X", gob.UINT_ID)])
+    raw += gob.item(6001, gob.encode_struct([b"\1n", None]))
+    raw += gob.item(6000, gob.encode_struct([b"\6", b"\1m"]))
+    decoder = gob.Decoder(raw)
+    read = [decoder.read(POINT) for _ in range(3)]
+    assert read == [{"X": 5, "Name": ""}, {"X": 0, "Name": "n"}, {"X": 6, "Name": "m"}]
+    assert decoder.at_end
+
+
 def test_a_map_with_a_false_count_is_refused():
     raw = gob.define_map(65, gob.STRING_ID, gob.STRING_ID)
     refuse(raw + gob.scalar_item(65, gob.encode_uint(2**31)), STRINGS, "elements are announced")

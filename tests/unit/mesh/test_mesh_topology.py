@@ -110,3 +110,37 @@ def test_an_unknown_layout_is_read_all_the_same():
     reader = UpdateReader(table)
     assert reader.read(other_order)[0].version == 0
     assert reader.read(raw)[0].version == 3
+
+
+NO_CONNECTIONS = (
+    gob.define_slice(68, 67)
+    + gob.define_struct(67, "connectionSummary", [("NameByte", gob.BYTES_ID)])
+    + gob.scalar_item(68, b"\0")
+)
+NAME_2 = gob.encode_bytes(PeerName(2).to_bytes6())
+
+
+def test_the_same_bytes_of_another_meaning_are_read_anew():
+    fields = [("NameByte", gob.BYTES_ID), ("Extra", 70), ("Version", gob.UINT_ID)]
+    entry = (
+        gob.define_struct(66, "peerSummary", fields)
+        + gob.item(66, gob.encode_struct([NAME_2, b"\1\5", b"\3"]))
+        + NO_CONNECTIONS
+    )
+    reader = UpdateReader(table_of())
+    for _ in range(2):
+        assert reader.read(gob.define_slice(70, gob.UINT_ID) + entry)[0].version == 3
+    with pytest.raises(RemoteProtocolError, match="bad-gob"):
+        reader.read(gob.define_slice(70, gob.STRING_ID) + entry)
+
+
+def test_two_layouts_in_one_update_are_told_apart():
+    reader = UpdateReader(table_of())
+    raw = b""
+    for type_id, names in ((66, ("Version", "UID")), (69, ("UID", "Version"))):
+        fields = [("NameByte", gob.BYTES_ID), *((name, gob.UINT_ID) for name in names)]
+        raw += gob.define_struct(type_id, "peerSummary", fields)
+        raw += gob.item(type_id, gob.encode_struct([NAME_2, b"\3", b"\4"]))
+        raw += gob.scalar_item(68, b"\0") if type_id == 69 else NO_CONNECTIONS
+    for _ in range(2):
+        assert [(one.version, one.uid) for one in reader.read(raw)] == [(3, 4), (4, 3)]
