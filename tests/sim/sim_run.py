@@ -31,7 +31,7 @@ OF_GATEWAY = "from a gateway's container"
 off the segment, so the containers beside a standby do not reach it."""
 BESIDE = "between containers of two gateways"
 """Not looked at when both were hit: each may have forgotten what is beside the other, and taken it
-for a host when the segment returned its frames. Nor if they first spoke in the midst of a hand-over,
+for a host when the segment returned its frames. Nor if they first spoke while a role was changing,
 before one could tell the other."""
 HITLESS = frozenset(
     [
