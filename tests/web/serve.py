@@ -93,6 +93,7 @@ class World:
         epoch = self.core.epoch("vlan") + (state == "active")
         port.epoch = epoch
         entry = Entry(time.monotonic(), State(state), epoch, reason)
+        port.state = entry.state
         port.history.append(entry)
         self.core.publish()
         for observer in self.daemon.gateways.observers:
