@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from green_waiting import wait_until
 
 from weave_ryu import links
 from weave_ryu.gate import Gate
@@ -93,13 +94,6 @@ class SendingSwitch(NotingSwitch):
 
     def send_frame(self, frame, actions, in_port=None):
         self.frames.append((in_port, frame, actions))
-
-
-def wait_until(is_done):
-    deadline = time.monotonic() + 10
-    while not is_done():
-        assert time.monotonic() < deadline
-        hub.sleep(0.005)
 
 
 def test_broadcast_that_nobody_has_passed_is_passed_on_after_the_opening(gateways):

@@ -6,19 +6,14 @@ import threading
 import time
 import warnings
 
+from green_waiting import wait_until
+
 with warnings.catch_warnings():
     # Eventlet's import warns of what nobody here can change.
     warnings.simplefilter("ignore")
     from weave_ryu.shell import hub
 
 LONG_S = 60.0
-
-
-def wait_until(is_done):
-    deadline = time.monotonic() + 10
-    while not is_done():
-        assert time.monotonic() < deadline
-        hub.sleep(0.001)
 
 
 def start_waiting(at):

@@ -1,10 +1,10 @@
 """When the switch's MACs are read, and what is told of them."""
 
-import time
 import warnings
 from types import SimpleNamespace
 
 import pytest
+from green_waiting import wait_until
 
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName, ShortId
@@ -71,13 +71,6 @@ def gateways():
     own = gatewayd.Gateways(Core(), switch, mesh, lambda port, role: None, lambda: ShortId(1))
     own._macs = Macs()
     return own
-
-
-def wait_until(is_done):
-    deadline = time.monotonic() + 10
-    while not is_done():
-        assert time.monotonic() < deadline
-        hub.sleep(0.001)
 
 
 def test_what_is_asked_while_it_is_read_is_read_once_more_and_not_left_out(gateways):
