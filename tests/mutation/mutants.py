@@ -31,6 +31,7 @@ class Mutant:
 
 
 PORT, CORE = "weave_ryu/gateway/port.py", "weave_ryu/gateway/core.py"
+SHARING = "weave_ryu/gateway/sharing.py"
 PERMITS, RULES = "weave_ryu/pipeline/permits.py", "weave_ryu/pipeline/rules.py"
 DETECTION, ELECTION = "weave_ryu/gateway/detection.py", "weave_ryu/gateway/election.py"
 REGISTRY, INGRESS = "weave_ryu/gateway/registry.py", "weave_ryu/pipeline/ingress.py"
@@ -164,7 +165,7 @@ MUTANTS = (
     ),
     Mutant(
         "who is left of two does not announce again",
-        CORE,
+        SHARING,
         "if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:",
         "if False:",
         was_real=True,

@@ -14,13 +14,16 @@ from sim_flows import GATEWAY, OF_THE_MESH
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gate import Gate
+from weave_ryu.gateway import reading
 from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
+    Disown,
     ForgetBehind,
     Introduce,
     Prime,
     ReadMacs,
+    Reassert,
     RememberRole,
     RenewGate,
     Report,
@@ -30,7 +33,7 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.core import STRANGER_S, GatewayCore
 from weave_ryu.gateway.detection import Bfd, Verdict
-from weave_ryu.gateway.memory import Details
+from weave_ryu.gateway.reading import Learnt
 from weave_ryu.gateway.records import decode, encode
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.pipeline import cookies, rules
@@ -139,7 +142,8 @@ class SimDaemon:
 
     def pump(self):
         core = self.core
-        while commands := core.poll_commands():
+        while core._commands:
+            commands = core.poll_commands()
             self.commands += len(commands)
             for command in commands:
                 kind = type(command)
@@ -209,16 +213,20 @@ class SimDaemon:
                     self.later(at, self._forget_peers, peers, at == 0.0)
             case Announce(_, to_segment, to_mesh):
                 for at in REPEAT_AT_S:
-                    into_mesh = rules.announcement(GATEWAY, self.peer.short_id, at > 0.0)
-                    frames = [(mac, (Output(GATEWAY),)) for mac in sorted(to_segment)]
-                    frames += [(mac, into_mesh) for mac in sorted(to_mesh)]
-                    self.later(at, self._announce, frames, 0)
+                    self.later(at, self._announce, to_segment, to_mesh, at > 0.0)
             case Prime(_, hosts, mesh, beside):
                 known = [(mac, rules.hearsay()) for mac in sorted(mesh)]
                 known += [(mac, rules.hearsay(is_beside=True)) for mac in sorted(beside)]
                 self.later(0.0, self._send_frames, known, 0, lambda: True)
                 frames = [(mac, rules.priming(GATEWAY)) for mac in sorted(hosts)]
-                self.later(0.0, self._announce, frames, 0)
+                self.later(0.0, self._send_frames, frames, 0, self._may_announce)
+            case Disown(_, macs):
+                beside = [(mac, rules.hearsay(is_beside=True)) for mac in sorted(macs)]
+                self.later(0.0, self._send_frames, beside, 0, lambda: True)
+                self.later(self.rng.uniform(0.0, 0.01), self._disown, macs)
+            case Reassert(_, macs):
+                for at in REPEAT_AT_S:
+                    self.later(at, self._reassert, macs)
             case Introduce(to):
                 if to not in self._introducing:
                     self._introducing.add(to)
@@ -316,9 +324,25 @@ class SimDaemon:
         if selectors and self._is_ready:
             self.peer.switch.apply(forget=selectors)
 
-    def _announce(self, frames, start):
-        machine = self.core.ports["gw0"]
-        self._send_frames(frames, start, lambda: machine.may_announce)
+    def _announce(self, to_segment, to_mesh, is_again):
+        mesh, hosts = self.core.macs("gw0")
+        own = self.peer.short_id
+        into_mesh = rules.announcement(GATEWAY, own, is_again)
+        frames = [(mac, (Output(GATEWAY),)) for mac in sorted(to_segment)]
+        frames += [(mac, into_mesh) for mac in sorted(to_mesh - (mesh - hosts))]
+        self._send_frames(frames, 0, self._may_announce)
+
+    def _may_announce(self):
+        return self.core.ports["gw0"].may_announce
+
+    def _reassert(self, macs):
+        actions = rules.to_all_peers(self.peer.short_id)
+        frames = [(mac, actions) for mac in sorted(macs & self.core.beside("gw0"))]
+        self._send_frames(frames, 0, lambda: True, "reassertion")
+
+    def _disown(self, macs):
+        if self._is_ready:
+            self.peer.switch.disown(macs)
 
     def _send_frames(self, frames, start, go_on, name="announcement"):
         for mac, actions in frames[start : start + BURST]:
@@ -357,34 +381,22 @@ class SimDaemon:
             for names in self.core.behind_gateways("vlan", self.local())
         )
         known = {info.short_id for info in self.view.infos.values()}
-        mesh, hosts, own, relayed, unclear = set(), set(), set(), set(), set()
         learnt = self.peer.switch.tables.learnt
-        before = set()
+        before = frozenset()
         if not self._has_read_macs:
             self._has_read_macs = True
-            before = {
+            before = frozenset(
                 mac.replace(":", "")
                 for (table, mac, _), (_, cookie) in learnt.items()
                 if table == "origins" and parse(cookie) == (Kind.LEARNT_PORT, rules.HEARSAY)
-            }
+            )
+        places = []
         for (table, mac, priority), (_, cookie) in learnt.items():
-            if table != "mac" or (priority == 10 and ("mac", mac, 20) in learnt):
-                continue
-            kind, subject = parse(cookie)
-            behind_port = kind is Kind.LEARNT_PORT and subject == GATEWAY
-            behind_other = kind is Kind.LEARNT_PEER and subject in letting_in
-            if kind is Kind.LEARNT_PEER and subject in gateways:
-                relayed.add(mac.replace(":", ""))
-            if kind is Kind.LEARNT_PEER and subject in unknown:
-                unclear.add(mac.replace(":", ""))
-            elif behind_port or behind_other:
-                hosts.add(mac.replace(":", ""))
-            elif kind is Kind.LEARNT_PORT or subject in known:
-                mesh.add(mac.replace(":", ""))
-                if kind is Kind.LEARNT_PORT:
-                    own.add(mac.replace(":", ""))
-        details = Details(*map(frozenset, (own, relayed, unclear, before)))
-        self.core.macs_read("gw0", frozenset(mesh), frozenset(hosts), self.local(), details)
+            if table == "mac" and (priority != 10 or ("mac", mac, 20) not in learnt):
+                kind, subject = parse(cookie)
+                places.append(Learnt(mac.replace(":", ""), kind is Kind.LEARNT_PORT, subject))
+        found = reading.sort(places, GATEWAY, gateways, letting_in, unknown, known, before)
+        self.core.macs_read("gw0", found, self.local())
 
     # What the operator asks for.
 
@@ -447,9 +459,8 @@ class SimDaemon:
         self.ports_changed()
 
     def ports_changed(self):
-        if self.peer.spec is not None:
-            carrier = {"gw0": self.peer.has_carrier}
-            self.core.switch_state(self._is_ready, carrier, self.local())
+        carrier = {"gw0": self.peer.has_carrier} if self.peer.spec is not None else {}
+        self.core.switch_state(self._is_ready, carrier, self.local())
 
     def bfd(self, name, state):
         if self._bfd.get(name) is not state:

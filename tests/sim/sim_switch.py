@@ -166,6 +166,19 @@ class SimSwitch:
             if not self._parents[key]:
                 self._orphaned.add(key)
 
+    def disown(self, macs):
+        """As `Switch.delete_macs` with the cookie of what is learnt behind the gateway port."""
+        was_open, learnt = self.opening, self.tables.learnt
+        found = [
+            key
+            for key, (_, cookie) in learnt.items()
+            if key[0] == "mac" and key[1].replace(":", "") in macs and cookie == BEHIND_GATEWAY_PORT
+        ]
+        for key in found:
+            del learnt[key]
+        if found:
+            self._settle(was_open)
+
     def _forget(self, cookie, mask):
         wanted = cookie & mask
         gone = ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sim_world import BROADCAST
 
-CALM_RATE = 1.5
+CALM_RATE = 1.0
 """Frames a second of each stream while nothing happens."""
 LIVELY_S = 2.0
 """For so long after something has happened streams run at their own rates."""

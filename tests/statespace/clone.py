@@ -32,22 +32,26 @@ CORE_APART = frozenset(
     {
         *("_own", "timers", "registry", "_commands", "_signs", "_hearing", "_carrier"),
         *(
-            "_memory",
-            "_admission",
-            "_synced",
+            "_sharing",
             "_lease",
             "_encoded",
             "_living",
             "_looked",
             "_detours",
             "_companions",
+            "_watched",
             "_strangers",
-            "_reclaiming",
             "ports",
         ),
     }
 )
-MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before", "_recalled", "_details"})
+SHARING_APART = frozenset(
+    {
+        *("_registry", "_ports", "_emit", "memory", "admission"),
+        *("_synced", "_reclaiming", "_news"),
+    }
+)
+MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before", "_recalled", "_gone"})
 SIGNS_APART = frozenset({"lease", "sure_until"})
 """What has been seen before and is known: a cache, as `_recorded`, `_lease`, `_living` and more."""
 IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
@@ -73,7 +77,9 @@ def check_fields(core):
     (port,) = core.ports.values()
     _told_apart(port, vars(port), PORT_APART)
     _told_apart(core, vars(core), CORE_APART)
-    _told_apart(core._memory, vars(core._memory), MEMORY_APART)
+    sharing = core._sharing
+    _told_apart(sharing, vars(sharing), SHARING_APART)
+    _told_apart(sharing.memory, vars(sharing.memory), MEMORY_APART)
     for signs in core._signs.values():
         _told_apart(signs, type(signs).__slots__, SIGNS_APART)
 
@@ -89,14 +95,23 @@ def clone(core):
     registry._gateways, registry._others = dict(registry._gateways), dict(registry._others)
     new._looked = dict(core._looked)
     new._carrier = dict(core._carrier)
-    new._strangers, new._reclaiming = dict(core._strangers), set(core._reclaiming)
-    new._admission = copy.deepcopy(core._admission)
-    new._synced = dict(core._synced)
-    new._memory = memory = copy.copy(core._memory)
-    memory._read, memory._told = dict(memory._read), dict(memory._told)
-    memory._details = dict(memory._details)
-    memory._before, memory._recalled = dict(memory._before), dict(memory._recalled)
+    new._watched = -1, ()
+    new._strangers = dict(core._strangers)
     new.ports = {name: _clone_port(port, new) for name, port in core.ports.items()}
+    new._sharing = _clone_sharing(core._sharing, new)
+    return new
+
+
+def _clone_sharing(sharing, core):
+    new = copy.copy(sharing)
+    new._registry, new._ports, new._emit = core.registry, core.ports, core._commands.append
+    new.admission = copy.deepcopy(sharing.admission)
+    new._synced, new._news = dict(sharing._synced), dict(sharing._news)
+    new._reclaiming = set(sharing._reclaiming)
+    new.memory = memory = copy.copy(sharing.memory)
+    memory._read, memory._told = dict(memory._read), dict(memory._told)
+    memory._before, memory._recalled = dict(memory._before), dict(memory._recalled)
+    memory._gone = dict(memory._gone)
     return new
 
 

@@ -16,6 +16,7 @@ from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Broadcast, ReadMacs, RenewGate, SetGate, Tell
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
+from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError, PortSpec
 from weave_ryu.gateway.timers import Timers
@@ -226,7 +227,7 @@ class World:
                 case SetGate() | RenewGate():
                     self._command(name, command, queue)
                 case ReadMacs(port):
-                    node.core.macs_read(port, frozenset(), frozenset(), self.now)
+                    node.core.macs_read(port, Reading(), self.now)
                     self._pump(name, queue)
 
     # Messages.

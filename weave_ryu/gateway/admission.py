@@ -29,6 +29,10 @@ class Admission:
         else:
             self._idle_since.pop(new.name, None)
 
+    def start_anew(self, now: float) -> None:
+        """The switch has just connected: what it learnt meanwhile may be from any time."""
+        self._idle_since = dict.fromkeys(self._idle_since, now)
+
     def lets_in(self, record: GatewayRecord, segment: str, now: float) -> bool:
         """It forwards, or did a moment ago: hosts are learnt behind it."""
         served_at = self._served_at.get(record.name, float("-inf"))

@@ -102,6 +102,28 @@ class Prime:
 
 
 @dataclass(frozen=True, slots=True)
+class Disown:
+    """Forget that MACs (12 hex digits) are behind a gateway port: they are beside other gateways.
+
+    And let the own switch know that, as `Prime` does.
+    """
+
+    port: str
+    macs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reassert:
+    """Let the whole mesh know containers (12 hex digits) beside this peer, as if they had spoken.
+
+    Another gateway has taken them for hosts, and may have announced them. Repeated by the shell.
+    """
+
+    port: str
+    macs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class RaiseVersion:
     """Raise the own topology version, so that unmodified Weave peers drop their flows."""
 
@@ -149,6 +171,8 @@ Command = (
     | ForgetBehind
     | Announce
     | Prime
+    | Disown
+    | Reassert
     | RaiseVersion
     | ReadMacs
     | Introduce

@@ -11,15 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weave_ryu.errors import LocalProtocolError
-from weave_ryu.gate import Gate
-from weave_ryu.gateway.admission import Admission
 from weave_ryu.gateway.commands import (
-    Announce,
     Broadcast,
     Command,
     ForgetBehind,
     Introduce,
-    Prime,
     ReadMacs,
     RememberRole,
     SayHello,
@@ -27,11 +23,12 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.detection import ALIVE, Bfd, Evidence, Judgement, judge
 from weave_ryu.gateway.hearing import Hearing
-from weave_ryu.gateway.memory import NO_DETAILS, Details, MacMemory
 from weave_ryu.gateway.port import PortMachine
-from weave_ryu.gateway.records import GatewayRecord, MacTable, decode, encode
+from weave_ryu.gateway.reading import Reading
+from weave_ryu.gateway.records import GatewayRecord, decode, encode
 from weave_ryu.gateway.registry import Registry
 from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.sharing import MacSharing
 from weave_ryu.gateway.surroundings import Other, PortSpec
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
@@ -120,9 +117,6 @@ class GatewayCore:
         self.is_switch_up = False
         """It is connected and holds its flows."""
         self._peer_count = 0
-        self._memory = MacMemory(own, {spec.port: spec.segment for spec in specs})
-        self._admission = Admission()
-        self._synced: dict[str, object] = {}
         self._lease: tuple[GatewayRecord | None, tuple[PeerName, ...], list[Tell]] = (None, (), [])
         self._encoded: tuple[GatewayRecord | None, bytes] = None, b""
         self._detours: dict[tuple[PeerName, bool], tuple[GatewayRecord, bytes]] = {}
@@ -137,12 +131,13 @@ class GatewayCore:
         self._seen: dict[str, list[Other]] | None = None
         self._segments = tuple(sorted({spec.segment for spec in specs}))
         self._companions: tuple[int, tuple[PeerName, ...]] = -1, ()
+        self._watched: tuple[int, tuple[_Signs, ...]] = -1, ()
         self._strangers: dict[PeerName, float] = {}
-        self._reclaiming: set[str] = set()
         self.ports = {
             spec.port: PortMachine(spec, self, self._commands.append, now)
             for spec in sorted(specs, key=lambda spec: spec.port)
         }
+        self._sharing = MacSharing(own, self.registry, self.ports, self._commands.append)
 
     # `port.Surroundings`.
 
@@ -216,7 +211,11 @@ class GatewayCore:
 
     def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
         """MACs of the mesh and of the segment, as far as any gateway knows them."""
-        return self._memory.sides(port)
+        return self._sharing.sides(port)
+
+    def beside(self, port: str) -> frozenset[str]:
+        """MACs beside this peer, as read last."""
+        return self._sharing.memory.last(port).own
 
     def behind_gateways(
         self, segment: str, now: float
@@ -232,9 +231,9 @@ class GatewayCore:
         for name in self.gateways(segment):
             record, signs = self.registry.record(name), self._signs.get(name)
             is_heard = signs is not None and now - signs.heard_at < self.timers.silent_s
-            if record is not None and self._admission.lets_in(record, segment, now):
+            if record is not None and self._sharing.admission.lets_in(record, segment, now):
                 hosts.add(name)
-            elif not (is_heard and self._admission.is_idle(name, now)):
+            elif not (is_heard and self._sharing.admission.is_idle(name, now)):
                 unknown.add(name)
         return frozenset(hosts), frozenset(unknown)
 
@@ -244,7 +243,7 @@ class GatewayCore:
         Returns:
             Those in the mesh, and those beside other gateways.
         """
-        return self._memory.not_hosts(port)
+        return self._sharing.memory.not_hosts(port)
 
     def publish(self) -> None:
         """Tell everybody this peer's record: all by broadcast, gateways of its segments at once."""
@@ -283,6 +282,14 @@ class GatewayCore:
             self._companions = self.registry.layout, found
         return found
 
+    def _signs_of_companions(self) -> tuple[_Signs, ...]:
+        """Looked up some twenty times a second, and the same until gateways come or go."""
+        layout, found = self._watched
+        if layout != self.registry.layout:
+            found = tuple(self._signs[name] for name in self.companions())
+            self._watched = self.registry.layout, found
+        return found
+
     # Inputs.
 
     def start(self, now: float) -> None:
@@ -312,9 +319,8 @@ class GatewayCore:
         due_at = self._next_lease if self._next_lease < self._next_sync else self._next_sync
         for port in self.ports.values():
             due_at = port.deadline(due_at)
-        for name in self.companions():
-            signs = self._signs.get(name)
-            if signs is None or signs.sure_until < due_at:
+        for signs in self._signs_of_companions():
+            if signs.sure_until < due_at:
                 due_at = min(due_at, self._doubt_at(signs))
         return due_at
 
@@ -335,7 +341,11 @@ class GatewayCore:
             now: monotonic seconds.
         """
         if self.is_switch_up and not is_up:
-            self._memory.switch_lost(now)
+            self._sharing.memory.switch_lost(now)
+        if is_up and not self.is_switch_up:
+            # Who has forwarded meanwhile could not be told from who has not, nor be forgotten.
+            self._sharing.admission.start_anew(now)
+            self._forget_behind_standbys(record.name for record in self.registry.records())
         self.is_switch_up = is_up
         self._carrier = dict(carrier)
         self._tick(now)
@@ -354,7 +364,7 @@ class GatewayCore:
         gone = set(names)
         self.registry.remove(gone)
         self._signs = {name: signs for name, signs in self._signs.items() if name not in gone}
-        self._memory.left(gone)
+        self._sharing.memory.left(gone)
         self._living.clear()
 
     def segments_of(self, name: PeerName, now: float) -> frozenset[str]:
@@ -377,14 +387,7 @@ class GatewayCore:
         if any(port.state not in (State.BLOCKED, State.ARMING) for port in self.ports.values()):
             # Who has just started listens before it opens, and keeps what its switch has learnt.
             self._strangers |= dict.fromkeys(names, now + STRANGER_S)
-        stands_by = []
-        for name in sorted(names):
-            record = self.registry.record(name)
-            if record is not None and record.segments() - record.serving():
-                # It may have forwarded before, and what was learnt then could not be forgotten.
-                stands_by.append(name)
-        if stands_by:
-            self._commands.append(ForgetBehind(tuple(stands_by)))
+        self._forget_behind_standbys(names)
 
     def received(self, source: PeerName, payload: bytes, is_direct: bool, now: float) -> None:
         """A message on the gateway channel.
@@ -411,9 +414,9 @@ class GatewayCore:
         for change in changes:
             self._signs.setdefault(change.record.name, _Signs(heard_at=now))
             stale |= change.forget
-            self._admission.note(change.old, change.record, now)
-            self._meet(change.old, change.record)
-            self._reclaim(change.old, change.record)
+            self._sharing.admission.note(change.old, change.record, now)
+            self._sharing.met(change.old, change.record)
+            self._sharing.reclaim(change.old, change.record)
         signs = self._signs.get(source)
         if is_direct and signs is not None:
             if self._own in message.unheard:
@@ -425,7 +428,7 @@ class GatewayCore:
             self._commands.append(ForgetBehind(tuple(sorted(stale))))
         for table in message.tables:
             if table.name == source:
-                self._learn_from(table)
+                self._sharing.told(table)
         for step in message.hand_overs:
             for port in self.ports.values():
                 if port.spec.segment == step.segment and source in self.gateways(step.segment):
@@ -463,39 +466,10 @@ class GatewayCore:
         self.registry.raise_epoch(segment, heard.epoch)
         self._set_now(now)
 
-    def macs_read(
-        self,
-        port: str,
-        mesh: frozenset[str],
-        hosts: frozenset[str],
-        now: float,
-        details: Details = NO_DETAILS,
-    ) -> None:
-        """The answer to `ReadMacs`: MACs as 12 hex digits; see `MacMemory.read`."""
-        machine = self.ports[port]
+    def macs_read(self, port: str, reading: Reading, now: float) -> None:
+        """The answer to `ReadMacs`."""
         self._set_now(now)
-        known = frozenset().union(*self.macs(port))
-        mesh, hosts = self._memory.read(port, mesh, hosts, now, details)
-        others = self.gateways(machine.spec.segment)
-        # One that has restarted has forgotten what it was told.
-        lives = tuple((name, self._incarnation_of(name)) for name in others)
-        key = (mesh, hosts, details.own, lives)
-        # One that stands by tells, too: it may remember hosts that the active one never heard.
-        if others and self._synced.get(port) != key:
-            self._synced[port] = key
-            table = MacTable(self._own, machine.spec.segment, mesh, hosts, details.own)
-            payload = encode(tables=[table])
-            self._commands.extend(Tell(name, payload) for name in others)
-        machine.macs_told(now)
-        # What came through the gate is known on the segment; but it was learnt before, perhaps,
-        # behind peers that the mesh had not told of yet.
-        if port in self._reclaiming:
-            self._reclaiming.discard(port)
-            if machine.state is State.ACTIVE and machine.may_announce:
-                mesh, hosts = self.macs(port)
-                self._commands.append(Announce(port, mesh - hosts, hosts - mesh))
-        else:
-            self._announce_news(machine, known, to_mesh=False)
+        self._sharing.read(self.ports[port], reading, now)
 
     def set_role(self, port: str, role: Role, now: float, *, force: bool = False) -> None:
         """The operator's wish; see `PortMachine.set_role`.
@@ -545,65 +519,6 @@ class GatewayCore:
             raise LocalProtocolError(f"no gateway port {name}")
         return self.ports[name]
 
-    def _meet(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
-        """A gateway that is new, or has restarted, is told what this one remembers."""
-        if old is not None and old.incarnation == new.incarnation:
-            return
-        for name, port in self.ports.items():
-            segment = port.spec.segment
-            if segment not in new.segments():
-                continue
-            mesh, hosts = self.macs(name)
-            if old is None:
-                # What was learnt behind it counted as the mesh's: announced to the segment, it
-                # would draw the frames for its own hosts away from them.
-                self._memory.forget(name)
-                self._commands.append(ReadMacs(name))
-            elif mesh or hosts:
-                own = self._memory.details(name).own
-                table = MacTable(self._own, segment, mesh, hosts, own)
-                self._commands.append(Tell(new.name, encode(tables=[table])))
-
-    def _reclaim(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
-        """Another one has forwarded beside this one, or may have: what it announced is wrong."""
-        ended = new.segments() - new.active_epochs().keys()
-        if old is not None and old.incarnation == new.incarnation:
-            epochs, before = new.epochs(), old.epochs()
-            ended = frozenset(
-                segment
-                for segment in ended
-                if segment in old.active_epochs() or epochs[segment] > before.get(segment, 0)
-            )
-        for name, port in self.ports.items():
-            if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:
-                # A host may have moved since the tables were read: that first.
-                self._reclaiming.add(name)
-                self._commands.append(ReadMacs(name))
-                self._commands.append(Broadcast(encode(is_call=True)))
-
-    def _learn_from(self, table: MacTable) -> None:
-        """Take over another gateway's table, and announce what nobody here knew."""
-        ports = [p for p in self.ports.values() if p.spec.segment == table.segment]
-        known = {port.spec.port: frozenset().union(*self.macs(port.spec.port)) for port in ports}
-        beside = {port.spec.port: self.not_hosts(port.spec.port)[1] for port in ports}
-        self._memory.told(table)
-        for port in ports:
-            name = port.spec.port
-            more = self.not_hosts(name)[1] - beside[name]
-            if more and port.gate is not Gate.CLOSED:
-                self._commands.append(Prime(name, frozenset(), frozenset(), more))
-            self._announce_news(port, known[name], to_mesh=True)
-
-    def _announce_news(self, port: PortMachine, known: frozenset[str], to_mesh: bool) -> None:
-        if port.state is not State.ACTIVE or not port.may_announce:
-            return
-        mesh, hosts = (macs - known for macs in self.macs(port.spec.port))
-        # What this switch sees beside another gateway is not behind this one.
-        theirs = self._memory.details(port.spec.port).relayed
-        to_segment, to_peers = mesh - hosts, hosts - mesh - theirs if to_mesh else frozenset()
-        if to_segment or to_peers:
-            self._commands.append(Announce(port.spec.port, to_segment, to_peers))
-
     def _set_now(self, now: float) -> None:
         """Do not take for silence of others that this process was stopped, or its host stalled."""
         slept_s = now - self._now
@@ -614,6 +529,13 @@ class GatewayCore:
             for port in self.ports.values():
                 port.listen_anew(now)
 
+    def _forget_behind_standbys(self, names: Iterable[PeerName]) -> None:
+        """They may have forwarded before, and what was learnt then could not be forgotten."""
+        records = map(self.registry.record, sorted(set(names) - {self._own}))
+        stand_by = tuple(r.name for r in records if r and r.segments() - r.serving())
+        if stand_by:
+            self._commands.append(ForgetBehind(stand_by))
+
     def _tick(self, now: float) -> None:
         self._set_now(now)
         # A port looks at the others several times, and they do not change under its eyes.
@@ -622,10 +544,6 @@ class GatewayCore:
             port.now = now
             port.tick(now)
         self._seen = None
-
-    def _incarnation_of(self, name: PeerName) -> int:
-        record = self.registry.record(name)
-        return record.incarnation if record else 0
 
     def _wanted_ports(self) -> tuple[object, ...]:
         return tuple([port.record(self._now) for port in self.ports.values()])
@@ -653,10 +571,8 @@ class GatewayCore:
             self._encoded = own, encode([own])
         return self._encoded[1]
 
-    def _doubt_at(self, signs: _Signs | None) -> float:
+    def _doubt_at(self, signs: _Signs) -> float:
         """When the next lease to a gateway takes a detour, if nothing is heard of it before."""
-        if signs is None:
-            return self._now + self.timers.doubt_s
         again_at = signs.doubted_at + self.timers.lease_s
         if self._now < signs.deaf_until or signs.bfd is _DOWN:
             return again_at
@@ -671,11 +587,8 @@ class GatewayCore:
         if own is None:
             return
         now = self._now
-        for name in self.companions():
-            signs = self._signs.get(name)
-            if signs is None or now < signs.sure_until:
-                continue
-            if now >= self._doubt_at(signs):
+        for name, signs in zip(self.companions(), self._signs_of_companions(), strict=True):
+            if now >= signs.sure_until and now >= self._doubt_at(signs):
                 signs.doubted_at = now
                 is_unheard = now - signs.heard_at >= self.timers.doubt_s
                 known, payload = self._detours.get((name, is_unheard), (None, b""))

@@ -1,10 +1,15 @@
-"""The MACs on both sides of each gateway port, as far as any gateway knows them. Sans-IO."""
+"""The MACs on both sides of each gateway port, as far as any gateway knows them. Sans-IO.
+
+Whose word counts, from the strongest to the weakest: a gateway's on the containers beside it; what
+came in by a gateway port; what is learnt behind another gateway; what was known before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.records import MacTable
 from weave_ryu.names import PeerName
 
@@ -14,28 +19,24 @@ REMEMBER_S = 300.0
 Sides = tuple[frozenset[str], frozenset[str]]
 """MACs of the mesh and MACs of the segment, as 12 hex digits."""
 
-NOTHING: Sides = (frozenset(), frozenset())
+NO_MACS: frozenset[str] = frozenset()
+_NOTHING = Reading()
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
-    """More about what a switch has learnt.
+class Findings:
+    """What follows from a reading.
 
     Args:
-        own: MACs of the mesh that are beside this peer.
-        relayed: MACs behind other gateways. On the wire nothing tells hosts that one of them let in
-            from containers beside it: that it tells itself.
-        unclear: MACs of which it is not known; they stay on the side where they were, if on any.
-        before: MACs that the switch was told are in the mesh, by the daemon before this one.
+        table: for the other gateways: what was read, and what was known before the switch or the
+            daemon started anew.
+        misplaced: containers of this peer that another gateway takes for hosts.
+        disowned: containers beside other gateways that the switch has behind the gateway port.
     """
 
-    own: frozenset[str] = frozenset()
-    relayed: frozenset[str] = frozenset()
-    unclear: frozenset[str] = frozenset()
-    before: frozenset[str] = frozenset()
-
-
-NO_DETAILS = Details()
+    table: MacTable
+    misplaced: frozenset[str]
+    disowned: frozenset[str]
 
 
 class MacMemory:
@@ -49,11 +50,12 @@ class MacMemory:
     def __init__(self, own: PeerName, segments: Mapping[str, str]) -> None:
         self._own = own
         self._segments = dict(segments)
-        self._read: dict[str, Sides] = {}
-        self._details: dict[str, Details] = {}
+        self._read: dict[str, Reading] = {}
         self._told: dict[tuple[PeerName, str], MacTable] = {}
-        self._before: dict[str, tuple[float, Sides]] = {}
+        self._before: dict[str, tuple[float, Reading]] = {}
         self._recalled: dict[str, tuple[float, frozenset[str]]] = {}
+        self._gone: dict[tuple[PeerName, str], frozenset[str]] = {}
+        """What was beside gateways that have left."""
 
     def sides(self, port: str) -> Sides:
         """All that is known; a MAC may be on both sides."""
@@ -66,69 +68,80 @@ class MacMemory:
         Returns:
             Those behind peers that are no gateways, or beside this one; and those beside gateways.
         """
-        hosts = NOTHING[0].union(*(self._seen(each)[1] for each in self._segments))
-        mesh, beside = self._seen(port)[0] - hosts, self._beside_others(port) - hosts
-        return mesh - beside - self.details(port).relayed, beside
+        hosts = NO_MACS.union(*(self._seen(each)[1] for each in self._segments))
+        segment = self._segments[port]
+        beside = (self._beside_others(segment) | self._beside_gone(segment)) - hosts
+        mesh = self._seen(port)[0] - hosts
+        return mesh - beside - self.last(port).relayed, beside
 
-    def read(
-        self,
-        port: str,
-        mesh: frozenset[str],
-        hosts: frozenset[str],
-        now: float,
-        details: Details = NO_DETAILS,
-    ) -> Sides:
+    def last(self, port: str) -> Reading:
+        """The last reading, with what it was corrected and completed by."""
+        return self._read.get(port, _NOTHING)
+
+    def read(self, port: str, reading: Reading, now: float) -> Findings:
         """The switch has been read.
 
         Args:
             port: which.
-            mesh: MACs behind the mesh.
-            hosts: MACs behind the segment.
+            reading: what it has learnt.
             now: monotonic seconds.
-            details: more about them.
-
-        Returns:
-            That, and what was known before the switch or the daemon started anew.
         """
-        self._details[port] = details
-        if details.before:
-            self._recall(port, details.before, now)
-        containers, unclear = hosts & details.relayed & self._beside_others(port), details.unclear
-        mesh, hosts = mesh | containers, hosts - containers
-        old_mesh, old_hosts = self._read.get(port, (mesh, hosts))
-        mesh, hosts = mesh | (old_mesh & unclear), hosts | (old_hosts & unclear)
-        self._correct(self._segments[port], self._own, mesh - old_mesh, hosts - old_hosts)
-        until, (old_mesh, old_hosts) = self._before.pop(port, (now, NOTHING))
+        segment = self._segments[port]
+        if reading.before:
+            self._recall(port, reading.before, now)
+        beside = self._beside_others(segment)
+        disowned = reading.heard & beside
+        containers = reading.hosts & beside
+        containers |= reading.hosts & reading.relayed & self._beside_gone(segment)
+        mesh, hosts, own = reading.mesh | containers, reading.hosts - containers, reading.own
+        misplaced = own & self._told_hosts(segment)
+        old = self._read.get(port)
+        if old is not None:
+            mesh |= old.mesh & reading.unclear
+            hosts |= old.hosts & reading.unclear - beside
+            self._correct(segment, self._own, mesh - old.mesh, hosts - old.hosts)
+        self._correct(segment, self._own, misplaced, NO_MACS)
+        until, before = self._before.pop(port, (now, _NOTHING))
         if now < until:
             # What is seen on the other side now has moved: that it was here counts no more.
-            before = old_mesh - hosts, old_hosts - mesh
+            before = Reading(
+                before.mesh - hosts, before.hosts - mesh - beside, before.own - hosts - mesh
+            )
             self._before[port] = until, before
-            mesh, hosts = mesh | before[0], hosts | before[1]
-        self._read[port] = mesh, hosts
+            mesh, hosts, own = mesh | before.mesh, hosts | before.hosts, own | before.own
+        self._read[port] = replace(reading, mesh=mesh, hosts=hosts, own=own)
         self._doubt_recalled(port, hosts)
         if port in self._recalled and now >= self._recalled[port][0]:
             del self._recalled[port]
-        return mesh | self._recalled_at(port), hosts
+        # Whoever the disowned are beside learns of it by that, and sets it right everywhere.
+        told = hosts | disowned
+        table = MacTable(self._own, segment, mesh | self._recalled_at(port), told, own)
+        return Findings(table, misplaced, disowned)
 
-    def details(self, port: str) -> Details:
-        """Of the last reading."""
-        return self._details.get(port, NO_DETAILS)
+    def told(self, table: MacTable) -> bool:
+        """Another gateway has told its table.
 
-    def told(self, table: MacTable) -> None:
-        """Another gateway has told its table."""
+        Returns:
+            It contradicts what was read last: the switch should be read again.
+        """
         key = table.name, table.segment
+        self._gone.pop(key, None)
         if key in self._told:
             old = self._told[key]
             news = table.mesh - old.mesh, table.hosts - old.hosts
             self._correct(table.segment, table.name, *news)
         self._told[key] = table
+        is_contradiction = False
         for port, segment in self._segments.items():
             if segment == table.segment:
                 self._doubt_recalled(port, table.hosts)
+                last = self.last(port)
+                is_contradiction |= bool(table.hosts & last.own or table.own & last.hosts)
+        return is_contradiction
 
     def switch_lost(self, now: float) -> None:
         """The switch may start anew, with empty tables: remember what was read."""
-        self._before = {port: (now + REMEMBER_S, sides) for port, sides in self._read.items()}
+        self._before = {port: (now + REMEMBER_S, last) for port, last in self._read.items()}
 
     def forget(self, port: str) -> None:
         """What was read at a port has proved wrong."""
@@ -138,26 +151,33 @@ class MacMemory:
     def left(self, peers: Collection[PeerName]) -> None:
         """Peers have left, and what they told is nobody's word any more.
 
-        But for what was beside them: when they are back, it is taken for no host of the segment.
+        But for what was beside them: when they are back, it is taken for no host of the segment,
+        unless it is heard there.
         """
-        for key, table in self._told.items():
-            if table.name in peers:
-                self._told[key] = MacTable(table.name, table.segment, own=table.own)
+        for key in [key for key in self._told if key[0] in peers]:
+            self._gone[key] = self._told.pop(key).own
 
     def _seen(self, port: str) -> Sides:
-        mesh, hosts = self._read.get(port, NOTHING)
-        here = hosts - self.details(port).relayed
-        for (_, segment), table in sorted(self._told.items()):
-            if segment == self._segments[port]:
-                mesh |= table.mesh
-                hosts |= table.hosts
-        return mesh, hosts - (self._beside_others(port) - here)
+        last, segment = self.last(port), self._segments[port]
+        mesh, hosts = last.mesh, last.hosts
+        for table in self._tables(segment):
+            mesh |= table.mesh
+            hosts |= table.hosts
+        gone = self._beside_gone(segment) - last.heard
+        return mesh, hosts - self._beside_others(segment) - gone
 
-    def _beside_others(self, port: str) -> frozenset[str]:
-        """Containers beside other gateways of the port's segment, by their own word."""
-        segment = self._segments[port]
-        tables = (table.own for (_, told_of), table in self._told.items() if told_of == segment)
-        return NOTHING[0].union(*tables)
+    def _tables(self, segment: str) -> list[MacTable]:
+        return [table for (_, told_of), table in self._told.items() if told_of == segment]
+
+    def _told_hosts(self, segment: str) -> frozenset[str]:
+        return NO_MACS.union(*(table.hosts for table in self._tables(segment)))
+
+    def _beside_others(self, segment: str) -> frozenset[str]:
+        """Containers beside other gateways of the segment, by their own word."""
+        return NO_MACS.union(*(table.own for table in self._tables(segment)))
+
+    def _beside_gone(self, segment: str) -> frozenset[str]:
+        return NO_MACS.union(*(own for (_, of), own in self._gone.items() if of == segment))
 
     def _recall(self, port: str, mesh: frozenset[str], now: float) -> None:
         """An earlier daemon was told that these are in the mesh; what anybody knows counts more.
@@ -168,7 +188,7 @@ class MacMemory:
             self._recalled[port] = now + REMEMBER_S, mesh - self._seen(port)[1]
 
     def _recalled_at(self, port: str) -> frozenset[str]:
-        return self._recalled.get(port, (0.0, NOTHING[0]))[1]
+        return self._recalled.get(port, (0.0, NO_MACS))[1]
 
     def _doubt_recalled(self, port: str, hosts: frozenset[str]) -> None:
         if port in self._recalled:
@@ -192,6 +212,7 @@ class MacMemory:
             if old.segment == segment and old.name != by:
                 told = replace(old, mesh=old.mesh - hosts, hosts=old.hosts - mesh)
                 self._told[key] = told
-        for port, (until, (old_mesh, old_hosts)) in self._before.items():
+        for port, (until, before) in self._before.items():
             if self._segments[port] == segment:
-                self._before[port] = until, (old_mesh - hosts, old_hosts - mesh)
+                left = replace(before, mesh=before.mesh - hosts, hosts=before.hosts - mesh)
+                self._before[port] = until, left

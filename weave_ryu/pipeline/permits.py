@@ -253,6 +253,14 @@ def introduction(to: ShortId) -> tuple[Action, ...]:
     return (Load(t.DST_PEER, to), Resubmit(t.UNICAST.name))
 
 
+def to_all_peers(own: ShortId) -> tuple[Action, ...]:
+    """What to do with a frame that is for all peers, and for no segment (a packet-out).
+
+    They learn its sender behind this one.
+    """
+    return (Load(t.SRC_PEER, own), Resubmit(t.FLOOD_MESH.name))
+
+
 def announcement(port: int, own: ShortId, again: bool = False) -> tuple[Action, ...]:
     """What to do with a frame that tells the mesh of a host of the segment (a packet-out).
 
@@ -265,4 +273,4 @@ def announcement(port: int, own: ShortId, again: bool = False) -> tuple[Action, 
         again: it was announced before, and may have moved since: this switch knows better.
     """
     known = () if again else priming(port)
-    return (Load(t.SRC_PEER, own), *known, Resubmit(t.FLOOD_MESH.name))
+    return (*known, *to_all_peers(own))

@@ -44,6 +44,7 @@ from weave_ryu.pipeline.permits import (
     let_in,
     permits,
     priming,
+    to_all_peers,
 )
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, Hop, LocalPort, RemotePeer
 
@@ -58,6 +59,7 @@ __all__ = [
     "let_in",
     "permits",
     "priming",
+    "to_all_peers",
     "tunnel_id",
 ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ryu.ofproto import ofproto_v1_3_parser
@@ -45,6 +46,9 @@ PAUSE_S = 0.01
 """Together: at most 5,000 frames of 64 bytes a second, 3.4 Mbit/s on the wire; with more than 600
 MACs twice that for a while, since the second time begins before the first has ended."""
 
+Frame = tuple[str, list[Any]]
+"""A MAC, and what to do with the frame that is made of it."""
+
 _BROADCAST = b"\xff" * 6
 
 
@@ -73,6 +77,7 @@ class Announcer:
         mesh: Iterable[str],
         hosts: Iterable[str],
         go_on: Callable[[], bool],
+        moved: Callable[[], frozenset[str]],
         told: Callable[[], None],
     ) -> None:
         """Announce in the background.
@@ -83,6 +88,7 @@ class Announcer:
             mesh: MACs behind the mesh, 12 hex digits, told to the segment.
             hosts: MACs behind the segment, told to the mesh.
             go_on: asked before each frame; False ends it (the port is no longer active).
+            moved: asked each time for those that have turned out to be no hosts.
             told: called each time the peers have been told of hosts.
         """
         frames = [(mac, [ofproto_v1_3_parser.OFPActionOutput(port)]) for mac in sorted(mesh)]
@@ -91,10 +97,32 @@ class Announcer:
             for is_repeated in (False, True)
         )
         hosts = sorted(hosts)
-        first = [*frames, *((mac, into_mesh) for mac in hosts)]
-        hub.spawn(self._run, first, REPEAT_AT_S[:1], go_on, told if hosts else None)
-        later = [*frames, *((mac, again) for mac in hosts)]
-        hub.spawn(self._run, later, REPEAT_AT_S[1:], go_on, told if hosts else None)
+
+        def make(actions: list[Any]) -> list[Frame]:
+            left = moved()
+            return [*frames, *((mac, actions) for mac in hosts if mac not in left)]
+
+        told_of = told if hosts else None
+        hub.spawn(self._run, partial(make, into_mesh), REPEAT_AT_S[:1], go_on, told_of)
+        hub.spawn(self._run, partial(make, again), REPEAT_AT_S[1:], go_on, told_of)
+
+    def reassert(
+        self, own: ShortId, containers: Iterable[str], beside: Callable[[], frozenset[str]]
+    ) -> None:
+        """Let the whole mesh know containers of this peer, in the background.
+
+        Args:
+            own: this peer's short id.
+            containers: MACs, 12 hex digits.
+            beside: asked each time for those that are still here.
+        """
+        actions = encode.actions_of(rules.to_all_peers(own))
+        containers = frozenset(containers)
+
+        def make() -> list[Frame]:
+            return [(mac, actions) for mac in sorted(containers & beside())]
+
+        hub.spawn(self._run, make, REPEAT_AT_S, lambda: True)
 
     def prime_mesh(self, mesh: Iterable[str], beside: Iterable[str]) -> None:
         """Let the own switch know what is in the mesh; nothing is sent anywhere.
@@ -107,7 +135,7 @@ class Announcer:
         for macs, is_beside in ((mesh, False), (beside, True)):
             learn = encode.actions_of(rules.hearsay(is_beside=is_beside))
             frames += [(mac, learn) for mac in sorted(macs)]
-        hub.spawn(self._run, frames, (0.0,), lambda: True)
+        hub.spawn(self._run, lambda: frames, (0.0,), lambda: True)
 
     def prime(self, port: int, hosts: Iterable[str], go_on: Callable[[], bool]) -> None:
         """Let the own switch learn hosts behind a gateway port; nothing is sent anywhere.
@@ -118,7 +146,8 @@ class Announcer:
             go_on: as for `announce`.
         """
         learn = encode.actions_of(rules.priming(port))
-        hub.spawn(self._run, [(mac, learn) for mac in sorted(hosts)], (0.0,), go_on)
+        frames = [(mac, learn) for mac in sorted(hosts)]
+        hub.spawn(self._run, lambda: frames, (0.0,), go_on)
 
     def introduce(self, containers: Iterable[str], to: ShortId) -> None:
         """Let a gateway know containers of this peer, once, in the background.
@@ -129,11 +158,11 @@ class Announcer:
         """
         actions = encode.actions_of(rules.introduction(to))
         frames = [(mac, actions) for mac in sorted(containers)]
-        hub.spawn(self._run, frames, (0.0,), lambda: True)
+        hub.spawn(self._run, lambda: frames, (0.0,), lambda: True)
 
     def _run(
         self,
-        frames: list[tuple[str, list[Any]]],
+        make: Callable[[], list[Frame]],
         times: Iterable[float],
         go_on: Callable[[], bool],
         told: Callable[[], None] | None = None,
@@ -142,7 +171,7 @@ class Announcer:
         for at in times:
             hub.sleep(at - waited)
             waited = at
-            for count, (mac, actions) in enumerate(frames, 1):
+            for count, (mac, actions) in enumerate(make(), 1):
                 if not go_on():
                     return
                 self._switch.send_frame(reverse_arp(mac), actions)

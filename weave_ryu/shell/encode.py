@@ -20,6 +20,7 @@ from weave_ryu.pipeline.model import (
     Learn,
     Load,
     Mark,
+    Match,
     MoveTunnelIds,
     Output,
     OutputMark,
@@ -190,8 +191,17 @@ def cookie_delete(
     cookie: int,
     mask: int,
     table: int = ofproto_v1_3.OFPTT_ALL,
+    match: Match = (),
 ) -> Any:  # noqa: ANN401
-    """The flow-mod that deletes all flows whose cookie agrees in the bits of the mask."""
+    """The flow-mod that deletes all flows whose cookie agrees in the bits of the mask.
+
+    Args:
+        datapath: ryu's; it only says which version is spoken.
+        cookie: their cookie.
+        mask: the bits of it that count.
+        table: only those of one table.
+        match: only those that match this, and perhaps more.
+    """
     return _PARSER.OFPFlowMod(
         datapath,
         cookie=cookie,
@@ -200,6 +210,7 @@ def cookie_delete(
         command=_OFP.OFPFC_DELETE,
         out_port=_OFP.OFPP_ANY,
         out_group=_OFP.OFPG_ANY,
+        match=match_of(match),
     )
 
 

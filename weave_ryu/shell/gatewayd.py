@@ -14,15 +14,18 @@ import structlog
 from weave_ryu import links
 from weave_ryu.errors import ConfigError, OpenFlowError, RemoteProtocolError
 from weave_ryu.gate import Gate
+from weave_ryu.gateway import reading
 from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
     Command,
+    Disown,
     ForgetBehind,
     Introduce,
     Prime,
     RaiseVersion,
     ReadMacs,
+    Reassert,
     RememberRole,
     RenewGate,
     Report,
@@ -33,7 +36,6 @@ from weave_ryu.gateway.commands import (
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.holding import PASS_S, Holding, Side
-from weave_ryu.gateway.memory import Details
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Entry, Role, State
 from weave_ryu.gateway.surroundings import NotReadyError
@@ -44,7 +46,7 @@ from weave_ryu.pipeline.model import FlowSpec, Output
 from weave_ryu.pipeline.state import GatewayPort
 from weave_ryu.shell import encode, hub
 from weave_ryu.shell.announce import INTRODUCE_AT_S, INTRODUCE_LATE_S, Announcer
-from weave_ryu.shell.macs import MacReader, sides_of
+from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import MAX_BATCHES, HandOverFrame, Switch
 
 _log = structlog.get_logger()
@@ -351,6 +353,11 @@ class Gateways:
             case Prime(port, hosts, mesh, beside):
                 self._announcer.prime_mesh(mesh, beside)
                 self._prime(port, hosts)
+            case Disown(port, macs):
+                self._announcer.prime_mesh((), macs)
+                hub.spawn(self._disown, port, macs)
+            case Reassert(port, macs):
+                self._reassert(port, macs)
             case RaiseVersion():
                 self._mesh.raise_version()
             case ReadMacs(port):
@@ -510,8 +517,26 @@ class Gateways:
                 to_segment,
                 to_mesh,
                 lambda: machine.may_announce,
+                lambda: self._no_hosts(name),
                 lambda: self._announced(machine),
             )
+
+    def _no_hosts(self, name: str) -> frozenset[str]:
+        mesh, hosts = self.core.macs(name)
+        return mesh - hosts
+
+    def _reassert(self, name: str, macs: frozenset[str]) -> None:
+        self._announcer.reassert(self._own_short_id(), macs, lambda: self.core.beside(name))
+
+    def _disown(self, name: str, macs: frozenset[str]) -> None:
+        port = self._find(name)
+        if port is None or not self._switch.is_connected:
+            return
+        cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
+        try:
+            self._switch.delete_macs(cookie, SUBJECT_MASK, sorted(macs))
+        except OpenFlowError as error:
+            _log.warning("disowning_failed", port=name, error=str(error))
 
     def _announced(self, machine: PortMachine) -> None:
         """Weave routers go on using flows made from what they knew before: make them drop those."""
@@ -589,9 +614,9 @@ class Gateways:
         gateways = self._short_ids(core.gateways(segment))
         letting_in, unknown = map(self._short_ids, core.behind_gateways(segment, now))
         peers = self._mesh.short_ids()
-        sides = sides_of(learnt, number, gateways, letting_in, unknown, peers)
-        details = Details(sides.own, sides.relayed, sides.unclear, before)
-        core.macs_read(name, sides.mesh, sides.hosts, now, details)
+        places = (one.place() for one in learnt)
+        found = reading.sort(places, number, gateways, letting_in, unknown, peers, before)
+        core.macs_read(name, found, now)
         self.pump()
 
     # Small things.

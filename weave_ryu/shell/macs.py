@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from weave_ryu.names import ShortId
+from weave_ryu.gateway.reading import Learnt
 from weave_ryu.pipeline import cookies, rules
 from weave_ryu.pipeline.cookies import Kind
 from weave_ryu.pipeline.tables import MAC, ORIGINS
@@ -29,59 +28,9 @@ class LearntMac:
     subject: int
     age_s: int
 
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """MACs as 12 hex digits, by the side of a gateway port that they are on."""
-
-    mesh: frozenset[str]
-    hosts: frozenset[str]
-    own: frozenset[str]
-    """Those of `mesh` that are beside this peer."""
-    relayed: frozenset[str]
-    """Those that are behind other gateways, or beside them."""
-    unclear: frozenset[str]
-    """Those of `relayed` that are on neither side, by what is known so far."""
-
-
-def sides_of(
-    learnt: Iterable[LearntMac],
-    port: int,
-    gateways: Collection[ShortId],
-    letting_in: Collection[ShortId],
-    unknown: Collection[ShortId],
-    peers: Collection[ShortId],
-) -> Sides:
-    """Which MACs are on which side of a gateway port.
-
-    Args:
-        learnt: what the switch has learnt.
-        port: OpenFlow number of the gateway port.
-        gateways: short ids of the other gateways of its segment.
-        letting_in: those of them behind which the segment's hosts are.
-        unknown: those of them of which that is not known.
-        peers: short ids of all peers that are known. What an earlier daemon's flows learnt
-            behind somebody else may be on either side: announced to the wrong one it would
-            draw frames away from where the MAC is.
-    """
-    mesh: set[str] = set()
-    hosts: set[str] = set()
-    own: set[str] = set()
-    relayed: set[str] = set()
-    unclear: set[str] = set()
-    for one in learnt:
-        mac, is_here = one.mac.replace(":", ""), one.kind is Kind.LEARNT_PORT
-        if not is_here and one.subject in gateways:
-            relayed.add(mac)
-        if not is_here and one.subject in unknown:
-            unclear.add(mac)
-        elif one.subject == port & 0xFFFF if is_here else one.subject in letting_in:
-            hosts.add(mac)
-        elif is_here or one.subject in peers:
-            mesh.add(mac)
-            if is_here:
-                own.add(mac)
-    return Sides(*map(frozenset, (mesh, hosts, own, relayed, unclear)))
+    def place(self) -> Learnt:
+        """The same for `gateway.reading`."""
+        return Learnt(self.mac.replace(":", ""), self.kind is Kind.LEARNT_PORT, self.subject)
 
 
 class MacReader:

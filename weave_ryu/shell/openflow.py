@@ -16,8 +16,8 @@ from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.pipeline import cookies, diff
-from weave_ryu.pipeline.model import FlowSpec
-from weave_ryu.pipeline.tables import HELD, METER_RATES, SIGHTED
+from weave_ryu.pipeline.model import Field, FlowSpec, Term
+from weave_ryu.pipeline.tables import HELD, MAC, METER_RATES, SIGHTED
 from weave_ryu.shell import encode, flowstats, hub
 from weave_ryu.shell.flowstats import FlowStats
 
@@ -309,6 +309,15 @@ class Switch:
         mods = [encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors]
         self._confirm(mods, "flow deletion")
 
+    def delete_macs(self, cookie: int, mask: int, macs: Iterable[str]) -> None:
+        """Delete what is learnt of MACs (12 hex digits) with such a cookie; confirmed."""
+        datapath = self._require()
+        matches = ((Term(Field.ETH_DST, _colons(mac)),) for mac in macs)
+        mods = [
+            encode.cookie_delete(datapath, cookie, mask, MAC.number, match) for match in matches
+        ]
+        self._confirm(mods, "deletion of MACs")
+
     def send_frame(
         self,
         frame: bytes,
@@ -361,6 +370,10 @@ class Switch:
     def _abandon(self, reason: str) -> None:
         for waiter in set(self._waiters.values()):
             waiter.fail(OpenFlowError("request", reason))
+
+
+def _colons(mac: str) -> str:
+    return ":".join(mac[at : at + 2] for at in range(0, 12, 2))
 
 
 def _port(port: Any) -> Port:  # noqa: ANN401

@@ -14,6 +14,7 @@ from weave_ryu.gateway.commands import (
     Tell,
 )
 from weave_ryu.gateway.detection import Bfd
+from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.gateway.timers import PROFILES, Timers
@@ -127,11 +128,15 @@ def test_paused_daemon_blocks_first_and_asks_later():
 
 def test_drain_hands_over_by_steps_and_stays_out():
     world = settled_pair()
-    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.call(
+        "A", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    )
     longest = [0.0]
     world.call("A", "drain", "gw0")
     # The shell answers ReadMacs; here by hand.
-    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.call(
+        "A", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    )
     world.run(3.0, watch_overlap(world, longest))
     assert world.states() == {"A": "standby", "B": "active"}
     assert [c.gate for c in world.all_commands("B", SetGate)][-3:] == [
@@ -150,7 +155,7 @@ def test_hand_over_without_an_answer_still_closes_when_it_must():
     world = settled_pair()
     world.paused.add("B")
     world.call("A", "drain", "gw0")
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", Reading())
     world.run(world.timers.handover_s + 0.5)
     assert world.port("A").state == "standby"
     assert world.port("A").gate is Gate.CLOSED
@@ -160,7 +165,7 @@ def test_request_of_the_other_operator_is_a_planned_hand_over():
     world = settled_pair()
     world.call("B", "set_role", "gw0", Role.ACTIVE)
     world.run(0.05)
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", Reading())
     world.run(3.0)
     assert world.states() == {"A": "standby", "B": "active"}
     assert world.port("B").epoch > world.port("A").epoch
@@ -197,7 +202,7 @@ def test_newest_word_of_an_operator_counts():
         world.call(letter, "set_role", "gw0", Role.ACTIVE)
         other = "A" if letter == "B" else "B"
         world.run(0.05)
-        world.call(other, "macs_read", "gw0", frozenset(), frozenset())
+        world.call(other, "macs_read", "gw0", Reading())
         world.run(3.0, watch_overlap(world, longest))
         assert world.states() == {letter: "active", other: "standby"}
         assert world.port(letter).role is Role.ACTIVE
@@ -241,7 +246,7 @@ def test_better_one_that_comes_back_does_not_push_unless_configured():
         world.start("A", spec(priority=20, **options))
         for _ in range(10):
             world.run(0.5)
-            world.call("B", "macs_read", "gw0", frozenset(), frozenset())
+            world.call("B", "macs_read", "gw0", Reading())
         world.run(2.0)
         assert world.forwarders() == [holder]
 
@@ -262,7 +267,7 @@ def test_peer_without_a_port_forgets_behind_the_one_that_left():
     seen = world.cores["B"].registry.record(A)
     assert seen is not None
     world.call("A", "set_role", "gw0", Role.STANDBY)
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", Reading())
     world.run(3.0)
     assert any(A in c.peers for c in world.all_commands("B", ForgetBehind))
 
@@ -304,7 +309,9 @@ def test_timers_that_break_the_fence_are_refused_at_the_start():
 
 def test_gateway_that_restarts_is_told_the_macs_at_once():
     world = settled_pair()
-    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.call(
+        "A", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    )
     world.run(0.1)
     world.kill("B")
     world.run(0.5)
@@ -320,7 +327,7 @@ def test_macs_are_sorted_anew_when_a_gateway_is_met_for_the_first_time():
     world = World(("A", spec()))
     world.run(3.0)
     # Learnt behind a peer that was no gateway yet: it seemed to be in the mesh.
-    world.call("A", "macs_read", "gw0", frozenset({"02b000000001"}), frozenset())
+    world.call("A", "macs_read", "gw0", Reading(frozenset({"02b000000001"})))
     reads = len(world.all_commands("A", ReadMacs))
     world.start("B", spec())
     world.run(0.1)

@@ -11,12 +11,14 @@ from weave_ryu.gateway.commands import (
     ForgetBehind,
     Introduce,
     Prime,
+    ReadMacs,
     SetGate,
     Tell,
 )
 from weave_ryu.gateway.core import STRANGER_S, GatewayCore
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.memory import REMEMBER_S, Details
+from weave_ryu.gateway.memory import REMEMBER_S
+from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.records import HandOver, Step, decode, encode
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.timers import Timers
@@ -28,7 +30,7 @@ def test_a_third_gateway_waits_for_the_permits_of_one_that_died_while_handing_ov
     world.run(3.0)
     assert world.states() == {"A": State.ACTIVE, "B": State.STANDBY, "C": State.STANDBY}
     world.call("A", "drain", "gw0")
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", Reading())
     world.run(0.05)
     assert world.port("A").record(world.now).state == State.DRAINING
     world.kill("A")
@@ -75,12 +77,17 @@ def test_nothing_is_announced_while_the_gate_closes():
 
 def test_hosts_that_only_a_standby_remembers_are_announced_by_the_active_one():
     world = settled_pair()
-    world.call("B", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.call(
+        "B", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    )
     world.run(0.1)
+    # What it was told may be from a time before: its own switch is looked at first.
+    assert ReadMacs("gw0") in world.all_commands("A", ReadMacs)
+    world.call("A", "macs_read", "gw0", Reading())
     announced = world.all_commands("A", Announce)[-1]
     assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
     count = len(world.all_commands("A", Announce))
-    world.call("B", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset())
+    world.call("B", "macs_read", "gw0", Reading(frozenset({"02c000000001"})))
     world.run(0.1)
     assert len(world.all_commands("A", Announce)) == count
 
@@ -88,13 +95,13 @@ def test_hosts_that_only_a_standby_remembers_are_announced_by_the_active_one():
 def test_macs_that_a_restarted_switch_has_forgotten_are_remembered_for_a_while():
     world = settled_pair()
     mesh, hosts = frozenset({"02c000000001"}), frozenset({"02b000000001"})
-    world.call("A", "macs_read", "gw0", mesh, hosts)
+    world.call("A", "macs_read", "gw0", Reading(mesh, hosts))
     world.call("A", "switch_state", False, {"gw0": True})
     world.call("A", "switch_state", True, {"gw0": True})
-    world.call("A", "macs_read", "gw0", frozenset({"02b000000001"}), frozenset())
+    world.call("A", "macs_read", "gw0", Reading(frozenset({"02b000000001"})))
     assert world.cores["A"].macs("gw0") == (mesh | hosts, frozenset())
     world.now += REMEMBER_S
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", Reading())
     assert world.cores["A"].macs("gw0") == (frozenset(), frozenset())
 
 
@@ -102,10 +109,10 @@ def test_what_an_earlier_daemon_was_told_is_announced():
     world = settled_pair()
     before, hosts = frozenset({"02c000000001", "02b000000001"}), frozenset({"02b000000001"})
     core = world.cores["A"]
-    core.macs_read("gw0", frozenset(), hosts, world.now, Details(before=before))
+    core.macs_read("gw0", Reading(frozenset(), hosts, before=before), world.now)
     announced = Announce("gw0", frozenset({"02c000000001"}), frozenset())
     assert announced in core.poll_commands()
-    core.macs_read("gw0", frozenset(), frozenset({"02c000000001"}), world.now)
+    core.macs_read("gw0", Reading(frozenset(), frozenset({"02c000000001"})), world.now)
     assert core.macs("gw0") == (frozenset(), frozenset({"02c000000001"}))
 
 
@@ -114,9 +121,9 @@ def test_container_beside_another_gateway_is_no_host_and_an_open_switch_is_told(
     mac = frozenset({"02c000000001"})
     # The active one has heard it behind the standby, and cannot tell it from a host.
     core = world.cores["A"]
-    core.macs_read("gw0", frozenset(), mac, world.now, Details(relayed=mac))
+    core.macs_read("gw0", Reading(frozenset(), mac, relayed=mac), world.now)
     assert core.macs("gw0")[1] == mac
-    world.cores["B"].macs_read("gw0", mac, frozenset(), world.now, Details(own=mac))
+    world.cores["B"].macs_read("gw0", Reading(mac, own=mac), world.now)
     (told,) = (c for c in world.cores["B"].poll_commands() if isinstance(c, Tell))
     core.received(PeerName(ord("B")), told.payload, True, world.now)
     assert core.macs("gw0") == (mac, frozenset())
@@ -128,7 +135,9 @@ def test_container_beside_another_gateway_is_no_host_and_an_open_switch_is_told(
 def test_macs_behind_peers_that_the_mesh_tells_of_late_are_announced():
     world = settled_pair()
     world.run(2.0)
-    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.call(
+        "A", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    )
     announced = world.all_commands("A", Announce)[-1]
     assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset())
 
@@ -178,7 +187,7 @@ def test_activation_waits_while_the_gate_is_being_closed():
 def test_activation_of_one_that_drains_waits_until_it_has_closed():
     world = settled_pair()
     world.call("A", "drain", "gw0")
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", Reading())
     while world.states()["A"] != State.DRAINING:
         world.run(0.01)
     world.kill("B")
@@ -189,7 +198,7 @@ def test_activation_of_one_that_drains_waits_until_it_has_closed():
 
 def test_who_is_left_of_two_announces_again():
     world = settled_pair()
-    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset())
+    world.call("A", "macs_read", "gw0", Reading(frozenset({"02c000000001"})))
     world.force_active("B")
     world.force_active("A")
     world.run(3.0)
@@ -198,7 +207,7 @@ def test_who_is_left_of_two_announces_again():
     world.call("B", "set_role", "gw0", Role.STANDBY)
     world.run(0.5)
     assert world.states() == {"A": State.ACTIVE, "B": State.STANDBY}
-    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset())
+    world.call("A", "macs_read", "gw0", Reading(frozenset({"02c000000001"})))
     assert len(world.all_commands("A", Announce)) > announced
     assert len(world.all_commands("A", Broadcast)) > called
 
@@ -250,7 +259,7 @@ def test_hand_over_that_was_given_up_before_the_switch_answered_is_not_prepared(
     world = settled_pair()
     world.switch_answers["B"] = False
     world.call("A", "drain", "gw0")
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", Reading())
     world.run(0.1)
     assert world.all_commands("B", SetGate)[-1].gate is Gate.KNOWN
     world.run(1.2)
@@ -267,7 +276,9 @@ def test_who_goes_on_after_a_failed_hand_over_announces_again():
 
 def test_switch_is_told_what_is_in_the_mesh_before_it_opens():
     world = settled_pair()
-    world.call("B", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.call(
+        "B", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    )
     world.kill("A")
     world.run(4.0)
     assert world.states() == {"B": State.ACTIVE}
@@ -304,7 +315,7 @@ def test_claim_of_one_long_dead_says_nothing_while_its_successor_hands_over():
     assert world.states() == {"B": "active", "C": "standby"}
     world.switch_answers["C"] = False
     world.call("B", "drain", "gw0")
-    world.call("B", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("B", "macs_read", "gw0", Reading())
     world.run(0.2)
     assert world.port("B").record(world.now).state == State.DRAINING
     outlook = world.port("C").outlook(world.now)
@@ -337,14 +348,14 @@ def test_what_is_remembered_gives_way_to_news_from_another_gateway():
     """Seed 1397: a host had moved into the mesh while the switch of one gateway was away."""
     world = settled_pair()
     host = frozenset({"02b000000001"})
-    world.call("A", "macs_read", "gw0", frozenset(), host)
-    world.call("B", "macs_read", "gw0", frozenset(), host)
+    world.call("A", "macs_read", "gw0", Reading(frozenset(), host))
+    world.call("B", "macs_read", "gw0", Reading(frozenset(), host))
     world.run(0.1)
     world.call("A", "switch_state", False, {"gw0": True})
-    world.call("B", "macs_read", "gw0", host, frozenset())
+    world.call("B", "macs_read", "gw0", Reading(host))
     world.run(0.1)
     world.call("A", "switch_state", True, {"gw0": True})
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", Reading())
     assert world.cores["A"].macs("gw0") == (host, frozenset())
     # And the other way: what A told is out of date for B.
     assert world.cores["B"].macs("gw0") == (host, frozenset())
@@ -352,17 +363,18 @@ def test_what_is_remembered_gives_way_to_news_from_another_gateway():
 
 def test_announces_again_when_one_that_forwarded_elsewhere_is_back():
     """Seeds 1915, 5788: it had resigned, or restarted, before the two parts met."""
-    world = settled_pair()
+    world, host = settled_pair(), Reading(hosts=frozenset({"02b000000001"}))
+    world.call("A", "macs_read", "gw0", host)
     count = len(world.all_commands("A", Announce))
     record = world.cores["B"].registry.record(PeerName(ord("B")))
     (port,) = record.ports
     later = replace(record, sequence=record.sequence + 1, ports=(replace(port, epoch=7),))
     world.call("A", "received", record.name, encode([later]), False)
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", host)
     assert len(world.all_commands("A", Announce)) == count + 1
     world.call("A", "received", record.name, encode([replace(later, sequence=1 << 60)]), False)
     assert len(world.all_commands("A", Announce)) == count + 1
     anew = replace(later, incarnation=record.incarnation + 1, sequence=(1 << 60) + 1)
     world.call("A", "received", record.name, encode([anew]), False)
-    world.call("A", "macs_read", "gw0", frozenset(), frozenset())
+    world.call("A", "macs_read", "gw0", host)
     assert len(world.all_commands("A", Announce)) == count + 2

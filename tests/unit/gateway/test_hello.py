@@ -12,6 +12,7 @@ from weave_ryu.gateway.commands import Announce, SayHello, SetGate
 from weave_ryu.gateway.detection import Verdict
 from weave_ryu.gateway.hearing import Hearing
 from weave_ryu.gateway.hello import Draft, Seal, parse, source_mac
+from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.records import GatewayRecord, PortRecord
 from weave_ryu.names import PeerName
 
@@ -122,14 +123,16 @@ def test_cut_mesh_changes_no_role_while_the_segment_says_that_the_other_lives():
 
 def test_other_part_of_the_mesh_gets_a_forwarder_that_announces_only_its_own():
     world = settled_pair(hello=True)
-    world.call("A", "macs_read", "gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    world.call(
+        "A", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
+    )
     world.run(0.1)
     world.cut.add(frozenset("AB"))
     world.run(1.0)
     # The topology shows that the mesh has fallen apart.
     world.call_plain("A", "peers_left", {B})
     world.call_plain("B", "peers_left", {A})
-    world.call("B", "macs_read", "gw0", frozenset({"02c000000002"}), frozenset())
+    world.call("B", "macs_read", "gw0", Reading(frozenset({"02c000000002"})))
     world.run(1.0)
     assert world.states() == {"A": "active", "B": "active"}
     assert "another part of the mesh" in world.port("B").history[-1].reason

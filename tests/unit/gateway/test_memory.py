@@ -1,6 +1,7 @@
 """Which side a MAC is on, and whose word counts."""
 
-from weave_ryu.gateway.memory import REMEMBER_S, Details, MacMemory
+from weave_ryu.gateway.memory import REMEMBER_S, MacMemory
+from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.records import MacTable
 from weave_ryu.names import PeerName
 
@@ -21,38 +22,43 @@ def table(mesh=NONE, hosts=NONE, own=NONE, name=OTHER, segment="vlan"):
     return MacTable(name, segment, mesh, hosts, own)
 
 
+def sides_read(known, now, mesh=NONE, hosts=NONE, port="gw0", **more):
+    """What it tells the others after a reading."""
+    table = known.read(port, Reading(mesh, hosts, **more), now).table
+    return table.mesh, table.hosts
+
+
 def test_what_is_recalled_counts_until_anybody_knows_better():
     known = memory()
-    before = Details(before=some(MAC, ANOTHER))
-    assert known.read("gw0", NONE, NONE, 1.0, before) == (some(MAC, ANOTHER), NONE)
+    assert sides_read(known, 1.0, before=some(MAC, ANOTHER)) == (some(MAC, ANOTHER), NONE)
     known.told(table(hosts=some(MAC)))
     assert known.sides("gw0") == (some(ANOTHER), some(MAC))
     # It has moved, and that it was here before is not believed again when the news is old.
     known.told(table())
-    assert known.read("gw0", NONE, NONE, 2.0) == (some(ANOTHER), NONE)
-    assert known.read("gw0", NONE, some(ANOTHER), 3.0) == (NONE, some(ANOTHER))
-    assert known.read("gw0", NONE, NONE, 4.0) == (NONE, NONE)
+    assert sides_read(known, 2.0) == (some(ANOTHER), NONE)
+    assert sides_read(known, 3.0, hosts=some(ANOTHER)) == (NONE, some(ANOTHER))
+    assert sides_read(known, 4.0) == (NONE, NONE)
 
 
 def test_what_is_recalled_is_no_news_against_a_living_gateway():
     known = memory()
     known.told(table(hosts=some(MAC)))
-    assert known.read("gw0", NONE, NONE, 1.0, Details(before=some(MAC))) == (NONE, NONE)
+    assert sides_read(known, 1.0, before=some(MAC)) == (NONE, NONE)
     assert known.sides("gw0") == (NONE, some(MAC))
 
 
 def test_what_is_recalled_is_neither_made_sure_of_nor_kept_longer():
     known = memory()
-    known.read("gw0", NONE, NONE, 0.0, Details(before=some(MAC)))
+    sides_read(known, 0.0, before=some(MAC))
     assert known.not_hosts("gw0") == (NONE, NONE)
     known.switch_lost(REMEMBER_S - 1)
-    assert known.read("gw0", NONE, NONE, REMEMBER_S) == (NONE, NONE)
+    assert sides_read(known, REMEMBER_S) == (NONE, NONE)
     assert known.sides("gw0") == (NONE, NONE)
 
 
 def test_nothing_is_recalled_where_it_may_be_about_another_segment():
     known = memory(gw0="vlan", gw1="other")
-    known.read("gw0", NONE, NONE, 0.0, Details(before=some(MAC)))
+    sides_read(known, 0.0, before=some(MAC))
     assert known.sides("gw0") == (NONE, NONE)
 
 
@@ -65,8 +71,8 @@ def test_containers_beside_another_gateway_come_from_where_its_segment_does():
 
 def test_hosts_of_another_segment_may_be_hosts_there():
     known = memory(gw0="vlan", gw1="other")
-    known.read("gw0", some(MAC, ANOTHER), NONE, 0.0)
-    known.read("gw1", NONE, some(MAC), 0.0)
+    sides_read(known, 0.0, some(MAC, ANOTHER))
+    sides_read(known, 0.0, hosts=some(MAC), port="gw1")
     assert known.sides("gw0") == (some(MAC, ANOTHER), NONE)
     assert known.not_hosts("gw0") == (some(ANOTHER), NONE)
 
@@ -80,19 +86,53 @@ def test_word_of_one_that_left_is_nobodys_word():
 
 
 def test_containers_are_told_from_hosts_by_the_word_of_the_gateway_that_they_are_beside():
-    known, relayed = memory(), Details(relayed=some(MAC, ANOTHER))
-    assert known.read("gw0", NONE, some(MAC, ANOTHER), 0.0, relayed) == (NONE, some(MAC, ANOTHER))
-    known.told(table(mesh=some(MAC), own=some(MAC)))
+    known, both = memory(), some(MAC, ANOTHER)
+    assert sides_read(known, 0.0, hosts=both, relayed=both) == (NONE, both)
+    assert known.told(table(mesh=some(MAC), own=some(MAC)))
     assert known.sides("gw0") == (some(MAC), some(ANOTHER))
-    assert known.read("gw0", NONE, some(MAC, ANOTHER), 1.0, relayed) == (some(MAC), some(ANOTHER))
-    # Its word outlives its leaving; but one that is seen on the segment itself has moved there.
+    assert sides_read(known, 1.0, hosts=both, relayed=both) == (some(MAC), some(ANOTHER))
+    assert not known.told(table(mesh=some(MAC), own=some(MAC)))
+    # Its word outlives its leaving; but one that is heard on the segment itself has moved there.
     known.left({OTHER})
     assert known.sides("gw0") == (some(MAC), some(ANOTHER))
-    assert known.read("gw0", NONE, some(MAC), 2.0)[1] == some(MAC)
+    assert sides_read(known, 2.0, hosts=some(MAC))[1] == some(MAC)
+
+
+def test_what_is_beside_a_gateway_is_disowned_even_if_the_switch_has_it_on_the_segment():
+    known, mac = memory(), some(MAC)
+    assert known.read("gw0", Reading(NONE, mac), 0.0).disowned == NONE
+    assert known.told(table(mesh=mac, own=mac))
+    found = known.read("gw0", Reading(NONE, mac), 1.0)
+    assert (found.disowned, found.table.mesh) == (mac, mac)
+    # Told as it is read, so that the one that they are beside sets it right everywhere.
+    assert found.table.hosts == mac
+    assert known.sides("gw0") == (mac, NONE)
+    assert known.not_hosts("gw0") == (NONE, mac)
+
+
+def test_what_is_beside_this_peer_and_a_host_for_another_is_misplaced():
+    known, mac = memory(), some(MAC)
+    known.told(table(hosts=mac))
+    found = known.read("gw0", Reading(mac, own=mac), 0.0)
+    assert (found.misplaced, found.table.own) == (mac, mac)
+    assert known.sides("gw0") == (mac, NONE)
+    # Once for each time that it is told.
+    assert known.read("gw0", Reading(mac, own=mac), 1.0).misplaced == NONE
+    assert known.told(table(hosts=mac))
+    assert known.read("gw0", Reading(mac, own=mac), 2.0).misplaced == mac
+
+
+def test_what_was_beside_this_peer_still_is_when_its_switch_has_restarted():
+    known, both = memory(), some(MAC, ANOTHER)
+    known.read("gw0", Reading(both, own=both), 0.0)
+    known.switch_lost(1.0)
+    found = known.read("gw0", Reading(some(ANOTHER)), 2.0)
+    assert (found.table.mesh, found.table.own) == (both, some(MAC))
+    assert known.read("gw0", Reading(), 1.0 + REMEMBER_S).table.own == NONE
 
 
 def test_unclear_ones_stay_where_they_were():
     known = memory()
-    known.read("gw0", some(MAC), some(ANOTHER), 0.0)
-    unclear = Details(unclear=some(MAC, ANOTHER, "02c000000003"))
-    assert known.read("gw0", NONE, NONE, 1.0, unclear) == (some(MAC), some(ANOTHER))
+    sides_read(known, 0.0, some(MAC), some(ANOTHER))
+    unclear = some(MAC, ANOTHER, "02c000000003")
+    assert sides_read(known, 1.0, unclear=unclear) == (some(MAC), some(ANOTHER))

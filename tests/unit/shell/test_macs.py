@@ -3,6 +3,7 @@
 import warnings
 from types import SimpleNamespace
 
+from weave_ryu.gateway.reading import Reading, sort
 from weave_ryu.names import ShortId
 from weave_ryu.pipeline import rules
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
@@ -11,7 +12,7 @@ from weave_ryu.pipeline.tables import BY_NUMBER
 with warnings.catch_warnings():
     # Ryu's and eventlet's imports warn of what nobody here can change.
     warnings.simplefilter("ignore")
-    from weave_ryu.shell.macs import MacReader, sides_of
+    from weave_ryu.shell.macs import MacReader
 
 GATEWAY_PORT, CONTAINER_PORT = 5, 6
 GATEWAY, PEER, GONE, IDLE, LATE = map(ShortId, (2, 3, 4, 5, 7))
@@ -35,13 +36,13 @@ class FixedSwitch:
 
 
 def read(*entries):
-    learnt = MacReader(FixedSwitch(*entries)).current()
+    places = [learnt.place() for learnt in MacReader(FixedSwitch(*entries)).current()]
     gateways = {GATEWAY, IDLE, LATE}
-    return sides_of(learnt, GATEWAY_PORT, gateways, {GATEWAY}, {LATE}, {*gateways, PEER})
+    return sort(places, GATEWAY_PORT, gateways, {GATEWAY}, {LATE}, {*gateways, PEER})
 
 
 def test_side_follows_from_where_it_was_learnt():
-    sides = read(
+    found = read(
         entry("02:00:00:00:00:01", Kind.LEARNT_PORT, GATEWAY_PORT),
         entry("02:00:00:00:00:02", Kind.LEARNT_PEER, GATEWAY),
         entry("02:00:00:00:00:03", Kind.LEARNT_PORT, CONTAINER_PORT),
@@ -49,11 +50,12 @@ def test_side_follows_from_where_it_was_learnt():
         entry("02:00:00:00:00:05", Kind.LEARNT_PEER, IDLE),
         entry("02:00:00:00:00:06", Kind.LEARNT_PEER, LATE),
     )
-    assert sides.hosts == {"020000000001", "020000000002"}
-    assert sides.mesh == {"020000000003", "020000000004", "020000000005"}
-    assert sides.own == {"020000000003"}
-    assert sides.relayed == {"020000000002", "020000000005", "020000000006"}
-    assert sides.unclear == {"020000000006"}
+    assert found.hosts == {"020000000001", "020000000002"}
+    assert found.heard == {"020000000001"}
+    assert found.mesh == {"020000000003", "020000000004", "020000000005"}
+    assert found.own == {"020000000003"}
+    assert found.relayed == {"020000000002", "020000000005", "020000000006"}
+    assert found.unclear == {"020000000006"}
 
 
 def test_hearsay_is_read_where_and_as_what_the_pipeline_learns_it():
@@ -72,5 +74,4 @@ def test_hearsay_is_read_where_and_as_what_the_pipeline_learns_it():
 
 
 def test_behind_a_peer_that_nobody_knows_it_is_on_neither_side():
-    sides = read(entry("02:00:00:00:00:01", Kind.LEARNT_PEER, GONE))
-    assert sides.hosts == sides.mesh == frozenset()
+    assert read(entry("02:00:00:00:00:01", Kind.LEARNT_PEER, GONE)) == Reading()

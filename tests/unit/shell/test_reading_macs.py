@@ -33,9 +33,9 @@ class Core:
     def behind_gateways(self, segment, now):
         return (), ()
 
-    def macs_read(self, port, mesh, hosts, now, details):
-        self.read.append(mesh)
-        self.before.append(details.before)
+    def macs_read(self, port, reading, now):
+        self.read.append(reading.mesh)
+        self.before.append(reading.before)
 
     def poll_commands(self):
         return []

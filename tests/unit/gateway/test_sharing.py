@@ -1,0 +1,95 @@
+"""What a gateway does when another one and it disagree about a MAC."""
+
+from core_world import settled_pair
+
+from weave_ryu.gateway.commands import (
+    Announce,
+    Disown,
+    ForgetBehind,
+    Prime,
+    RaiseVersion,
+    ReadMacs,
+    Reassert,
+    Tell,
+)
+from weave_ryu.gateway.reading import Reading
+from weave_ryu.names import PeerName
+
+MAC = frozenset({"02c000000001"})
+A, B = PeerName(ord("A")), PeerName(ord("B"))
+
+
+def tell(world, source, target):
+    """Hand over what one has told the other last."""
+    told = [c for c in world.cores[source].poll_commands() if isinstance(c, Tell)]
+    name = PeerName(ord(source))
+    world.cores[target].received(name, told[-1].payload, True, world.now)
+    return world.cores[target].poll_commands()
+
+
+def test_what_the_owner_says_is_beside_it_is_no_host_any_more():
+    world = settled_pair()
+    active, owner = world.cores["A"], world.cores["B"]
+    # It came in by the port of the active one, and has been announced as a host.
+    active.macs_read("gw0", Reading(hosts=MAC), world.now)
+    active.poll_commands()
+    owner.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    commands = tell(world, "B", "A")
+    assert Prime("gw0", frozenset(), frozenset(), MAC) in commands
+    assert ReadMacs("gw0") in commands
+    assert active.macs("gw0") == (MAC, frozenset())
+    # The switch still has it there.
+    active.macs_read("gw0", Reading(hosts=MAC), world.now)
+    commands = active.poll_commands()
+    assert Disown("gw0", MAC) in commands
+    assert not [c for c in commands if isinstance(c, Announce) and c.to_mesh]
+    active.macs_read("gw0", Reading(), world.now)
+    assert not [c for c in active.poll_commands() if isinstance(c, Disown)]
+
+
+def test_closed_port_has_nothing_to_disown():
+    world = settled_pair()
+    world.cores["A"].macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    tell(world, "A", "B")
+    world.cores["B"].macs_read("gw0", Reading(hosts=MAC), world.now)
+    assert not [c for c in world.cores["B"].poll_commands() if isinstance(c, Disown)]
+
+
+def test_owner_tells_everybody_where_its_container_is_when_another_takes_it_for_a_host():
+    world = settled_pair()
+    taker, owner = world.cores["A"], world.cores["B"]
+    taker.macs_read("gw0", Reading(hosts=MAC), world.now)
+    tell(world, "A", "B")
+    assert owner.macs("gw0") == (frozenset(), MAC)
+    owner.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    assert owner.beside("gw0") == MAC
+    commands = owner.poll_commands()
+    assert Reassert("gw0", MAC) in commands
+    assert RaiseVersion() in commands
+    assert [c.peer for c in commands if isinstance(c, Tell)] == [A]
+    # Once for each time that it is told.
+    owner.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    assert not [c for c in owner.poll_commands() if isinstance(c, Reassert | Tell)]
+
+
+def test_active_one_looks_at_its_own_switch_before_it_announces_what_it_is_told():
+    """Seed 9930: a standby had taken the active one's own container for a host, and told it so."""
+    world = settled_pair()
+    world.cores["B"].macs_read("gw0", Reading(hosts=MAC, relayed=MAC), world.now)
+    assert ReadMacs("gw0") in tell(world, "B", "A")
+    active = world.cores["A"]
+    active.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    (announced,) = (c for c in active.poll_commands() if isinstance(c, Announce))
+    assert announced == Announce("gw0", MAC, frozenset())
+
+
+def test_switch_that_comes_back_forgets_what_it_learnt_behind_standbys():
+    """Seeds 8146, 8902: they forwarded, and closed, while it could not be told to forget."""
+    world = settled_pair()
+    core = world.cores["A"]
+    core.switch_state(False, {"gw0": True}, world.now)
+    core.poll_commands()
+    core.switch_state(True, {"gw0": True}, world.now)
+    assert ForgetBehind((B,)) in core.poll_commands()
+    # Until that has come to pass, what is learnt behind them may be on either side.
+    assert core.behind_gateways("vlan", world.now) == (frozenset(), {B})
