@@ -20,6 +20,7 @@ from weave_ryu.gateway.commands import (
     Broadcast,
     Disown,
     ForgetBehind,
+    ForgetBeside,
     Introduce,
     Prime,
     ReadMacs,
@@ -52,6 +53,7 @@ STALE_S = 0.4
 ANSWER_TIMEOUT_S = 3.0
 ASK_DELAY_S = 0.3
 SETTLE_S = 10.0
+LOOK_S = 0.1
 
 parse = lru_cache(maxsize=4096)(cookies.parse)
 
@@ -82,6 +84,7 @@ class SimDaemon:
         self._has_read_macs = False
         self._introducing = set()
         self._mesh_changes = 0
+        self._sees_hellos_at = 0.0
         self._bfd = {}
         self._companions = ()
         self._installed = self._last_wanted = None
@@ -223,7 +226,10 @@ class SimDaemon:
             case Disown(_, macs):
                 beside = [(mac, rules.hearsay(is_beside=True)) for mac in sorted(macs)]
                 self.later(0.0, self._send_frames, beside, 0, lambda: True)
-                self.later(self.rng.uniform(0.0, 0.01), self._disown, macs)
+                self.later(self.rng.uniform(0.0, 0.01), self._delete_macs, macs, GATEWAY, "mac")
+            case ForgetBeside(_, macs):
+                wait_s = self.rng.uniform(0.0, 0.01)
+                self.later(wait_s, self._delete_macs, macs, rules.HEARSAY_BESIDE, "origins")
             case Reassert(_, macs):
                 for at in REPEAT_AT_S:
                     self.later(at, self._reassert, macs)
@@ -340,9 +346,9 @@ class SimDaemon:
         frames = [(mac, actions) for mac in sorted(macs & self.core.beside("gw0"))]
         self._send_frames(frames, 0, lambda: True, "reassertion")
 
-    def _disown(self, macs):
+    def _delete_macs(self, macs, subject, table):
         if self._is_ready:
-            self.peer.switch.disown(macs)
+            self.peer.switch.delete_macs(subject_cookie(Kind.LEARNT_PORT, subject), macs, table)
 
     def _send_frames(self, frames, start, go_on, name="announcement"):
         for mac, actions in frames[start : start + BURST]:
@@ -395,7 +401,9 @@ class SimDaemon:
             if table == "mac" and (priority != 10 or ("mac", mac, 20) not in learnt):
                 kind, subject = parse(cookie)
                 places.append(Learnt(mac.replace(":", ""), kind is Kind.LEARNT_PORT, subject))
-        found = reading.sort(places, GATEWAY, gateways, letting_in, unknown, known, before)
+        found = reading.sort(
+            places, GATEWAY, {GATEWAY}, gateways, letting_in, unknown, known, before
+        )
         self.core.macs_read("gw0", found, self.local())
 
     # What the operator asks for.
@@ -428,11 +436,15 @@ class SimDaemon:
                 self.core.hello("gw0", frame, self.local())
             except RemoteProtocolError:
                 self.world.sometimes["hello refused"] += 1
-            name = "known to live by its hello alone"
-            if not self.world.sometimes[name] and self._is_somebody_silent():
-                others = self.core.others("vlan", self.local())
-                if any(other.judgement.verdict is Verdict.ELSEWHERE for other in others):
-                    self.world.sometimes[name] += 1
+            if self.clock.now >= self._sees_hellos_at:
+                self._sees_hellos_at = self.clock.now + LOOK_S
+                self._look_at_hellos()
+
+    def _look_at_hellos(self):
+        if self._is_somebody_silent():
+            others = self.core.others("vlan", self.local())
+            if any(other.judgement.verdict is Verdict.ELSEWHERE for other in others):
+                self.world.sometimes["known to live by its hello alone"] += 1
 
     def _is_somebody_silent(self):
         before = self.local() - self.world.timers.silent_s + 0.001
@@ -617,11 +629,13 @@ class SimDaemon:
 
     def _forget_changed(self, state, replaced):
         present = {peer.short_id: peer.segments for peer in state.peers}
-        stale = {sid for sid, before in self._segments.items() if present.get(sid) != before}
+        known = self._segments
+        stale = {sid for sid, before in known.items() if present.get(sid) != before}
         self._segments = present
         teaching = (parse(key & EXACT) for key in replaced if key >> 80 == TUNNEL_SOURCE.number)
         stale |= {subject for kind, subject in teaching if kind is Kind.PEER}
         if stale:
             selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in sorted(stale)]
+            self.peer.switch.reveal_nothing({s for s in stale if not known.get(s)})
             self._forget(selectors)
             self.later(FORGET_AGAIN_AFTER_S, self._forget, selectors)

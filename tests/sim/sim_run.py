@@ -125,7 +125,7 @@ def _run(world, faults):
         ("to a silent container", "Host1", second),
         (BETWEEN, first, second),
     ):
-        traffic.start(Stream(name, sender, receiver, 12))
+        traffic.start(Stream(name, sender, receiver, 10))
     near, other = world.options.gateways[:2]
     for letter in (near, other):
         traffic.start(Stream(OF_GATEWAY, f"{letter}-c1", "Host2", 4))

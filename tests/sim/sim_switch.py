@@ -14,6 +14,7 @@ from operator import attrgetter
 from sim_tables import Tables
 
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.parts import LEARN_PRIORITY_SECOND_HAND
 
 CREDIT_S = 0.5
 """Open vSwitch's max-revalidator: frames are credited at least so often."""
@@ -166,18 +167,26 @@ class SimSwitch:
             if not self._parents[key]:
                 self._orphaned.add(key)
 
-    def disown(self, macs):
-        """As `Switch.delete_macs` with the cookie of what is learnt behind the gateway port."""
+    def delete_macs(self, cookie, macs, table):
+        """As `Switch.delete_macs`."""
         was_open, learnt = self.opening, self.tables.learnt
         found = [
             key
-            for key, (_, cookie) in learnt.items()
-            if key[0] == "mac" and key[1].replace(":", "") in macs and cookie == BEHIND_GATEWAY_PORT
+            for key, (_, taught_by) in learnt.items()
+            if key[0] == table and taught_by == cookie and key[1].replace(":", "") in macs
         ]
         for key in found:
             del learnt[key]
         if found:
             self._settle(was_open)
+
+    def reveal_nothing(self, plain):
+        """As `Forwarder._forget_changed` with `MacReader.hidden`: what is older goes as well."""
+        learnt = self.tables.learnt
+        behind = {subject_cookie(Kind.LEARNT_PEER, short_id) for short_id in plain}
+        for key in [key for key, (_, cookie) in learnt.items() if cookie in behind]:
+            if key[0] == "mac":
+                learnt.pop(("mac", key[1], LEARN_PRIORITY_SECOND_HAND), None)
 
     def _forget(self, cookie, mask):
         wanted = cookie & mask

@@ -8,7 +8,7 @@ from sim_world import BROADCAST
 
 CALM_RATE = 1.0
 """Frames a second of each stream while nothing happens."""
-LIVELY_S = 2.0
+LIVELY_S = 1.5
 """For so long after something has happened streams run at their own rates."""
 
 

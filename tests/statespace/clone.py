@@ -51,7 +51,7 @@ SHARING_APART = frozenset(
         *("_synced", "_reclaiming", "_news"),
     }
 )
-MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before", "_recalled", "_gone"})
+MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before", "_recalled", "_unread"})
 SIGNS_APART = frozenset({"lease", "sure_until"})
 """What has been seen before and is known: a cache, as `_recorded`, `_lease`, `_living` and more."""
 IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
@@ -111,7 +111,7 @@ def _clone_sharing(sharing, core):
     new.memory = memory = copy.copy(sharing.memory)
     memory._read, memory._told = dict(memory._read), dict(memory._told)
     memory._before, memory._recalled = dict(memory._before), dict(memory._recalled)
-    memory._gone = dict(memory._gone)
+    memory._unread = set(memory._unread)
     return new
 
 

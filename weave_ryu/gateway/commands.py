@@ -113,6 +113,14 @@ class Disown:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetBeside:
+    """Forget that MACs (12 hex digits) are beside other gateways: nobody says so any more."""
+
+    port: str
+    macs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Reassert:
     """Let the whole mesh know containers (12 hex digits) beside this peer, as if they had spoken.
 
@@ -172,6 +180,7 @@ Command = (
     | Announce
     | Prime
     | Disown
+    | ForgetBeside
     | Reassert
     | RaiseVersion
     | ReadMacs

@@ -214,8 +214,8 @@ class GatewayCore:
         return self._sharing.sides(port)
 
     def beside(self, port: str) -> frozenset[str]:
-        """MACs beside this peer, as read last."""
-        return self._sharing.memory.last(port).own
+        """MACs beside this peer, as far as is known."""
+        return self._sharing.memory.own(port)
 
     def behind_gateways(
         self, segment: str, now: float
@@ -303,7 +303,10 @@ class GatewayCore:
         """Time has passed."""
         if self.ports and now >= self._next_sync:
             self._next_sync = now + self.timers.sync_s
-            self._commands.extend(ReadMacs(port) for port in self.ports)
+            if self.is_switch_up:
+                self._commands.extend(ReadMacs(port) for port in self.ports)
+            else:
+                self._sharing.look_back(now)
         self._tick(now)
         if self.ports and now >= self._next_lease:
             self._next_lease = now + self.timers.lease_s
@@ -364,7 +367,7 @@ class GatewayCore:
         gone = set(names)
         self.registry.remove(gone)
         self._signs = {name: signs for name, signs in self._signs.items() if name not in gone}
-        self._sharing.memory.left(gone)
+        self._sharing.left(gone)
         self._living.clear()
 
     def segments_of(self, name: PeerName, now: float) -> frozenset[str]:
@@ -394,7 +397,7 @@ class GatewayCore:
 
         Args:
             source: who made it (or passed it on, if not direct).
-            payload: at most 2 MiB.
+            payload: at most 4 MiB.
             is_direct: it was made by `source` now: a sign of life.
             now: monotonic seconds.
 

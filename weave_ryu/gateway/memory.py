@@ -1,7 +1,8 @@
 """The MACs on both sides of each gateway port, as far as any gateway knows them. Sans-IO.
 
-Whose word counts, from the strongest to the weakest: a gateway's on the containers beside it; what
-came in by a gateway port; what is learnt behind another gateway; what was known before.
+Whose word counts, from the strongest to the weakest: a gateway's on the containers beside it, as
+long as it is in the mesh; what came in by a gateway port; what is learnt behind another gateway;
+what was known before.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ class Findings:
 
     Args:
         table: for the other gateways: what was read, and what was known before the switch or the
-            daemon started anew.
-        misplaced: containers of this peer that another gateway takes for hosts.
+            daemon started anew. What is disowned is told on both sides: the gateway that it is
+            beside learns of it by that, and sets it right everywhere.
+        misplaced: containers that are in the own switch, and hosts for another gateway.
         disowned: containers beside other gateways that the switch has behind the gateway port.
     """
 
@@ -52,10 +54,11 @@ class MacMemory:
         self._segments = dict(segments)
         self._read: dict[str, Reading] = {}
         self._told: dict[tuple[PeerName, str], MacTable] = {}
-        self._before: dict[str, tuple[float, Reading]] = {}
+        self._before: dict[str, list[tuple[float, Reading]]] = {}
+        """Of switches that were lost: until when it counts, and what was read last."""
         self._recalled: dict[str, tuple[float, frozenset[str]]] = {}
-        self._gone: dict[tuple[PeerName, str], frozenset[str]] = {}
-        """What was beside gateways that have left."""
+        self._unread = set(segments)
+        """Ports whose next reading is compared with none before."""
 
     def sides(self, port: str) -> Sides:
         """All that is known; a MAC may be on both sides."""
@@ -69,14 +72,25 @@ class MacMemory:
             Those behind peers that are no gateways, or beside this one; and those beside gateways.
         """
         hosts = NO_MACS.union(*(self._seen(each)[1] for each in self._segments))
-        segment = self._segments[port]
-        beside = (self._beside_others(segment) | self._beside_gone(segment)) - hosts
-        mesh = self._seen(port)[0] - hosts
-        return mesh - beside - self.last(port).relayed, beside
+        mesh, beside = self._seen(port)[0] - hosts, self.beside_others(port) - hosts
+        return mesh - beside - self._last(port).relayed, beside
 
-    def last(self, port: str) -> Reading:
-        """The last reading, with what it was corrected and completed by."""
-        return self._read.get(port, _NOTHING)
+    def beside_others(self, port: str) -> frozenset[str]:
+        """Containers beside other gateways of the port's segment, by their own word."""
+        return self._beside(self._segments[port])
+
+    def hosts_elsewhere(self, port: str) -> frozenset[str]:
+        """Hosts of the segments of this peer's other gateway ports."""
+        others = (each for each in self._segments if each != port)
+        return NO_MACS.union(*(self._seen(each)[1] for each in others))
+
+    def own(self, port: str) -> frozenset[str]:
+        """Containers beside this peer: as read last, and as known before."""
+        return self._last(port).own.union(*(old.own for _, old in self._before.get(port, ())))
+
+    def relayed(self, port: str) -> frozenset[str]:
+        """What was behind other gateways at the last reading."""
+        return self._last(port).relayed
 
     def read(self, port: str, reading: Reading, now: float) -> Findings:
         """The switch has been read.
@@ -89,33 +103,27 @@ class MacMemory:
         segment = self._segments[port]
         if reading.before:
             self._recall(port, reading.before, now)
-        beside = self._beside_others(segment)
+        beside = self._beside(segment)
         disowned = reading.heard & beside
-        containers = reading.hosts & beside
-        containers |= reading.hosts & reading.relayed & self._beside_gone(segment)
-        mesh, hosts, own = reading.mesh | containers, reading.hosts - containers, reading.own
-        misplaced = own & self._told_hosts(segment)
-        old = self._read.get(port)
-        if old is not None:
-            mesh |= old.mesh & reading.unclear
-            hosts |= old.hosts & reading.unclear - beside
-            self._correct(segment, self._own, mesh - old.mesh, hosts - old.hosts)
+        mesh, hosts = reading.mesh | (reading.hosts & beside), reading.hosts - beside
+        misplaced = reading.own & self._told_hosts(segment)
+        old = self._read.get(port, _NOTHING)
+        mesh |= old.mesh & reading.unclear
+        hosts |= old.hosts & reading.unclear - beside
+        if port in self._unread:
+            self._unread.discard(port)
+        else:
+            known_mesh, known_hosts = self._with_before(port)
+            self._correct(segment, self._own, mesh - known_mesh, hosts - known_hosts)
         self._correct(segment, self._own, misplaced, NO_MACS)
-        until, before = self._before.pop(port, (now, _NOTHING))
-        if now < until:
-            # What is seen on the other side now has moved: that it was here counts no more.
-            before = Reading(
-                before.mesh - hosts, before.hosts - mesh - beside, before.own - hosts - mesh
-            )
-            self._before[port] = until, before
-            mesh, hosts, own = mesh | before.mesh, hosts | before.hosts, own | before.own
-        self._read[port] = replace(reading, mesh=mesh, hosts=hosts, own=own)
+        self._read[port] = replace(reading, mesh=mesh, hosts=hosts)
+        self._doubt_before(port, now)
         self._doubt_recalled(port, hosts)
         if port in self._recalled and now >= self._recalled[port][0]:
             del self._recalled[port]
-        # Whoever the disowned are beside learns of it by that, and sets it right everywhere.
-        told = hosts | disowned
-        table = MacTable(self._own, segment, mesh | self._recalled_at(port), told, own)
+        mesh, hosts = self._with_before(port)
+        mesh |= self._recalled_at(port)
+        table = MacTable(self._own, segment, mesh, hosts | disowned, self.own(port))
         return Findings(table, misplaced, disowned)
 
     def told(self, table: MacTable) -> bool:
@@ -125,7 +133,6 @@ class MacMemory:
             It contradicts what was read last: the switch should be read again.
         """
         key = table.name, table.segment
-        self._gone.pop(key, None)
         if key in self._told:
             old = self._told[key]
             news = table.mesh - old.mesh, table.hosts - old.hosts
@@ -135,36 +142,58 @@ class MacMemory:
         for port, segment in self._segments.items():
             if segment == table.segment:
                 self._doubt_recalled(port, table.hosts)
-                last = self.last(port)
+                last = self._last(port)
                 is_contradiction |= bool(table.hosts & last.own or table.own & last.hosts)
         return is_contradiction
 
     def switch_lost(self, now: float) -> None:
         """The switch may start anew, with empty tables: remember what was read."""
-        self._before = {port: (now + REMEMBER_S, last) for port, last in self._read.items()}
+        for port, last in self._read.items():
+            if not (last.mesh or last.hosts):
+                continue
+            self._before[port] = [*self._before.get(port, ()), (now + REMEMBER_S, last)]
+        self._read.clear()
 
-    def forget(self, port: str) -> None:
-        """What was read at a port has proved wrong."""
-        self._read.pop(port, None)
-        self._before.pop(port, None)
+    def met(self, port: str) -> None:
+        """There is a new gateway: what was learnt at a port may have been behind it.
 
-    def left(self, peers: Collection[PeerName]) -> None:
-        """Peers have left, and what they told is nobody's word any more.
-
-        But for what was beside them: when they are back, it is taken for no host of the segment,
-        unless it is heard there.
+        What is beside this peer is not.
         """
-        for key in [key for key in self._told if key[0] in peers]:
-            self._gone[key] = self._told.pop(key).own
+        self._read[port] = _beside_alone(self._last(port))
+        before = self._before.get(port, [])
+        self._before[port] = [(until, _beside_alone(old)) for until, old in before]
+        self._unread.add(port)
+
+    def left(self, peers: Collection[PeerName], segments: Collection[str] = ()) -> None:
+        """Peers are no gateways any more, but of these segments: what they told is nobody's word.
+
+        Args:
+            peers: which.
+            segments: of which they still are gateways.
+        """
+        for key in [key for key in self._told if key[0] in peers and key[1] not in segments]:
+            del self._told[key]
+
+    def remembers(self, port: str) -> bool:
+        """Something from before the switch was lost may still count."""
+        return bool(self._before.get(port))
+
+    def _last(self, port: str) -> Reading:
+        return self._read.get(port, _NOTHING)
+
+    def _with_before(self, port: str) -> Sides:
+        """What was read last, and what was known before."""
+        last, before = self._last(port), self._before.get(port, ())
+        mesh = last.mesh.union(*(old.mesh for _, old in before))
+        return mesh, last.hosts.union(*(old.hosts for _, old in before))
 
     def _seen(self, port: str) -> Sides:
-        last, segment = self.last(port), self._segments[port]
-        mesh, hosts = last.mesh, last.hosts
-        for table in self._tables(segment):
-            mesh |= table.mesh
-            hosts |= table.hosts
-        gone = self._beside_gone(segment) - last.heard
-        return mesh, hosts - self._beside_others(segment) - gone
+        mesh, hosts = self._with_before(port)
+        segment = self._segments[port]
+        tables = self._tables(segment)
+        mesh = mesh.union(*(table.mesh for table in tables))
+        hosts = hosts.union(*(table.hosts for table in tables))
+        return mesh, hosts - self._beside(segment)
 
     def _tables(self, segment: str) -> list[MacTable]:
         return [table for (_, told_of), table in self._told.items() if told_of == segment]
@@ -172,12 +201,17 @@ class MacMemory:
     def _told_hosts(self, segment: str) -> frozenset[str]:
         return NO_MACS.union(*(table.hosts for table in self._tables(segment)))
 
-    def _beside_others(self, segment: str) -> frozenset[str]:
-        """Containers beside other gateways of the segment, by their own word."""
+    def _beside(self, segment: str) -> frozenset[str]:
         return NO_MACS.union(*(table.own for table in self._tables(segment)))
 
-    def _beside_gone(self, segment: str) -> frozenset[str]:
-        return NO_MACS.union(*(own for (_, of), own in self._gone.items() if of == segment))
+    def _doubt_before(self, port: str, now: float) -> None:
+        """What is seen on the other side now has moved: that it was here counts no more."""
+        last, beside = self._last(port), self.beside_others(port)
+        self._before[port] = [
+            (until, _without(old, last.mesh | beside, last.hosts, last.mesh))
+            for until, old in self._before.pop(port, ())
+            if now < until
+        ]
 
     def _recall(self, port: str, mesh: frozenset[str], now: float) -> None:
         """An earlier daemon was told that these are in the mesh; what anybody knows counts more.
@@ -210,9 +244,20 @@ class MacMemory:
             return
         for key, old in self._told.items():
             if old.segment == segment and old.name != by:
-                told = replace(old, mesh=old.mesh - hosts, hosts=old.hosts - mesh)
+                told = replace(old, mesh=old.mesh - (hosts - old.own), hosts=old.hosts - mesh)
                 self._told[key] = told
-        for port, (until, before) in self._before.items():
+        for port, before in self._before.items():
             if self._segments[port] == segment:
-                left = replace(before, mesh=before.mesh - hosts, hosts=before.hosts - mesh)
-                self._before[port] = until, left
+                left = [(until, _without(old, mesh, hosts, NO_MACS)) for until, old in before]
+                self._before[port] = left
+
+
+def _without(
+    old: Reading, mesh: frozenset[str], hosts: frozenset[str], elsewhere: frozenset[str]
+) -> Reading:
+    """What counts still if these are in the mesh or on the segment; and not beside this peer."""
+    return Reading(old.mesh - hosts, old.hosts - mesh, old.own - hosts - elsewhere)
+
+
+def _beside_alone(reading: Reading) -> Reading:
+    return Reading(reading.own, own=reading.own)

@@ -15,7 +15,8 @@ class Learnt(NamedTuple):
     Args:
         mac: 12 hex digits.
         is_here: behind a port of this peer's bridge, and not behind another peer.
-        subject: OpenFlow number of the port (low 16 bits), or short id of the peer.
+        subject: OpenFlow number of the port (its low 16 bits, as those of all ports here), or short
+            id of the peer.
     """
 
     mac: str
@@ -53,6 +54,7 @@ class Reading:
 def sort(
     learnt: Iterable[Learnt],
     port: int,
+    ports: Collection[int],
     gateways: Collection[ShortId],
     letting_in: Collection[ShortId],
     unknown: Collection[ShortId],
@@ -64,6 +66,7 @@ def sort(
     Args:
         learnt: what the switch has learnt; for each MAC the entry that counts.
         port: OpenFlow number of the gateway port.
+        ports: those of all gateway ports of this peer: hosts of their segments are beside nobody.
         gateways: short ids of the other gateways of its segment.
         letting_in: those of them behind which the segment's hosts are.
         unknown: those of them of which that is not known.
@@ -79,11 +82,12 @@ def sort(
     unclear: set[str] = set()
     for mac, is_here, subject in learnt:
         if is_here:
-            if subject == port & 0xFFFF:
+            if subject == port:
                 hosts.add(mac)
             else:
                 mesh.add(mac)
-                own.add(mac)
+                if subject not in ports:
+                    own.add(mac)
             continue
         if subject in gateways:
             relayed.add(mac)

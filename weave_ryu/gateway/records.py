@@ -21,11 +21,12 @@ from weave_ryu.names import PeerName
 CHANNEL = "gateway"
 VERSION = 1
 
-MAX_PAYLOAD_BYTES = 2 << 20
+MAX_PAYLOAD_BYTES = 4 << 20
 MAX_CACHED_BYTES = 2048
 MAX_RECORDS = 4096
 MAX_PORTS = 256
 MAX_MACS = 65536
+"""Of each side of a table: more are not told."""
 MAX_REASON = 200
 MAX_COUNTER = (1 << 63) - 1
 
@@ -113,13 +114,13 @@ class GatewayRecord:
 
 @dataclass(frozen=True, slots=True)
 class MacTable:
-    """The MACs that an active gateway knows, for those that may take over.
+    """The MACs that a gateway knows, for the others: one of them may take over.
 
     Args:
         name: of the gateway that tells.
         segment: whose gateway port it is about.
         mesh: MACs behind the mesh, as 12 hex digits.
-        hosts: MACs behind the segment.
+        hosts: MACs behind the segment. Those that are in `mesh`, too, were taken for hosts wrongly.
         own: those of `mesh` that are beside the gateway itself.
     """
 
@@ -207,9 +208,9 @@ def encode(
         {
             "name": str(table.name),
             "segment": table.segment,
-            "mesh": sorted(table.mesh),
-            "own": sorted(table.own),
-            "hosts": sorted(table.hosts),
+            "mesh": sorted(table.mesh)[:MAX_MACS],
+            "own": sorted(table.own)[:MAX_MACS],
+            "hosts": sorted(table.hosts)[:MAX_MACS],
         }
         for table in tables
     ]
@@ -228,7 +229,7 @@ def decode(payload: bytes) -> Message:
     """Read a payload.
 
     Args:
-        payload: at most 2 MiB; empty = nothing.
+        payload: at most 4 MiB; empty = nothing.
 
     Raises:
         RemoteProtocolError: it is not such a document; nothing of it may be used.

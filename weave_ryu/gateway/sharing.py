@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.admission import Admission
@@ -11,6 +11,7 @@ from weave_ryu.gateway.commands import (
     Broadcast,
     Command,
     Disown,
+    ForgetBeside,
     Prime,
     RaiseVersion,
     ReadMacs,
@@ -64,6 +65,7 @@ class MacSharing:
         """A gateway that is new, or has restarted, is told what this one remembers."""
         if old is not None and old.incarnation == new.incarnation:
             return
+        self.left([new.name], new.segments())
         for name, port in self._ports.items():
             segment = port.spec.segment
             if segment not in new.segments():
@@ -72,10 +74,12 @@ class MacSharing:
             if old is None:
                 # What was learnt behind it counted as the mesh's: announced to the segment, it
                 # would draw the frames for its own hosts away from them.
-                self.memory.forget(name)
+                self.memory.met(name)
+                # It may be back, and have dropped what it was told.
+                self._synced.pop(name, None)
                 self._emit(ReadMacs(name))
             elif mesh or hosts:
-                own = self.memory.last(name).own
+                own = self.memory.own(name)
                 self._tell([new.name], MacTable(self._own, segment, mesh, hosts, own))
 
     def reclaim(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
@@ -98,19 +102,30 @@ class MacSharing:
     def told(self, table: MacTable) -> None:
         """Another gateway has told its table: learn from it, and look again if that is news."""
         ports = {n: port for n, port in self._ports.items() if port.spec.segment == table.segment}
-        known = {name: _NONE.union(*self.sides(name)) for name in ports}
-        beside = {name: self.memory.not_hosts(name)[1] for name in ports}
+        announcing = [n for n, p in ports.items() if p.state is State.ACTIVE and p.may_announce]
+        known = {name: _NONE.union(*self.sides(name)) for name in announcing}
+        beside = self._beside()
         is_contradiction = self.memory.told(table)
-        for name, port in ports.items():
-            more = self.memory.not_hosts(name)[1] - beside[name]
-            if more and port.gate is not Gate.CLOSED:
-                self._emit(Prime(name, _NONE, _NONE, more))
-            news = _NONE.union(*self.sides(name)) - known[name]
-            if news and port.state is State.ACTIVE and port.may_announce:
+        self._beside_changed(beside)
+        for name in announcing:
+            if news := _NONE.union(*self.sides(name)) - known[name]:
                 self._news[name] = self._news.get(name, _NONE) | news
+        for name in ports:
             if is_contradiction or name in self._news:
                 # Who told it may have it from a time before, or take containers for hosts.
                 self._emit(ReadMacs(name))
+
+    def left(self, peers: Collection[PeerName], segments: Collection[str] = ()) -> None:
+        """Peers are no gateways any more, but of these segments."""
+        beside = self._beside()
+        self.memory.left(peers, segments)
+        self._beside_changed(beside)
+
+    def look_back(self, now: float) -> None:
+        """There is no switch to be read: what is remembered of it ages all the same."""
+        for name, port in self._ports.items():
+            if self.memory.remembers(name):
+                self.read(port, Reading(), now)
 
     def read(self, port: PortMachine, reading: Reading, now: float) -> None:
         """A switch has been read: tell, correct, and announce what nobody here knew."""
@@ -125,8 +140,9 @@ class MacSharing:
             self._synced[name] = found.table, lives
             self._tell(others, found.table)
         if found.misplaced:
-            self._emit(Reassert(name, found.misplaced))
+            # A Weave router drops its flows before it is told, and after it once more.
             self._emit(RaiseVersion())
+            self._emit(Reassert(name, found.misplaced))
         if found.disowned and port.gate is not Gate.CLOSED:
             self._emit(Disown(name, found.disowned))
         port.macs_told(now)
@@ -145,6 +161,22 @@ class MacSharing:
             to_segment, to_peers = to_segment - known, to_peers & news - reading.relayed
         if to_segment or to_peers:
             self._emit(Announce(name, to_segment, to_peers))
+
+    def _beside(self) -> dict[str, frozenset[str]]:
+        return {name: self.memory.beside_others(name) for name in self._ports}
+
+    def _beside_changed(self, before: Mapping[str, frozenset[str]]) -> None:
+        """Let the switch know, whether the port is open or closed.
+
+        What it was told when it opened last may be of a time when nobody knew where they are.
+        """
+        for name, old in before.items():
+            beside = self.memory.beside_others(name)
+            if more := beside - old:
+                more -= self.memory.hosts_elsewhere(name)
+                self._emit(Prime(name, _NONE, _NONE, more))
+            if fewer := old - beside:
+                self._emit(ForgetBeside(name, fewer))
 
     def _tell(self, others: Iterable[PeerName], table: MacTable) -> None:
         payload = encode(tables=[table])

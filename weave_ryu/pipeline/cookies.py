@@ -26,7 +26,9 @@ OWNER = 0x57
 """ASCII W."""
 
 OWNER_MASK = 0xFF << 56
-SUBJECT_MASK = (OWNER_MASK | 0xFF << 48) | 0xFFFF << 32
+KIND_MASK = OWNER_MASK | 0xFF << 48
+"""Owner and kind: selects all flows of a kind."""
+SUBJECT_MASK = KIND_MASK | 0xFFFF << 32
 """Owner, kind and subject: selects all flows about one subject."""
 
 EXACT = (1 << 64) - 1

@@ -34,7 +34,7 @@ _Permit = Callable[[Table, Match, tuple[Action, ...], str], FlowSpec]
 
 _GROUP = Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT)
 
-HEARSAY, HEARSAY_BESIDE = 0xFFFF, 0xFFFE
+HEARSAY, HEARSAY_BESIDE = 0xFFFF, 0xFFFD
 """Subjects of what was learnt on the word of another gateway, which may have said that it is beside
 itself: the numbers of no port."""
 

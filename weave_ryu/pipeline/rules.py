@@ -38,6 +38,7 @@ from weave_ryu.pipeline.parts import (
 )
 from weave_ryu.pipeline.permits import (
     HEARSAY,
+    HEARSAY_BESIDE,
     announcement,
     hearsay,
     introduction,
@@ -50,6 +51,7 @@ from weave_ryu.pipeline.state import ForwardingState, GatewayPort, Hop, LocalPor
 
 __all__ = [
     "HEARSAY",
+    "HEARSAY_BESIDE",
     "LEARN_PRIORITY",
     "LEARN_PRIORITY_SECOND_HAND",
     "announcement",

@@ -99,7 +99,7 @@ class Announcer:
         hosts = sorted(hosts)
 
         def make(actions: list[Any]) -> list[Frame]:
-            left = moved()
+            left = moved() if hosts else frozenset[str]()
             return [*frames, *((mac, actions) for mac in hosts if mac not in left)]
 
         told_of = told if hosts else None
@@ -107,7 +107,11 @@ class Announcer:
         hub.spawn(self._run, partial(make, again), REPEAT_AT_S[1:], go_on, told_of)
 
     def reassert(
-        self, own: ShortId, containers: Iterable[str], beside: Callable[[], frozenset[str]]
+        self,
+        own: ShortId,
+        containers: Iterable[str],
+        beside: Callable[[], frozenset[str]],
+        told: Callable[[], None],
     ) -> None:
         """Let the whole mesh know containers of this peer, in the background.
 
@@ -115,6 +119,7 @@ class Announcer:
             own: this peer's short id.
             containers: MACs, 12 hex digits.
             beside: asked each time for those that are still here.
+            told: called each time the peers have been told.
         """
         actions = encode.actions_of(rules.to_all_peers(own))
         containers = frozenset(containers)
@@ -122,20 +127,23 @@ class Announcer:
         def make() -> list[Frame]:
             return [(mac, actions) for mac in sorted(containers & beside())]
 
-        hub.spawn(self._run, make, REPEAT_AT_S, lambda: True)
+        hub.spawn(self._run, make, REPEAT_AT_S, lambda: True, told)
 
-    def prime_mesh(self, mesh: Iterable[str], beside: Iterable[str]) -> None:
+    def prime_mesh(self, mesh: Iterable[str], beside: Iterable[str]) -> Any:  # noqa: ANN401
         """Let the own switch know what is in the mesh; nothing is sent anywhere.
 
         Args:
             mesh: MACs, 12 hex digits.
             beside: MACs beside other gateways.
+
+        Returns:
+            The green thread that does it, to wait for.
         """
         frames = []
         for macs, is_beside in ((mesh, False), (beside, True)):
             learn = encode.actions_of(rules.hearsay(is_beside=is_beside))
             frames += [(mac, learn) for mac in sorted(macs)]
-        hub.spawn(self._run, lambda: frames, (0.0,), lambda: True)
+        return hub.spawn(self._run, lambda: frames, (0.0,), lambda: True)
 
     def prime(self, port: int, hosts: Iterable[str], go_on: Callable[[], bool]) -> None:
         """Let the own switch learn hosts behind a gateway port; nothing is sent anywhere.

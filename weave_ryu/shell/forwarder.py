@@ -10,11 +10,12 @@ import structlog
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.names import ShortId
 from weave_ryu.pipeline import cookies, diff, rules
-from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.cookies import KIND_MASK, SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import FlowSpec
 from weave_ryu.pipeline.state import ForwardingState
 from weave_ryu.pipeline.tables import TUNNEL_SOURCE
 from weave_ryu.shell import hub
+from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import Switch
 
 _log = structlog.get_logger()
@@ -50,6 +51,7 @@ class Forwarder:
         settle_s: float,
     ) -> None:
         self._switch = switch
+        self._macs = MacReader(switch)
         self._wanted = wanted
         self._deadline = deadline
         self._on_ready = on_ready
@@ -160,10 +162,12 @@ class Forwarder:
 
         Frames of a peer that is not known as a gateway yet teach this switch that its hosts live in
         the mesh; later they would be turned back as copies for as long as that is remembered. What
-        an earlier daemon took a peer for shows in its flows, which are `replaced`.
+        an earlier daemon took a peer for shows in its flows, which are `replaced`. A container that
+        was beside a gateway before it moved to such a peer must not be looked for there again.
         """
         present = {peer.short_id: peer.segments for peer in state.peers}
-        stale = {sid for sid, before in self._segments.items() if present.get(sid) != before}
+        known = self._segments
+        stale = {sid for sid, before in known.items() if present.get(sid) != before}
         self._segments = present
         teaching = (cookies.parse(f.cookie) for f in replaced if f.table == TUNNEL_SOURCE.number)
         stale |= {ShortId(subject) for kind, subject in filter(None, teaching) if kind is Kind.PEER}
@@ -171,7 +175,13 @@ class Forwarder:
             selectors = [
                 (subject_cookie(Kind.LEARNT_PEER, sid), SUBJECT_MASK) for sid in sorted(stale)
             ]
+            plain = {sid for sid in stale if not known.get(sid)}
+            gateways = [sid for sid in present | known if present.get(sid) or known.get(sid)]
+            hidden = self._macs.hidden(plain, gateways)
             self._switch.delete(selectors)
+            if hidden:
+                learnt = subject_cookie(Kind.LEARNT_PEER, 0)
+                self._switch.delete_macs(learnt, KIND_MASK, hidden)
             hub.spawn(self._forget_again, selectors)
 
     def _forget_again(self, selectors: Sequence[tuple[int, int]]) -> None:

@@ -21,6 +21,7 @@ from weave_ryu.gateway.commands import (
     Command,
     Disown,
     ForgetBehind,
+    ForgetBeside,
     Introduce,
     Prime,
     RaiseVersion,
@@ -42,8 +43,10 @@ from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
-from weave_ryu.pipeline.model import FlowSpec, Output
+from weave_ryu.pipeline.model import FlowSpec, Output, Table
+from weave_ryu.pipeline.rules import HEARSAY_BESIDE
 from weave_ryu.pipeline.state import GatewayPort
+from weave_ryu.pipeline.tables import MAC, ORIGINS
 from weave_ryu.shell import encode, hub
 from weave_ryu.shell.announce import INTRODUCE_AT_S, INTRODUCE_LATE_S, Announcer
 from weave_ryu.shell.macs import MacReader
@@ -354,8 +357,9 @@ class Gateways:
                 self._announcer.prime_mesh(mesh, beside)
                 self._prime(port, hosts)
             case Disown(port, macs):
-                self._announcer.prime_mesh((), macs)
                 hub.spawn(self._disown, port, macs)
+            case ForgetBeside(_, macs):
+                hub.spawn(self._forget_beside, macs)
             case Reassert(port, macs):
                 self._reassert(port, macs)
             case RaiseVersion():
@@ -526,17 +530,27 @@ class Gateways:
         return mesh - hosts
 
     def _reassert(self, name: str, macs: frozenset[str]) -> None:
-        self._announcer.reassert(self._own_short_id(), macs, lambda: self.core.beside(name))
+        self._announcer.reassert(
+            self._own_short_id(), macs, lambda: self.core.beside(name), self._mesh.raise_version
+        )
 
     def _disown(self, name: str, macs: frozenset[str]) -> None:
         port = self._find(name)
         if port is None or not self._switch.is_connected:
             return
-        cookie = subject_cookie(Kind.LEARNT_PORT, port.number)
+        # First: the deletion makes the switch learn once more from frames that it credits late.
+        self._announcer.prime_mesh((), macs).wait()
+        self._delete_macs(subject_cookie(Kind.LEARNT_PORT, port.number), macs, MAC)
+
+    def _forget_beside(self, macs: frozenset[str]) -> None:
+        if self._switch.is_connected:
+            self._delete_macs(subject_cookie(Kind.LEARNT_PORT, HEARSAY_BESIDE), macs, ORIGINS)
+
+    def _delete_macs(self, cookie: int, macs: frozenset[str], table: Table) -> None:
         try:
-            self._switch.delete_macs(cookie, SUBJECT_MASK, sorted(macs))
+            self._switch.delete_macs(cookie, SUBJECT_MASK, sorted(macs), table)
         except OpenFlowError as error:
-            _log.warning("disowning_failed", port=name, error=str(error))
+            _log.warning("macs_not_deleted", table=table.name, error=str(error))
 
     def _announced(self, machine: PortMachine) -> None:
         """Weave routers go on using flows made from what they knew before: make them drop those."""
@@ -570,7 +584,7 @@ class Gateways:
         short_id = self._mesh.short_id_of(to)
         if short_id is None or not self._switch.is_connected:
             return
-        gateway_ports = {port.number & 0xFFFF for port in map(self._find, self.core.ports) if port}
+        gateway_ports = self._gateway_ports()
         try:
             learnt = self._macs.learnt()
         except OpenFlowError as error:
@@ -615,7 +629,8 @@ class Gateways:
         letting_in, unknown = map(self._short_ids, core.behind_gateways(segment, now))
         peers = self._mesh.short_ids()
         places = (one.place() for one in learnt)
-        found = reading.sort(places, number, gateways, letting_in, unknown, peers, before)
+        ports, port = self._gateway_ports(), number & 0xFFFF
+        found = reading.sort(places, port, ports, gateways, letting_in, unknown, peers, before)
         core.macs_read(name, found, now)
         self.pump()
 
@@ -623,6 +638,9 @@ class Gateways:
 
     def _short_ids(self, peers: Iterable[PeerName]) -> set[ShortId]:
         return {short_id for p in peers if (short_id := self._mesh.short_id_of(p)) is not None}
+
+    def _gateway_ports(self) -> set[int]:
+        return {port.number & 0xFFFF for port in map(self._find, self.core.ports) if port}
 
     def _ask_for_carrier(self, control: socket.socket) -> None:
         for name in self.names():

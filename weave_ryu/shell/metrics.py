@@ -24,7 +24,7 @@ from weave_ryu.errors import OpenFlowError
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Entry, Role, State
-from weave_ryu.pipeline.cookies import OWNER_MASK, Kind, parse, subject_cookie
+from weave_ryu.pipeline.cookies import KIND_MASK, Kind, parse, subject_cookie
 from weave_ryu.pipeline.tables import BY_NUMBER
 
 if TYPE_CHECKING:
@@ -309,8 +309,7 @@ class StateCollector(Collector):
             return
         for kind in _READ:
             try:
-                mask = OWNER_MASK | 0xFF << 48
-                entries = list(self._daemon.switch.dump(subject_cookie(kind, 0), mask))
+                entries = list(self._daemon.switch.dump(subject_cookie(kind, 0), KIND_MASK))
             except OpenFlowError:
                 return  # the other figures are worth having; `switch_connected` tells
             for entry in entries:

@@ -16,8 +16,8 @@ from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.pipeline import cookies, diff
-from weave_ryu.pipeline.model import Field, FlowSpec, Term
-from weave_ryu.pipeline.tables import HELD, MAC, METER_RATES, SIGHTED
+from weave_ryu.pipeline.model import Field, FlowSpec, Table, Term
+from weave_ryu.pipeline.tables import HELD, MAC, METER_RATES, ORIGINS, SIGHTED
 from weave_ryu.shell import encode, flowstats, hub
 from weave_ryu.shell.flowstats import FlowStats
 
@@ -227,8 +227,7 @@ class Switch:
         flows = []
         for kind in cookies.Kind:
             if kind not in cookies.UNMANAGED:
-                mask = cookies.OWNER_MASK | 0xFF << 48
-                for entry in self.dump(cookies.subject_cookie(kind, 0), mask):
+                for entry in self.dump(cookies.subject_cookie(kind, 0), cookies.KIND_MASK):
                     flows.append(diff.InstalledFlow(entry.table_id, entry.priority, entry.cookie))
         return flows
 
@@ -309,14 +308,22 @@ class Switch:
         mods = [encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors]
         self._confirm(mods, "flow deletion")
 
-    def delete_macs(self, cookie: int, mask: int, macs: Iterable[str]) -> None:
-        """Delete what is learnt of MACs (12 hex digits) with such a cookie; confirmed."""
+    def delete_macs(self, cookie: int, mask: int, macs: Iterable[str], table: Table = MAC) -> None:
+        """Delete what is learnt of MACs (12 hex digits) with such a cookie; confirmed.
+
+        Args:
+            cookie: of what is to be deleted.
+            mask: the bits of it that count.
+            macs: which.
+            table: `MAC` or `ORIGINS`.
+        """
         datapath = self._require()
-        matches = ((Term(Field.ETH_DST, _colons(mac)),) for mac in macs)
-        mods = [
-            encode.cookie_delete(datapath, cookie, mask, MAC.number, match) for match in matches
-        ]
-        self._confirm(mods, "deletion of MACs")
+        field = {MAC.number: Field.ETH_DST, ORIGINS.number: Field.ETH_SRC}[table.number]
+        matches = ((Term(field, _colons(mac)),) for mac in macs)
+        self._confirm(
+            (encode.cookie_delete(datapath, cookie, mask, table.number, m) for m in matches),
+            "deletion of MACs",
+        )
 
     def send_frame(
         self,
@@ -341,8 +348,9 @@ class Switch:
             raise OpenFlowError("request", "the switch is not connected")
         return self._datapath
 
-    def _confirm(self, messages: list[Any], operation: str) -> None:
-        self._ask([*messages, _PARSER.OFPBarrierRequest(self._require())], operation)
+    def _confirm(self, messages: Iterable[Any], operation: str) -> None:
+        barrier = _PARSER.OFPBarrierRequest(self._require())
+        self._ask(itertools.chain(messages, [barrier]), operation)
 
     def _ask(self, messages: Iterable[Any], operation: str) -> list[Any]:
         """Send messages, of which the last is answered; an error to any of them counts."""

@@ -92,10 +92,11 @@ def test_containers_are_told_from_hosts_by_the_word_of_the_gateway_that_they_are
     assert known.sides("gw0") == (some(MAC), some(ANOTHER))
     assert sides_read(known, 1.0, hosts=both, relayed=both) == (some(MAC), some(ANOTHER))
     assert not known.told(table(mesh=some(MAC), own=some(MAC)))
-    # Its word outlives its leaving; but one that is heard on the segment itself has moved there.
+    # When it has left it is nobody's word any more: what is heard on the segment is a host there.
     known.left({OTHER})
     assert known.sides("gw0") == (some(MAC), some(ANOTHER))
     assert sides_read(known, 2.0, hosts=some(MAC))[1] == some(MAC)
+    assert known.beside_others("gw0") == NONE
 
 
 def test_what_is_beside_a_gateway_is_disowned_even_if_the_switch_has_it_on_the_segment():
@@ -129,6 +130,45 @@ def test_what_was_beside_this_peer_still_is_when_its_switch_has_restarted():
     found = known.read("gw0", Reading(some(ANOTHER)), 2.0)
     assert (found.table.mesh, found.table.own) == (both, some(MAC))
     assert known.read("gw0", Reading(), 1.0 + REMEMBER_S).table.own == NONE
+
+
+def test_what_is_remembered_of_a_switch_is_remembered_no_longer_because_it_is_lost_again():
+    known, mac = memory(), some(MAC)
+    known.read("gw0", Reading(mac, own=mac), 0.0)
+    known.switch_lost(1.0)
+    for now in range(2, 600, 200):
+        known.read("gw0", Reading(), now)
+        known.switch_lost(now)
+    assert known.read("gw0", Reading(), 600.0).table == table(name=OWN)
+    assert not known.remembers("gw0")
+
+
+def test_word_on_a_container_is_kept_when_others_take_it_for_a_host():
+    known, mac = memory(), some(MAC)
+    known.told(table(mesh=mac, own=mac))
+    known.told(table(hosts=mac, name=THIRD))
+    assert known.sides("gw0") == (mac, NONE)
+
+
+def test_new_gateway_may_be_where_macs_were_but_not_those_beside_this_peer():
+    known, mac = memory(), some(MAC)
+    known.read("gw0", Reading(some(MAC, ANOTHER), own=mac), 0.0)
+    known.met("gw0")
+    assert known.sides("gw0") == (mac, NONE)
+    assert known.own("gw0") == mac
+    # What the switch says then is no news against what others tell.
+    known.told(table(mesh=some(ANOTHER)))
+    known.read("gw0", Reading(mac, some(ANOTHER), own=mac), 1.0)
+    assert known.sides("gw0")[0] == some(MAC, ANOTHER)
+
+
+def test_gateway_that_is_none_of_a_segment_any_more_has_no_word_there():
+    known, mac = memory(), some(MAC)
+    known.told(table(mesh=mac, own=mac))
+    known.left({OTHER}, {"vlan"})
+    assert known.beside_others("gw0") == mac
+    known.left({OTHER}, {"other"})
+    assert known.beside_others("gw0") == NONE
 
 
 def test_unclear_ones_stay_where_they_were():

@@ -12,6 +12,7 @@ from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway import records
 from weave_ryu.gateway.records import (
     MAX_COUNTER,
+    MAX_MACS,
     MAX_PAYLOAD_BYTES,
     MAX_PORTS,
     GatewayRecord,
@@ -118,6 +119,14 @@ def test_payload_that_is_no_such_document_is_refused(payload):
 
 def test_payload_that_is_too_long_is_refused_before_it_is_read():
     assert str(MAX_PAYLOAD_BYTES + 1) in refused(b" " * (MAX_PAYLOAD_BYTES + 1))
+
+
+def test_table_that_is_too_long_is_cut_and_not_refused():
+    many = frozenset(f"{number:012x}" for number in range(MAX_MACS + 10))
+    own = frozenset({f"{MAX_MACS + 5:012x}"})
+    payload = records.encode(tables=[MacTable(PeerName(1), "vlan", many, many, own)])
+    (told,) = records.decode(payload).tables
+    assert (len(told.mesh), len(told.hosts), told.own) == (MAX_MACS, MAX_MACS, own)
 
 
 GATEWAY, PORT = ("gateways", 0), ("gateways", 0, "ports", 0)

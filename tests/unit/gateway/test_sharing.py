@@ -1,27 +1,36 @@
 """What a gateway does when another one and it disagree about a MAC."""
 
+from dataclasses import replace
+
 from core_world import settled_pair
 
 from weave_ryu.gateway.commands import (
     Announce,
     Disown,
     ForgetBehind,
+    ForgetBeside,
     Prime,
     RaiseVersion,
     ReadMacs,
     Reassert,
     Tell,
 )
+from weave_ryu.gateway.memory import REMEMBER_S
 from weave_ryu.gateway.reading import Reading
+from weave_ryu.gateway.records import decode, encode
 from weave_ryu.names import PeerName
 
 MAC = frozenset({"02c000000001"})
 A, B = PeerName(ord("A")), PeerName(ord("B"))
 
 
+def is_table(command):
+    return isinstance(command, Tell) and bool(decode(command.payload).tables)
+
+
 def tell(world, source, target):
     """Hand over what one has told the other last."""
-    told = [c for c in world.cores[source].poll_commands() if isinstance(c, Tell)]
+    told = [c for c in world.cores[source].poll_commands() if is_table(c)]
     name = PeerName(ord(source))
     world.cores[target].received(name, told[-1].payload, True, world.now)
     return world.cores[target].poll_commands()
@@ -53,6 +62,54 @@ def test_closed_port_has_nothing_to_disown():
     tell(world, "A", "B")
     world.cores["B"].macs_read("gw0", Reading(hosts=MAC), world.now)
     assert not [c for c in world.cores["B"].poll_commands() if isinstance(c, Disown)]
+
+
+def test_what_nobody_says_is_beside_it_any_more_may_be_a_host():
+    world = settled_pair()
+    owner, other = world.cores["B"], world.cores["A"]
+    owner.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    tell(world, "B", "A")
+    owner.macs_read("gw0", Reading(), world.now)
+    assert ForgetBeside("gw0", MAC) in tell(world, "B", "A")
+    owner.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    assert Prime("gw0", frozenset(), frozenset(), MAC) in tell(world, "B", "A")
+    other.peers_left([B])
+    assert ForgetBeside("gw0", MAC) in other.poll_commands()
+
+
+def test_standby_primes_its_closed_port_too():
+    """Seed 6231: its switch knew of the container, but from a time when nobody knew where it is."""
+    world = settled_pair()
+    world.cores["A"].macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    assert Prime("gw0", frozenset(), frozenset(), MAC) in tell(world, "A", "B")
+
+
+def test_word_of_a_gateway_without_switch_ages():
+    world = settled_pair()
+    core = world.cores["B"]
+    core.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    core.switch_state(False, {"gw0": True}, world.now)
+    core.poll_commands()
+    for now in (world.now + 2, world.now + 4):
+        core.handle_timer(now)
+    assert not [c for c in core.poll_commands() if isinstance(c, ReadMacs)]
+    assert core.beside("gw0") == MAC
+    core.handle_timer(world.now + REMEMBER_S)
+    (told,) = (c for c in core.poll_commands() if is_table(c))
+    assert decode(told.payload).tables[0].own == frozenset()
+
+
+def test_one_that_has_been_away_is_told_everything_again():
+    world = settled_pair()
+    core = world.cores["A"]
+    core.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    record = core.registry.record(B)
+    core.peers_left([B])
+    core.poll_commands()
+    core.received(B, encode([replace(record, sequence=record.sequence + 1)]), True, world.now)
+    assert ReadMacs("gw0") in core.poll_commands()
+    core.macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    assert [c.peer for c in core.poll_commands() if is_table(c)] == [B]
 
 
 def test_owner_tells_everybody_where_its_container_is_when_another_takes_it_for_a_host():

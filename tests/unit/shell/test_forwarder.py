@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,7 +41,7 @@ class NotingSwitch:
 
     def __init__(self):
         self.found = set()
-        self.forgotten = []
+        self.forgotten, self.learnt, self.forgotten_macs = [], [], []
 
     def read_ports(self):
         pass
@@ -58,6 +59,17 @@ class NotingSwitch:
     def delete(self, selectors):
         self.forgotten += selectors
 
+    def dump(self, cookie, mask, table):
+        return [entry for entry in self.learnt if entry.cookie & mask == cookie]
+
+    def delete_macs(self, cookie, mask, macs):
+        self.forgotten_macs.append((cookie, mask, list(macs)))
+
+
+def learnt(mac, behind, priority):
+    cookie = subject_cookie(Kind.LEARNT_PEER, behind)
+    return SimpleNamespace(mac=mac, cookie=cookie, priority=priority)
+
 
 @pytest.fixture
 def switch():
@@ -66,6 +78,22 @@ def switch():
 
 def forwarder_on(switch, states, settle_s=0.0):
     return Forwarder(switch, lambda: states[-1], lambda: None, lambda: None, settle_s)
+
+
+def test_older_place_beside_a_gateway_does_not_come_to_light_again(switch):
+    """Seed 8510: a container had moved away from there, and its new peer was forgotten."""
+    gateway = replace(GATEWAY, short_id=ShortId(3), name=PeerName(3))
+    states = [state_of(PEER, gateway)]
+    forwarder = forwarder_on(switch, states)
+    forwarder._work()
+    moved, unmoved = "02:c0:00:00:00:01", "02:c0:00:00:00:02"
+    switch.learnt = [learnt(moved, 3, 10), learnt(moved, 2, 20), learnt(unmoved, 3, 10)]
+    states.append(state_of(gateway))
+    forwarder._work()
+    assert switch.forgotten == [BEHIND_PEER]
+    ((cookie, mask, macs),) = switch.forgotten_macs
+    assert macs == ["02c000000001"]
+    assert switch.learnt[0].cookie & mask == cookie
 
 
 def test_what_was_learnt_behind_a_peer_is_forgotten_when_it_proves_a_gateway(switch):

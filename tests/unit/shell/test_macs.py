@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from weave_ryu.shell.macs import MacReader
 
-GATEWAY_PORT, CONTAINER_PORT = 5, 6
+GATEWAY_PORT, CONTAINER_PORT, OTHER_GATEWAY_PORT = 5, 6, 8
 GATEWAY, PEER, GONE, IDLE, LATE = map(ShortId, (2, 3, 4, 5, 7))
 
 
@@ -38,7 +38,8 @@ class FixedSwitch:
 def read(*entries):
     places = [learnt.place() for learnt in MacReader(FixedSwitch(*entries)).current()]
     gateways = {GATEWAY, IDLE, LATE}
-    return sort(places, GATEWAY_PORT, gateways, {GATEWAY}, {LATE}, {*gateways, PEER})
+    ports = {GATEWAY_PORT, OTHER_GATEWAY_PORT}
+    return sort(places, GATEWAY_PORT, ports, gateways, {GATEWAY}, {LATE}, {*gateways, PEER})
 
 
 def test_side_follows_from_where_it_was_learnt():
@@ -49,10 +50,11 @@ def test_side_follows_from_where_it_was_learnt():
         entry("02:00:00:00:00:04", Kind.LEARNT_PEER, PEER),
         entry("02:00:00:00:00:05", Kind.LEARNT_PEER, IDLE),
         entry("02:00:00:00:00:06", Kind.LEARNT_PEER, LATE),
+        entry("02:00:00:00:00:07", Kind.LEARNT_PORT, OTHER_GATEWAY_PORT),
     )
     assert found.hosts == {"020000000001", "020000000002"}
     assert found.heard == {"020000000001"}
-    assert found.mesh == {"020000000003", "020000000004", "020000000005"}
+    assert found.mesh == {"020000000003", "020000000004", "020000000005", "020000000007"}
     assert found.own == {"020000000003"}
     assert found.relayed == {"020000000002", "020000000005", "020000000006"}
     assert found.unclear == {"020000000006"}
