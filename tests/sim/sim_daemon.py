@@ -247,6 +247,7 @@ class SimDaemon:
                 self.world.note(f"{self.peer.letter} {entry.state}: {entry.reason}")
                 if entry.reason.startswith("yields to"):
                     self.world.look_at_yielding(self.peer.letter, entry)
+                self.world.on_role()
 
     def _next_gate(self):
         if self._sent is not None or not self._queue:

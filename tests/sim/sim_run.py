@@ -125,14 +125,14 @@ def _run(world, faults):
         ("to a silent container", "Host1", second),
         (BETWEEN, first, second),
     ):
-        traffic.start(Stream(name, sender, receiver, 10))
+        traffic.start(Stream(name, sender, receiver, 8))
     near, other = world.options.gateways[:2]
     for letter in (near, other):
-        traffic.start(Stream(OF_GATEWAY, f"{letter}-c1", "Host2", 4))
+        traffic.start(Stream(OF_GATEWAY, f"{letter}-c1", "Host2", 3))
     for sender in (f"{near}-c1", first):
         traffic.start(Stream("to a container beside a gateway", sender, f"{other}-c1", 3))
     for sender in (first, "Host1"):
-        traffic.start(Stream(f"broadcast of {sender}", sender, None, 6))
+        traffic.start(Stream(f"broadcast of {sender}", sender, None, 4))
     over = max([fault.at + fault.for_s for fault in faults], default=8.0)
     world.clock.run(over + 0.1)
     striker.put_right()

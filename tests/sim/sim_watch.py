@@ -11,6 +11,8 @@ and two answers of a switch."""
 SLOW_OVERLAP_S = 1.0
 LATE_S = 0.15
 """What a daemon's clock may be wrong by, and a command on its way."""
+ANNOUNCED_S = 1.5
+"""So long after a change of roles who forwards has announced what it knows."""
 MERGE_S = 2.0
 """Time until one of two has yielded, from when they can hear each other again."""
 
@@ -33,6 +35,7 @@ class Watch:
         timers = world.timers
         self._fail_closed_s = timers.permit_s + world.options.lag_s + 0.7
         world.conditions_changed = self.look
+        world.on_role = self._announces
         world.on_renewal = self._look_at_renewal
 
     def look(self):
@@ -47,6 +50,31 @@ class Watch:
         for letter, peer in self.world.peers.items():
             if peer.is_gateway:
                 self._look_at_life(letter, peer)
+
+    # no_blackhole: who forwards has told its segment of the silent containers it knows.
+
+    def _announces(self):
+        """A gateway port has changed its state."""
+        is_open = self.world.open_gateways
+        if len(is_open) == 1 and self.world.peers[is_open[0]].daemon is not None:
+            mesh, hosts = self.world.peers[is_open[0]].daemon.core.macs("gw0")
+            what = is_open[0], mesh - hosts, self.world.events
+            self.clock.after(ANNOUNCED_S, self._look_at_segment, *what)
+
+    def _look_at_segment(self, letter, known, events):
+        """Unless something has happened meanwhile: the next such look comes after that."""
+        world = self.world
+        if world.events != events or world.open_gateways != [letter] or self._is_excused():
+            return
+        if any(p.daemon is None or p.daemon.is_paused for p in world.peers.values()):
+            return
+        mesh, hosts = world.peers[letter].daemon.core.macs("gw0")
+        for mac in sorted(known & (mesh - hosts)):
+            world.sometimes["segment looked at after a change of roles"] = 1
+            place = world.segment.place_of(mac)
+            if place != letter:
+                detail = f"the segment looks for {mac} at {place}, not at {letter}"
+                raise InvariantBroken("no_blackhole", detail, self.clock.now)
 
     # one_forwarder.
 

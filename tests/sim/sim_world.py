@@ -227,6 +227,10 @@ class Segment:
                 wait_s = 0.0002 + 0.002 * world.rng.random()
                 world.clock.after(wait_s, peer.daemon.hello, frame)
 
+    def place_of(self, mac):
+        """Where it sends what is for a MAC of 12 hex digits."""
+        return self.fdb.get(":".join(mac[at : at + 2] for at in range(0, 12, 2)))
+
     def enter(self, port, flight, way):
         """A frame comes from a host or a gateway."""
         world = self.world
@@ -264,6 +268,8 @@ class World:
         self.open_gateways = []
         self._open_since = 0.0
         self.on_event = lambda: None
+        self.on_role = lambda: None
+        self.events = 0
         self.conditions_changed = lambda: None
         self.on_renewal = lambda peer, sent_at: None
         self.peers = {x: SimPeer(self, x, index) for index, x in enumerate(self.letters)}
@@ -298,6 +304,7 @@ class World:
         self.ports[station] = (letter, port)
 
     def note(self, text):
+        self.events += 1
         self.log.append((self.clock.now, text))
         self.digest = zlib.crc32(f"{self.clock.now:.6f} {text}".encode(), self.digest)
         self.on_event()

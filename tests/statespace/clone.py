@@ -48,7 +48,7 @@ CORE_APART = frozenset(
 SHARING_APART = frozenset(
     {
         *("_registry", "_ports", "_emit", "memory", "admission"),
-        *("_synced", "_reclaiming", "_news"),
+        *("_synced", "_reclaiming", "_news", "_unknown"),
     }
 )
 MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before", "_recalled", "_unread"})
@@ -107,7 +107,7 @@ def _clone_sharing(sharing, core):
     new._registry, new._ports, new._emit = core.registry, core.ports, core._commands.append
     new.admission = copy.deepcopy(sharing.admission)
     new._synced, new._news = dict(sharing._synced), dict(sharing._news)
-    new._reclaiming = set(sharing._reclaiming)
+    new._reclaiming, new._unknown = set(sharing._reclaiming), set(sharing._unknown)
     new.memory = memory = copy.copy(sharing.memory)
     memory._read, memory._told = dict(memory._read), dict(memory._told)
     memory._before, memory._recalled = dict(memory._before), dict(memory._recalled)
@@ -182,6 +182,7 @@ class Eyes:
             tuple((h.step, self.epoch_of(h.epoch)) for h in message.hand_overs),
             message.unheard,
             message.is_call,
+            message.asks_macs,
             len(message.tables),
         )
 

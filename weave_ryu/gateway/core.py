@@ -16,7 +16,6 @@ from weave_ryu.gateway.commands import (
     Command,
     ForgetBehind,
     Introduce,
-    ReadMacs,
     RememberRole,
     SayHello,
     Tell,
@@ -303,10 +302,7 @@ class GatewayCore:
         """Time has passed."""
         if self.ports and now >= self._next_sync:
             self._next_sync = now + self.timers.sync_s
-            if self.is_switch_up:
-                self._commands.extend(ReadMacs(port) for port in self.ports)
-            else:
-                self._sharing.look_back(now)
+            self._sharing.sync(self.is_switch_up, now)
         self._tick(now)
         if self.ports and now >= self._next_lease:
             self._next_lease = now + self.timers.lease_s
@@ -348,6 +344,7 @@ class GatewayCore:
         if is_up and not self.is_switch_up:
             # Who has forwarded meanwhile could not be told from who has not, nor be forgotten.
             self._sharing.admission.start_anew(now)
+            self._sharing.prime(now)
             self._forget_behind_standbys(record.name for record in self.registry.records())
         self.is_switch_up = is_up
         self._carrier = dict(carrier)
@@ -438,6 +435,8 @@ class GatewayCore:
                     port.hand_over(source, step, now)
         if message.is_call and self.registry.record(source) is not None:
             callers.add(source)
+        if message.asks_macs:
+            self._sharing.asked(source)
         self._commands.extend(Introduce(name) for name in sorted(callers - {self._own}))
         if own_is_stale:
             self.publish()

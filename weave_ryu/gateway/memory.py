@@ -73,7 +73,8 @@ class MacMemory:
         """
         hosts = NO_MACS.union(*(self._seen(each)[1] for each in self._segments))
         mesh, beside = self._seen(port)[0] - hosts, self.beside_others(port) - hosts
-        return mesh - beside - self._last(port).relayed, beside
+        relayed = self._last(port).relayed.union(*(old.relayed for old in self._old(port)))
+        return mesh - beside - relayed, beside
 
     def beside_others(self, port: str) -> frozenset[str]:
         """Containers beside other gateways of the port's segment, by their own word."""
@@ -86,11 +87,7 @@ class MacMemory:
 
     def own(self, port: str) -> frozenset[str]:
         """Containers beside this peer: as read last, and as known before."""
-        return self._last(port).own.union(*(old.own for _, old in self._before.get(port, ())))
-
-    def relayed(self, port: str) -> frozenset[str]:
-        """What was behind other gateways at the last reading."""
-        return self._last(port).relayed
+        return self._last(port).own.union(*(old.own for old in self._old(port)))
 
     def read(self, port: str, reading: Reading, now: float) -> Findings:
         """The switch has been read.
@@ -121,10 +118,25 @@ class MacMemory:
         self._doubt_recalled(port, hosts)
         if port in self._recalled and now >= self._recalled[port][0]:
             del self._recalled[port]
+        return Findings(self._table(port, disowned), misplaced, disowned)
+
+    def age(self, port: str, now: float) -> MacTable:
+        """The switch is away: nothing is read, but what is remembered of it ages.
+
+        Returns:
+            What is left, for the other gateways.
+        """
+        before = [(until, old) for until, old in self._before.get(port, ()) if now < until]
+        self._before[port] = before
+        if not before:
+            # Whatever it says when it is back is no news against what others have told since.
+            self._unread.add(port)
+        return self._table(port, NO_MACS)
+
+    def _table(self, port: str, disowned: frozenset[str]) -> MacTable:
         mesh, hosts = self._with_before(port)
         mesh |= self._recalled_at(port)
-        table = MacTable(self._own, segment, mesh, hosts | disowned, self.own(port))
-        return Findings(table, misplaced, disowned)
+        return MacTable(self._own, self._segments[port], mesh, hosts | disowned, self.own(port))
 
     def told(self, table: MacTable) -> bool:
         """Another gateway has told its table.
@@ -151,7 +163,10 @@ class MacMemory:
         for port, last in self._read.items():
             if not (last.mesh or last.hosts):
                 continue
-            self._before[port] = [*self._before.get(port, ()), (now + REMEMBER_S, last)]
+            # What was read again since is remembered from now on, and once.
+            older = [(until, _minus(old, last)) for until, old in self._before.get(port, ())]
+            older = [(until, old) for until, old in older if old.mesh or old.hosts]
+            self._before[port] = [*older, (now + REMEMBER_S, last)]
         self._read.clear()
 
     def met(self, port: str) -> None:
@@ -174,6 +189,10 @@ class MacMemory:
         for key in [key for key in self._told if key[0] in peers and key[1] not in segments]:
             del self._told[key]
 
+    def tellers(self) -> set[PeerName]:
+        """Whose tables are known."""
+        return {name for name, _ in self._told}
+
     def remembers(self, port: str) -> bool:
         """Something from before the switch was lost may still count."""
         return bool(self._before.get(port))
@@ -183,9 +202,12 @@ class MacMemory:
 
     def _with_before(self, port: str) -> Sides:
         """What was read last, and what was known before."""
-        last, before = self._last(port), self._before.get(port, ())
-        mesh = last.mesh.union(*(old.mesh for _, old in before))
-        return mesh, last.hosts.union(*(old.hosts for _, old in before))
+        last, before = self._last(port), self._old(port)
+        mesh = last.mesh.union(*(old.mesh for old in before))
+        return mesh, last.hosts.union(*(old.hosts for old in before))
+
+    def _old(self, port: str) -> list[Reading]:
+        return [old for _, old in self._before.get(port, ())]
 
     def _seen(self, port: str) -> Sides:
         mesh, hosts = self._with_before(port)
@@ -256,7 +278,12 @@ def _without(
     old: Reading, mesh: frozenset[str], hosts: frozenset[str], elsewhere: frozenset[str]
 ) -> Reading:
     """What counts still if these are in the mesh or on the segment; and not beside this peer."""
-    return Reading(old.mesh - hosts, old.hosts - mesh, old.own - hosts - elsewhere)
+    own = old.own - hosts - elsewhere
+    return Reading(old.mesh - hosts, old.hosts - mesh, own, old.relayed)
+
+
+def _minus(old: Reading, new: Reading) -> Reading:
+    return Reading(old.mesh - new.mesh, old.hosts - new.hosts, old.own - new.own, old.relayed)
 
 
 def _beside_alone(reading: Reading) -> Reading:

@@ -166,10 +166,12 @@ class Message:
     """Gateways whose leases do not reach the sender: they are to take other ways."""
     is_call: bool = False
     """The sender has just begun to forward: all peers are to let it know their containers."""
+    asks_macs: bool = False
+    """The sender may have dropped what it was told: gateways are to tell it their tables."""
 
     def is_lease_of(self, sender: PeerName) -> bool:
         """It holds the sender's record and nothing else: repeated, it says only that it lives."""
-        is_more = self.tables or self.hand_overs or self.unheard or self.is_call
+        is_more = self.tables or self.hand_overs or self.unheard or self.is_call or self.asks_macs
         return not is_more and [record.name for record in self.records] == [sender]
 
 
@@ -179,6 +181,7 @@ def encode(
     hand_overs: Iterable[HandOver] = (),
     unheard: Iterable[PeerName] = (),
     is_call: bool = False,
+    asks_macs: bool = False,
 ) -> bytes:
     """The payload; empty bytes if there is nothing to say."""
     gateways = [
@@ -208,21 +211,29 @@ def encode(
         {
             "name": str(table.name),
             "segment": table.segment,
-            "mesh": sorted(table.mesh)[:MAX_MACS],
-            "own": sorted(table.own)[:MAX_MACS],
-            "hosts": sorted(table.hosts)[:MAX_MACS],
+            "mesh": _cut(table.mesh, table.own),
+            "own": _cut(table.own, table.own),
+            "hosts": _cut(table.hosts, table.mesh),
         }
         for table in tables
     ]
     steps = [{"segment": h.segment, "step": str(h.step), "epoch": h.epoch} for h in hand_overs]
-    if not gateways and not macs and not steps and not is_call:
+    if not (gateways or macs or steps or is_call or asks_macs):
         return b""
     document = {"version": VERSION, "gateways": gateways, "macs": macs, "hand_overs": steps}
     if names := [str(name) for name in sorted(unheard)]:
         document["unheard"] = names
     if is_call:
         document["call"] = True
+    if asks_macs:
+        document["ask"] = True
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _cut(macs: frozenset[str], first: frozenset[str]) -> list[str]:
+    if len(macs) <= MAX_MACS:
+        return sorted(macs)
+    return [*sorted(macs & first), *sorted(macs - first)][:MAX_MACS]
 
 
 def decode(payload: bytes) -> Message:
@@ -264,6 +275,7 @@ def _decode(payload: bytes) -> Message:
             _name({"name": n}) for n in _list({"unheard": [], **document}, "unheard", MAX_PORTS)
         ),
         _flag({"call": False, **document}, "call"),
+        _flag({"ask": False, **document}, "ask"),
     )
 
 

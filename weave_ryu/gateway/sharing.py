@@ -26,6 +26,9 @@ from weave_ryu.gateway.registry import Registry
 from weave_ryu.gateway.role import State
 from weave_ryu.names import PeerName
 
+PRIME_S = 200.0
+"""What the switch was told it forgets after 300 s: until then it is told again."""
+
 _NONE: frozenset[str] = frozenset()
 
 
@@ -54,6 +57,9 @@ class MacSharing:
         self.admission = Admission()
         self._synced: dict[str, object] = {}
         self._reclaiming: set[str] = set()
+        self._unknown: set[PeerName] = set()
+        """Those that had told something, but had no record, when that was looked at last."""
+        self._prime_at = float("-inf")
         self._news: dict[str, frozenset[str]] = {}
         """MACs of which the last reading knew nothing, told since."""
 
@@ -75,9 +81,10 @@ class MacSharing:
                 # What was learnt behind it counted as the mesh's: announced to the segment, it
                 # would draw the frames for its own hosts away from them.
                 self.memory.met(name)
-                # It may be back, and have dropped what it was told.
-                self._synced.pop(name, None)
                 self._emit(ReadMacs(name))
+                # It may be back: each of the two may have dropped what it was told.
+                self._synced.pop(name, None)
+                self._emit(Tell(new.name, encode(asks_macs=True)))
             elif mesh or hosts:
                 own = self.memory.own(name)
                 self._tell([new.name], MacTable(self._own, segment, mesh, hosts, own))
@@ -103,12 +110,15 @@ class MacSharing:
         """Another gateway has told its table: learn from it, and look again if that is news."""
         ports = {n: port for n, port in self._ports.items() if port.spec.segment == table.segment}
         announcing = [n for n, p in ports.items() if p.state is State.ACTIVE and p.may_announce]
-        known = {name: _NONE.union(*self.sides(name)) for name in announcing}
+        known = {name: self.sides(name) for name in announcing}
         beside = self._beside()
         is_contradiction = self.memory.told(table)
         self._beside_changed(beside)
         for name in announcing:
-            if news := _NONE.union(*self.sides(name)) - known[name]:
+            (mesh, hosts), (old_mesh, old_hosts) = self.sides(name), known[name]
+            news = (mesh | hosts) - old_mesh - old_hosts
+            news |= (mesh - hosts) - (old_mesh - old_hosts)
+            if news:
                 self._news[name] = self._news.get(name, _NONE) | news
         for name in ports:
             if is_contradiction or name in self._news:
@@ -121,24 +131,42 @@ class MacSharing:
         self.memory.left(peers, segments)
         self._beside_changed(beside)
 
-    def look_back(self, now: float) -> None:
-        """There is no switch to be read: what is remembered of it ages all the same."""
+    def sync(self, is_switch_up: bool, now: float) -> None:
+        """It is time to look what there is, and to tell the others."""
+        unknown = {name for name in self.memory.tellers() if self._registry.record(name) is None}
+        # A table may come before its gateway's record, or late, when that one has left.
+        self.left(unknown & self._unknown)
+        self._unknown = unknown
         for name, port in self._ports.items():
-            if self.memory.remembers(name):
-                self.read(port, Reading(), now)
+            if is_switch_up:
+                self._emit(ReadMacs(name))
+            elif self.memory.remembers(name):
+                self._share(port, self.memory.age(name, now))
+        if is_switch_up and now >= self._prime_at:
+            self.prime(now)
+
+    def prime(self, now: float) -> None:
+        """Let the switch know what is beside other gateways: it was away, or will forget it."""
+        self._prime_at = now + PRIME_S
+        for name in self._ports:
+            beside = self.memory.beside_others(name) - self.memory.hosts_elsewhere(name)
+            if beside:
+                self._emit(Prime(name, _NONE, _NONE, beside))
+
+    def asked(self, by: PeerName) -> None:
+        """Another gateway has dropped what it was told."""
+        if self._registry.record(by) is not None:
+            self._synced.clear()
 
     def read(self, port: PortMachine, reading: Reading, now: float) -> None:
         """A switch has been read: tell, correct, and announce what nobody here knew."""
         name = port.spec.port
-        known = _NONE.union(*self.sides(name)) - self._news.get(name, _NONE)
+        mesh, hosts = self.sides(name)
+        known = mesh - hosts - self._news.get(name, _NONE)
         found = self.memory.read(name, reading, now)
-        others = self._registry.others_of(port.spec.segment)
-        # One that has restarted has forgotten what it was told.
-        lives = tuple((other, self._incarnation_of(other)) for other in others)
-        # One that stands by tells, too: it may remember hosts that the active one never heard.
-        if others and (found.misplaced or self._synced.get(name) != (found.table, lives)):
-            self._synced[name] = found.table, lives
-            self._tell(others, found.table)
+        if found.misplaced:
+            self._synced.pop(name, None)
+        self._share(port, found.table)
         if found.misplaced:
             # A Weave router drops its flows before it is told, and after it once more.
             self._emit(RaiseVersion())
@@ -162,6 +190,18 @@ class MacSharing:
         if to_segment or to_peers:
             self._emit(Announce(name, to_segment, to_peers))
 
+    def _share(self, port: PortMachine, table: MacTable) -> None:
+        """Tell the others, unless they know.
+
+        One that stands by tells, too: it may remember hosts that the active one never heard.
+        """
+        others = self._registry.others_of(port.spec.segment)
+        # One that has restarted has forgotten what it was told.
+        lives = tuple((other, self._incarnation_of(other)) for other in others)
+        if others and self._synced.get(port.spec.port) != (table, lives):
+            self._synced[port.spec.port] = table, lives
+            self._tell(others, table)
+
     def _beside(self) -> dict[str, frozenset[str]]:
         return {name: self.memory.beside_others(name) for name in self._ports}
 
@@ -175,7 +215,8 @@ class MacSharing:
             if more := beside - old:
                 more -= self.memory.hosts_elsewhere(name)
                 self._emit(Prime(name, _NONE, _NONE, more))
-            if fewer := old - beside:
+            # One table of the switch is for all ports.
+            if fewer := (old - beside).difference(*self._beside().values()):
                 self._emit(ForgetBeside(name, fewer))
 
     def _tell(self, others: Iterable[PeerName], table: MacTable) -> None:

@@ -129,21 +129,18 @@ class Announcer:
 
         hub.spawn(self._run, make, REPEAT_AT_S, lambda: True, told)
 
-    def prime_mesh(self, mesh: Iterable[str], beside: Iterable[str]) -> Any:  # noqa: ANN401
-        """Let the own switch know what is in the mesh; nothing is sent anywhere.
+    def prime_mesh(self, mesh: Iterable[str], beside: Iterable[str]) -> None:
+        """Let the own switch know what is in the mesh, now; nothing is sent anywhere.
 
         Args:
             mesh: MACs, 12 hex digits.
             beside: MACs beside other gateways.
-
-        Returns:
-            The green thread that does it, to wait for.
         """
         frames = []
         for macs, is_beside in ((mesh, False), (beside, True)):
             learn = encode.actions_of(rules.hearsay(is_beside=is_beside))
             frames += [(mac, learn) for mac in sorted(macs)]
-        return hub.spawn(self._run, lambda: frames, (0.0,), lambda: True)
+        self._run(lambda: frames, (0.0,), lambda: True)
 
     def prime(self, port: int, hosts: Iterable[str], go_on: Callable[[], bool]) -> None:
         """Let the own switch learn hosts behind a gateway port; nothing is sent anywhere.
@@ -179,13 +176,14 @@ class Announcer:
         for at in times:
             hub.sleep(at - waited)
             waited = at
-            for count, (mac, actions) in enumerate(make(), 1):
+            frames = make()
+            for count, (mac, actions) in enumerate(frames, 1):
                 if not go_on():
                     return
                 self._switch.send_frame(reverse_arp(mac), actions)
                 if count % BURST == 0:
                     hub.sleep(PAUSE_S)
-            if told is not None:
+            if told is not None and frames:
                 hub.sleep(ARRIVAL_S)
                 waited += ARRIVAL_S
                 told()

@@ -191,7 +191,7 @@ def cookie_delete(
     cookie: int,
     mask: int,
     table: int = ofproto_v1_3.OFPTT_ALL,
-    match: Match = (),
+    exact: tuple[int, Match] | None = None,
 ) -> Any:  # noqa: ANN401
     """The flow-mod that deletes all flows whose cookie agrees in the bits of the mask.
 
@@ -200,14 +200,16 @@ def cookie_delete(
         cookie: their cookie.
         mask: the bits of it that count.
         table: only those of one table.
-        match: only those that match this, and perhaps more.
+        exact: only the one of this priority and match: the switch finds it without a search.
     """
+    priority, match = exact or (0, ())
     return _PARSER.OFPFlowMod(
         datapath,
         cookie=cookie,
         cookie_mask=mask,
         table_id=table,
-        command=_OFP.OFPFC_DELETE,
+        command=_OFP.OFPFC_DELETE if exact is None else _OFP.OFPFC_DELETE_STRICT,
+        priority=priority,
         out_port=_OFP.OFPP_ANY,
         out_group=_OFP.OFPG_ANY,
         match=match_of(match),

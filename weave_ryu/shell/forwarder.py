@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import structlog
 
@@ -12,8 +12,9 @@ from weave_ryu.names import ShortId
 from weave_ryu.pipeline import cookies, diff, rules
 from weave_ryu.pipeline.cookies import KIND_MASK, SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import FlowSpec
+from weave_ryu.pipeline.parts import LEARN_PRIORITY_SECOND_HAND
 from weave_ryu.pipeline.state import ForwardingState
-from weave_ryu.pipeline.tables import TUNNEL_SOURCE
+from weave_ryu.pipeline.tables import MAC, TUNNEL_SOURCE
 from weave_ryu.shell import hub
 from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import Switch
@@ -25,6 +26,9 @@ RETRY_S = 0.2
 FORGET_AGAIN_AFTER_S = 0.6
 """The switch may learn from frames of before up to half a second later, when it credits them to
 the flows that they passed (ovs-vswitchd.conf.db(5), max-revalidator)."""
+
+MAX_READ = 8
+"""Of so many peers the MACs are read before they are forgotten."""
 
 _OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
 """Kinds that a daemon that has just started must not judge: it does not know the mesh yet."""
@@ -61,6 +65,9 @@ class Forwarder:
         self._settled_at = time.monotonic() + settle_s
         self._is_settled = False
         self._segments: dict[ShortId, frozenset[str]] = {}
+        self._stale: set[ShortId] = set()
+        self._plain: set[ShortId] = set()
+        """Those of them that were no gateways."""
         self.desired: list[FlowSpec] = []
 
     def start(self) -> None:
@@ -168,21 +175,29 @@ class Forwarder:
         present = {peer.short_id: peer.segments for peer in state.peers}
         known = self._segments
         stale = {sid for sid, before in known.items() if present.get(sid) != before}
-        self._segments = present
         teaching = (cookies.parse(f.cookie) for f in replaced if f.table == TUNNEL_SOURCE.number)
         stale |= {ShortId(subject) for kind, subject in filter(None, teaching) if kind is Kind.PEER}
-        if stale:
-            selectors = [
-                (subject_cookie(Kind.LEARNT_PEER, sid), SUBJECT_MASK) for sid in sorted(stale)
-            ]
-            plain = {sid for sid in stale if not known.get(sid)}
+        self._segments = present
+        # Until the switch has confirmed: it may be away now, and keep its tables.
+        self._stale |= stale
+        self._plain |= {sid for sid in stale if not known.get(sid)}
+        if self._stale:
             gateways = [sid for sid in present | known if present.get(sid) or known.get(sid)]
-            hidden = self._macs.hidden(plain, gateways)
-            self._switch.delete(selectors)
-            if hidden:
-                learnt = subject_cookie(Kind.LEARNT_PEER, 0)
-                self._switch.delete_macs(learnt, KIND_MASK, hidden)
-            hub.spawn(self._forget_again, selectors)
+            self._forget_stale(gateways)
+
+    def _forget_stale(self, gateways: Collection[ShortId]) -> None:
+        selectors = [
+            (subject_cookie(Kind.LEARNT_PEER, sid), SUBJECT_MASK) for sid in sorted(self._stale)
+        ]
+        # Not if half the mesh has left: what can be reached by them now is dropped until then.
+        is_small = len(self._plain) <= MAX_READ
+        hidden = self._macs.hidden(self._plain, gateways) if is_small else []
+        self._switch.delete(selectors)
+        if hidden:
+            learnt = subject_cookie(Kind.LEARNT_PEER, 0)
+            self._switch.delete_macs(learnt, KIND_MASK, hidden, MAC, LEARN_PRIORITY_SECOND_HAND)
+        self._stale, self._plain = set(), set()
+        hub.spawn(self._forget_again, selectors)
 
     def _forget_again(self, selectors: Sequence[tuple[int, int]]) -> None:
         hub.sleep(FORGET_AGAIN_AFTER_S)

@@ -44,7 +44,7 @@ from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import FlowSpec, Output, Table
-from weave_ryu.pipeline.rules import HEARSAY_BESIDE
+from weave_ryu.pipeline.rules import HEARSAY_BESIDE, LEARN_PRIORITY
 from weave_ryu.pipeline.state import GatewayPort
 from weave_ryu.pipeline.tables import MAC, ORIGINS
 from weave_ryu.shell import encode, hub
@@ -153,6 +153,8 @@ class Gateways:
         self._own_short_id = own_short_id
         self._macs = MacReader(switch)
         self._reading = {name: hub.Semaphore() for name in core.ports}
+        self._telling = hub.Semaphore()
+        """One after the other: what the switch is told of containers, and what it is to forget."""
         self._read_again_at = dict.fromkeys(core.ports, 0.0)
         self._is_reading_asked: set[str] = set()
         self._has_recalled: set[str] = set()
@@ -354,7 +356,7 @@ class Gateways:
             case Announce(port, to_segment, to_mesh):
                 self._announce(port, to_segment, to_mesh)
             case Prime(port, hosts, mesh, beside):
-                self._announcer.prime_mesh(mesh, beside)
+                hub.spawn(self._tell_switch, mesh, beside)
                 self._prime(port, hosts)
             case Disown(port, macs):
                 hub.spawn(self._disown, port, macs)
@@ -539,16 +541,21 @@ class Gateways:
         if port is None or not self._switch.is_connected:
             return
         # First: the deletion makes the switch learn once more from frames that it credits late.
-        self._announcer.prime_mesh((), macs).wait()
+        self._tell_switch((), macs)
         self._delete_macs(subject_cookie(Kind.LEARNT_PORT, port.number), macs, MAC)
 
+    def _tell_switch(self, mesh: Iterable[str], beside: Iterable[str]) -> None:
+        with self._telling:
+            self._announcer.prime_mesh(mesh, beside)
+
     def _forget_beside(self, macs: frozenset[str]) -> None:
-        if self._switch.is_connected:
-            self._delete_macs(subject_cookie(Kind.LEARNT_PORT, HEARSAY_BESIDE), macs, ORIGINS)
+        with self._telling:  # after what it was told before
+            if self._switch.is_connected:
+                self._delete_macs(subject_cookie(Kind.LEARNT_PORT, HEARSAY_BESIDE), macs, ORIGINS)
 
     def _delete_macs(self, cookie: int, macs: frozenset[str], table: Table) -> None:
         try:
-            self._switch.delete_macs(cookie, SUBJECT_MASK, sorted(macs), table)
+            self._switch.delete_macs(cookie, SUBJECT_MASK, sorted(macs), table, LEARN_PRIORITY)
         except OpenFlowError as error:
             _log.warning("macs_not_deleted", table=table.name, error=str(error))
 

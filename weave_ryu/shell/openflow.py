@@ -308,7 +308,9 @@ class Switch:
         mods = [encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors]
         self._confirm(mods, "flow deletion")
 
-    def delete_macs(self, cookie: int, mask: int, macs: Iterable[str], table: Table = MAC) -> None:
+    def delete_macs(
+        self, cookie: int, mask: int, macs: Iterable[str], table: Table, priority: int
+    ) -> None:
         """Delete what is learnt of MACs (12 hex digits) with such a cookie; confirmed.
 
         Args:
@@ -316,12 +318,16 @@ class Switch:
             mask: the bits of it that count.
             macs: which.
             table: `MAC` or `ORIGINS`.
+            priority: of what is to be deleted.
         """
         datapath = self._require()
         field = {MAC.number: Field.ETH_DST, ORIGINS.number: Field.ETH_SRC}[table.number]
         matches = ((Term(field, _colons(mac)),) for mac in macs)
         self._confirm(
-            (encode.cookie_delete(datapath, cookie, mask, table.number, m) for m in matches),
+            (
+                encode.cookie_delete(datapath, cookie, mask, table.number, (priority, match))
+                for match in matches
+            ),
             "deletion of MACs",
         )
 

@@ -140,6 +140,16 @@ def test_what_is_remembered_of_a_switch_is_remembered_no_longer_because_it_is_lo
         known.read("gw0", Reading(), now)
         known.switch_lost(now)
     assert known.read("gw0", Reading(), 600.0).table == table(name=OWN)
+
+
+def test_what_is_remembered_is_remembered_once_however_often_the_switch_is_lost():
+    known, mac = memory(), some(MAC)
+    for now in range(10):
+        known.read("gw0", Reading(mac, own=mac), float(now))
+        known.switch_lost(float(now))
+    assert len(known._before["gw0"]) == 1
+    assert known.age("gw0", 9.0 + REMEMBER_S - 1).own == mac
+    assert known.age("gw0", 9.0 + REMEMBER_S).own == NONE
     assert not known.remembers("gw0")
 
 

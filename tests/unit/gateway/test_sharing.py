@@ -17,7 +17,7 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.memory import REMEMBER_S
 from weave_ryu.gateway.reading import Reading
-from weave_ryu.gateway.records import decode, encode
+from weave_ryu.gateway.records import MacTable, decode, encode
 from weave_ryu.names import PeerName
 
 MAC = frozenset({"02c000000001"})
@@ -110,6 +110,65 @@ def test_one_that_has_been_away_is_told_everything_again():
     assert ReadMacs("gw0") in core.poll_commands()
     core.macs_read("gw0", Reading(MAC, own=MAC), world.now)
     assert [c.peer for c in core.poll_commands() if is_table(c)] == [B]
+
+
+def test_one_that_has_dropped_what_it_was_told_asks_for_it():
+    world = settled_pair()
+    core, other = world.cores["A"], world.cores["B"]
+    reading = Reading(MAC, own=MAC)
+    other.macs_read("gw0", reading, world.now)
+    tell(world, "B", "A")
+    record = core.registry.record(B)
+    core.peers_left([B])
+    core.received(B, encode([replace(record, sequence=record.sequence + 1)]), True, world.now)
+    (ask,) = (
+        c for c in core.poll_commands() if isinstance(c, Tell) and decode(c.payload).asks_macs
+    )
+    assert ask.peer == B
+    other.macs_read("gw0", reading, world.now)
+    assert not [c for c in other.poll_commands() if is_table(c)]
+    other.received(A, ask.payload, True, world.now)
+    other.macs_read("gw0", reading, world.now)
+    tell(world, "B", "A")
+    assert core.macs("gw0") == (MAC, frozenset())
+
+
+def test_word_is_told_to_the_switch_again_when_it_is_back_and_before_it_forgets():
+    world = settled_pair()
+    world.cores["B"].macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    tell(world, "B", "A")
+    core, prime = world.cores["A"], Prime("gw0", frozenset(), frozenset(), MAC)
+    core.switch_state(False, {"gw0": True}, world.now)
+    core.switch_state(True, {"gw0": True}, world.now)
+    assert core.poll_commands().count(prime) == 1
+    primed = 0
+    for second in range(2, 600, 2):
+        core.handle_timer(world.now + second)
+        primed += core.poll_commands().count(prime)
+    assert primed == 2
+
+
+def test_table_of_one_that_has_left_counts_no_longer_than_until_it_would_have_told_its_record():
+    world = settled_pair()
+    core = world.cores["A"]
+    late = encode(tables=[MacTable(PeerName(9), "vlan", MAC, frozenset(), MAC)])
+    core.received(PeerName(9), late, True, world.now)
+    assert core.macs("gw0")[0] == MAC
+    for second in (2, 4):
+        core.handle_timer(world.now + second)
+    assert core.macs("gw0")[0] == frozenset()
+
+
+def test_silent_container_that_was_taken_for_a_host_is_announced_to_the_segment():
+    """Seeds 270, 319, 456."""
+    world = settled_pair()
+    core = world.cores["A"]
+    core.macs_read("gw0", Reading(hosts=MAC, relayed=MAC), world.now)
+    core.poll_commands()
+    world.cores["B"].macs_read("gw0", Reading(MAC, own=MAC), world.now)
+    tell(world, "B", "A")
+    core.macs_read("gw0", Reading(hosts=MAC, relayed=MAC), world.now)
+    assert Announce("gw0", MAC, frozenset()) in core.poll_commands()
 
 
 def test_owner_tells_everybody_where_its_container_is_when_another_takes_it_for_a_host():

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from weave_ryu.errors import OpenFlowError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.state import ForwardingState, Hop, RemotePeer
+from weave_ryu.pipeline.tables import MAC
 
 NEAR = Hop(ShortId(2), "192.0.2.2", "192.0.2.1", 1)
 PEER = RemotePeer(PeerName(2), "B", ShortId(2), NEAR, NEAR, (), frozenset())
@@ -62,13 +64,18 @@ class NotingSwitch:
     def dump(self, cookie, mask, table):
         return [entry for entry in self.learnt if entry.cookie & mask == cookie]
 
-    def delete_macs(self, cookie, mask, macs):
+    def delete_macs(self, cookie, mask, macs, table, priority):
+        assert (table, priority) == (MAC, 10)
         self.forgotten_macs.append((cookie, mask, list(macs)))
 
 
 def learnt(mac, behind, priority):
     cookie = subject_cookie(Kind.LEARNT_PEER, behind)
     return SimpleNamespace(mac=mac, cookie=cookie, priority=priority)
+
+
+def refuse(selectors):
+    raise OpenFlowError("deletion", "the connection was lost")
 
 
 @pytest.fixture
@@ -94,6 +101,20 @@ def test_older_place_beside_a_gateway_does_not_come_to_light_again(switch):
     ((cookie, mask, macs),) = switch.forgotten_macs
     assert macs == ["02c000000001"]
     assert switch.learnt[0].cookie & mask == cookie
+
+
+def test_what_could_not_be_forgotten_is_forgotten_later(switch):
+    states = [state_of(PEER)]
+    forwarder = forwarder_on(switch, states)
+    forwarder._work()
+    states.append(state_of())
+    delete, switch.delete = switch.delete, refuse
+    with pytest.raises(OpenFlowError):
+        forwarder._work()
+    switch.delete = delete
+    forwarder.switch_changed()
+    forwarder._work()
+    assert switch.forgotten == [BEHIND_PEER]
 
 
 def test_what_was_learnt_behind_a_peer_is_forgotten_when_it_proves_a_gateway(switch):
