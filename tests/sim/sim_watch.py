@@ -66,8 +66,11 @@ class Watch:
         world = self.world
         if world.events != events or world.open_gateways != [letter] or self._is_excused():
             return
-        if any(p.daemon is None or p.daemon.is_paused for p in world.peers.values()):
+        daemons = [peer.daemon for peer in world.peers.values()]
+        if any(daemon is None or daemon.is_paused for daemon in daemons):
             return
+        if not all(port.is_settled for daemon in daemons for port in daemon.core.ports.values()):
+            return  # another one is about to take over, and lets known unicast pass already
         mesh, hosts = world.peers[letter].daemon.core.macs("gw0")
         for mac in sorted(known & (mesh - hosts)):
             world.sometimes["segment looked at after a change of roles"] = 1

@@ -51,7 +51,9 @@ SHARING_APART = frozenset(
         *("_synced", "_reclaiming", "_news", "_unknown"),
     }
 )
-MEMORY_APART = frozenset({"_segments", "_read", "_told", "_before", "_recalled", "_unread"})
+MEMORY_APART = frozenset(
+    {"_segments", "_read", "_told", "_before", "_recalled", "_unread", "_claimed"}
+)
 SIGNS_APART = frozenset({"lease", "sure_until"})
 """What has been seen before and is known: a cache, as `_recorded`, `_lease`, `_living` and more."""
 IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
@@ -111,7 +113,7 @@ def _clone_sharing(sharing, core):
     new.memory = memory = copy.copy(sharing.memory)
     memory._read, memory._told = dict(memory._read), dict(memory._told)
     memory._before, memory._recalled = dict(memory._before), dict(memory._recalled)
-    memory._unread = set(memory._unread)
+    memory._unread, memory._claimed = set(memory._unread), dict(memory._claimed)
     return new
 
 

@@ -22,8 +22,9 @@ class Admission:
 
     def note(self, old: GatewayRecord | None, new: GatewayRecord, now: float) -> None:
         """A record is new."""
-        if new.serving() or (old is not None and old.serving()):
+        if new.serving() or (old is not None and (old.serving() or new.served_since(old))):
             self._served_at[new.name] = now
+            self._idle_since.pop(new.name, None)
         if new.is_idle:
             self._idle_since.setdefault(new.name, now)
         else:

@@ -57,6 +57,8 @@ class MacMemory:
         self._before: dict[str, list[tuple[float, Reading]]] = {}
         """Of switches that were lost: until when it counts, and what was read last."""
         self._recalled: dict[str, tuple[float, frozenset[str]]] = {}
+        self._claimed: dict[str, frozenset[str]] = {}
+        """What others have taken for hosts, of what was beside this peer at the last reading."""
         self._unread = set(segments)
         """Ports whose next reading is compared with none before."""
 
@@ -103,7 +105,8 @@ class MacMemory:
         beside = self._beside(segment)
         disowned = reading.heard & beside
         mesh, hosts = reading.mesh | (reading.hosts & beside), reading.hosts - beside
-        misplaced = reading.own & self._told_hosts(segment)
+        claimed = self._told_hosts(segment) | self._claimed.pop(port, NO_MACS)
+        misplaced = reading.own & claimed
         old = self._read.get(port, _NOTHING)
         mesh |= old.mesh & reading.unclear
         hosts |= old.hosts & reading.unclear - beside
@@ -155,7 +158,11 @@ class MacMemory:
             if segment == table.segment:
                 self._doubt_recalled(port, table.hosts)
                 last = self._last(port)
-                is_contradiction |= bool(table.hosts & last.own or table.own & last.hosts)
+                claimed = table.hosts & last.own
+                if claimed:
+                    # It may be told otherwise before the switch is read: peers were told it, too.
+                    self._claimed[port] = self._claimed.get(port, NO_MACS) | claimed
+                is_contradiction |= bool(claimed or table.own & last.hosts)
         return is_contradiction
 
     def switch_lost(self, now: float) -> None:

@@ -107,6 +107,11 @@ class GatewayRecord:
         """Segment → epoch in which it forwarded last."""
         return {port.segment: port.epoch for port in self.ports}
 
+    def served_since(self, old: GatewayRecord) -> frozenset[str]:
+        """The segments that it has begun to forward for since an older record of it."""
+        epochs, before = self.epochs(), old.epochs()
+        return frozenset(s for s, epoch in epochs.items() if epoch > before.get(s, 0))
+
     def active_epochs(self) -> dict[str, int]:
         """Segment → epoch, where it forwards."""
         return {port.segment: port.epoch for port in self.ports if port.is_active}

@@ -181,7 +181,8 @@ class Registry:
         before = old.active_epochs() if old else {}
         after = new.active_epochs()
         stale: set[PeerName] = set()
-        if old is not None and (old.serving() - new.serving()):
+        if old is not None and (old.serving() | new.served_since(old)) - new.serving():
+            # It has closed, or has opened and closed without a word of it having come.
             stale.add(new.name)
         if old is None and new.segments() - new.serving():
             # It may have forwarded in an earlier life, of itself or of this daemon.

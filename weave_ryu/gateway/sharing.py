@@ -93,12 +93,7 @@ class MacSharing:
         """Another one has forwarded beside this one, or may have: what it announced is wrong."""
         ended = new.segments() - new.active_epochs().keys()
         if old is not None and old.incarnation == new.incarnation:
-            epochs, before = new.epochs(), old.epochs()
-            ended = frozenset(
-                segment
-                for segment in ended
-                if segment in old.active_epochs() or epochs[segment] > before.get(segment, 0)
-            )
+            ended &= old.active_epochs().keys() | new.served_since(old)
         for name, port in self._ports.items():
             if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:
                 # A host may have moved since the tables were read: that first.

@@ -1,5 +1,7 @@
 """Behind which gateways hosts are learnt, and behind which containers only."""
 
+from dataclasses import replace
+
 import pytest
 
 from weave_ryu.gateway.admission import LET_IN_S, Admission
@@ -25,6 +27,17 @@ def test_one_that_forwards_lets_in_and_does_for_a_moment_after(state):
     admission.note(then, now, 10.0)
     assert judged(admission, now, 10.0 + LET_IN_S / 2) == (True, False)
     assert judged(admission, now, 10.0 + LET_IN_S) == (False, True)
+
+
+def test_one_that_opened_and_closed_unheard_did_let_in():
+    """Seed 2879: it was in another part of the mesh then."""
+    admission, before = Admission(), record("standby")
+    (port,) = before.ports
+    later = replace(record("standby", 2), ports=(replace(port, epoch=2),))
+    admission.note(None, before, 0.0)
+    admission.note(before, later, 10.0)
+    assert judged(admission, later, 10.0 + LET_IN_S / 2) == (True, False)
+    assert judged(admission, later, 10.0 + LET_IN_S) == (False, True)
 
 
 def test_one_that_may_be_about_to_open_is_neither():

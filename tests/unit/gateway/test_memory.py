@@ -123,6 +123,16 @@ def test_what_is_beside_this_peer_and_a_host_for_another_is_misplaced():
     assert known.read("gw0", Reading(mac, own=mac), 2.0).misplaced == mac
 
 
+def test_what_was_taken_for_a_host_is_misplaced_even_if_others_know_better_meanwhile():
+    """Seeds 5424, 9068: peers that are no gateways were told wrong."""
+    known, mac = memory(), some(MAC)
+    known.read("gw0", Reading(mac, own=mac), 0.0)
+    assert known.told(table(hosts=mac))
+    known.told(table(mesh=mac))
+    assert known.read("gw0", Reading(mac, own=mac), 1.0).misplaced == mac
+    assert known.read("gw0", Reading(mac, own=mac), 2.0).misplaced == NONE
+
+
 def test_what_was_beside_this_peer_still_is_when_its_switch_has_restarted():
     known, both = memory(), some(MAC, ANOTHER)
     known.read("gw0", Reading(both, own=both), 0.0)

@@ -175,6 +175,11 @@ def test_higher_epoch_of_the_same_active_makes_forget_the_others():
     assert merge_one(known, record(A, 2, port("active", 3))) == {B}
 
 
+def test_role_that_came_and_went_unheard_makes_forget_the_one_that_had_it():
+    known = registry(record(A, 1, port("standby", 1)))
+    assert merge_one(known, record(A, 2, port("standby", 2))) == {A}
+
+
 def test_unchanged_roles_make_nobody_forget():
     known = registry(record(A, 1, port("active", 1)), record(B, 1, port()))
     assert merge_one(known, record(A, 2, port("active", 1))) == frozenset()
