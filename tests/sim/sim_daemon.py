@@ -30,12 +30,15 @@ from weave_ryu.gateway.commands import (
     Report,
     SayHello,
     SetGate,
+    TakeBack,
     Tell,
 )
-from weave_ryu.gateway.core import STRANGER_S, GatewayCore
+from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd, Verdict
 from weave_ryu.gateway.reading import Learnt
 from weave_ryu.gateway.records import decode, encode
+from weave_ryu.gateway.role import Intent
+from weave_ryu.gateway.strangers import STRANGER_S
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.pipeline import cookies, rules
 from weave_ryu.pipeline.cookies import EXACT, SUBJECT_MASK, Kind, subject_cookie
@@ -189,7 +192,7 @@ class SimDaemon:
             return
         now = self._offset + self._rate * self.clock.now
         core = self.core
-        if core._next_lease <= now or (deadline := core.deadline()) <= now:
+        if core.next_lease <= now or (deadline := core.deadline()) <= now:
             core.handle_timer(now)
             self.pump()
         else:
@@ -243,9 +246,11 @@ class SimDaemon:
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
             case RememberRole(_, role):
                 self.peer.role = role
+            case TakeBack(_, _, wanted, why):
+                self.world.note(f"{self.peer.letter} takes back {wanted}: {why}")
             case Report(_, _, entry):
                 self.world.note(f"{self.peer.letter} {entry.state}: {entry.reason}")
-                if entry.reason.startswith("yields to"):
+                if entry.reason.startswith("yields to") and "by force" not in entry.reason:
                     self.world.look_at_yielding(self.peer.letter, entry)
                 self.world.on_role()
 
@@ -415,14 +420,21 @@ class SimDaemon:
         except NotReadyError as error:
             self.world.note(f"{self.peer.letter} refuses: {error}")
         else:
-            self.world.conditions_changed()
+            self._wished(Intent(role, force))
 
     def drain(self):
+        role = self.core.ports["gw0"].intent.role
         self.core.drain("gw0", self.local())
+        self._wished(Intent(role, drained=True))
+
+    def _wished(self, intent):
+        self.world.note(f"{self.peer.letter} accepts {intent}")
+        self.world.on_wish(self.peer.letter, self, intent)
+        self.world.conditions_changed()
 
     @property
     def is_forced(self):
-        return bool(self.core.ports) and self.core.ports["gw0"].is_forced
+        return bool(self.core.ports) and self.core.ports["gw0"].intent.forced
 
     def hello(self, frame):
         """As an input of the process; but nothing follows from it at once, nor is a timer due."""
@@ -449,7 +461,7 @@ class SimDaemon:
 
     def _is_somebody_silent(self):
         before = self.local() - self.world.timers.silent_s + 0.001
-        return any(signs.heard_at < before for signs in self.core._signs.values())
+        return any(signs.heard_at < before for signs in self.core.lookout.signs.values())
 
     def shut_down(self):
         self.core.shut_down(self.local())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sim_world import BROADCAST, Options
 
-from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.role import Intent, Role
 
 FIRST_S, LAST_S = 6.0, 36.0
 """When faults may begin."""
@@ -36,8 +36,11 @@ KINDS = {
     "standby": 1,
     "move": 2,
 }
-HELLOS, FORCED = 0.4, 0.4
-"""Shares of the worlds whose gateways say hello on the segment, and of activations by force."""
+HELLOS, FORCED, CLIENTS = 0.4, 0.4, 0.5
+"""Shares of the worlds whose gateways say hello on the segment, of activations by force, and of the
+worlds where several clients want something at nearly the same time."""
+WISHES = ("active", "force", "standby", "auto", "drain")
+NO_DISTURBANCE = ("manual", "wishes")
 CLOCK_ERRORS_S = (0.0, -900.0, 900.0, -86400.0)
 
 
@@ -49,6 +52,11 @@ class Fault:
     kind: str
     who: str
     for_s: float
+
+    @property
+    def letters(self):
+        """Whom it hits."""
+        return self.who if self.kind != "clients" else ""
 
     def __str__(self):
         return f"{self.at:7.3f} s  {self.kind:<10} {self.who:<8} for {self.for_s:.3f} s"
@@ -128,7 +136,21 @@ def draw(seed):
     for place, fault in enumerate(faults):
         if fault.kind == "activate" and rng.random() < FORCED:
             faults[place] = replace(fault, kind="force")
+    if rng.random() < CLIENTS:
+        faults += [draw_clients(rng, options) for _ in range(rng.choice([1, 1, 2]))]
+        faults.sort(key=lambda fault: fault.at)
     return options, faults
+
+
+def draw_clients(rng, options):
+    """Several clients ask for roles, one while the wish of another is being carried out."""
+    wishes, after_s = [], 0.0
+    for _ in range(rng.randint(2, 6)):
+        wishes.append(f"{rng.choice(options.gateways)}:{rng.choice(WISHES)}:{after_s:.4f}")
+        width_s = rng.choice([0.0, 0.01, 0.05, 0.3, 1.0])
+        after_s += rng.uniform(0.0, width_s)
+    at = round(rng.uniform(FIRST_S, LAST_S), 3)
+    return Fault(at, "clients", "+".join(wishes), round(after_s + rng.uniform(0.5, 12.0), 3))
 
 
 class Striker:
@@ -137,6 +159,8 @@ class Striker:
     def __init__(self, world):
         self.world, self.clock = world, world.clock
         self.holds = {}
+        self.disturbed_at = float("-inf")
+        """When the last fault that is more than a wish began or was over."""
 
     def plan(self, fault):
         """Carry it out when its time comes."""
@@ -152,13 +176,25 @@ class Striker:
     def is_held(self, *kinds):
         return any(count and key[0] in kinds for key, count in self.holds.items())
 
+    @property
+    def is_disturbed(self):
+        """Something is wrong just now, beside what operators want."""
+        held = (key[0] for key, count in self.holds.items() if count)
+        return any(kind not in NO_DISTURBANCE for kind in held)
+
+    def _note(self, fault):
+        if fault.kind not in ("activate", "force", "standby", "drain", "clients"):
+            self.disturbed_at = self.clock.now
+
     def _begin(self, fault):
+        self._note(fault)
         self.world.note(f"FAULT {fault.kind} {fault.who}")
         self.world.sometimes[f"fault {fault.kind}"] += 1
         getattr(self, f"_{fault.kind}")(fault, 1)
         self.world.conditions_changed()
 
     def _end(self, fault):
+        self._note(fault)
         self.world.note(f"OVER  {fault.kind} {fault.who}")
         getattr(self, f"_{fault.kind}")(fault, -1)
         self.world.conditions_changed()
@@ -337,6 +373,26 @@ class Striker:
         else:
             self._ask(fault, "set_role", Role.AUTO)
 
+    def _clients(self, fault, step):
+        for wish in fault.who.split("+"):
+            letter, kind, after_s = wish.split(":")
+            self._hold(("wishes", letter), step)
+            if step > 0:
+                self.clock.after(float(after_s), self._wish, letter, kind)
+            else:
+                self._wish(letter, "auto")
+
+    def _wish(self, letter, kind):
+        daemon = self.world.peers[letter].daemon
+        if daemon is None:
+            return
+        self.world.sometimes[f"wish {kind}"] += 1
+        if kind == "drain":
+            daemon.input(daemon.drain)
+        else:
+            role = Role.ACTIVE if kind == "force" else Role(kind)
+            daemon.input(daemon.set_role, role, kind == "force")
+
     def _standby(self, fault, step):
         self._ask(fault, "set_role", Role.STANDBY if step > 0 else Role.AUTO)
 
@@ -352,5 +408,5 @@ class Striker:
                 peer.role = Role.AUTO
                 if peer.daemon is not None:
                     port = peer.daemon.core.ports["gw0"]
-                    if port.role is not Role.AUTO or port.is_drained:
+                    if port.intent != Intent(Role.AUTO):
                         peer.daemon.input(peer.daemon.set_role, Role.AUTO)

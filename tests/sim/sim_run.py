@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from sim_faults import Striker, draw
 from sim_traffic import Stream, Traffic
 from sim_watch import Watch
+from sim_wishes import Wishes
 from sim_world import InvariantBroken, World
 
 from weave_ryu.gateway.role import State
@@ -42,6 +43,7 @@ HITLESS = frozenset(
         "activate",
         "force",
         "standby",
+        "clients",
         "bfd",
     ]
 )
@@ -112,6 +114,7 @@ def _run(world, faults):
     for fault in faults:
         striker.plan(fault)
     Watch(world, striker)
+    Wishes(world, striker)
     world.start()
     world.clock.run(3.5)
     traffic = Traffic(world)
@@ -193,7 +196,7 @@ def _check_hitless(world, traffic, faults):
     if world.mesh.edge(*near) is None:
         return
     for fault in faults:
-        if fault.kind not in HITLESS or (set(fault.who) & set(near) and fault.kind != "bfd"):
+        if fault.kind not in HITLESS or (set(fault.letters) & set(near) and fault.kind != "bfd"):
             return
     world.sometimes["containers undisturbed by faults elsewhere"] += 1
     for stream in traffic.streams:
@@ -238,7 +241,8 @@ SIGHTS = {
     "asked for the role": "hand-over on request",
     "did not confirm": "gate not confirmed",
     "refuses": "role change refused",
-    "no answer to the request": "operator's word without an answer",
+    "takes back role active by force": "force taken back",
+    "takes back role active:": "operator's word taken back",
 }
 
 

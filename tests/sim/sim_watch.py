@@ -43,7 +43,7 @@ class Watch:
         if self._was_excused:
             self._excused_at = self.clock.now
         self._was_excused = self._is_excused()
-        if not self._is_looking and len(self.world.open_gateways) > 1:
+        if not self._is_looking and self._are_too_many():
             self._is_looking = True
             self._overlap_s = 0.0
             self.clock.after(LOOK_S, self._look_again)
@@ -83,7 +83,7 @@ class Watch:
 
     def _look_again(self):
         now = self.clock.now
-        if len(self.world.open_gateways) < 2:
+        if not self._are_too_many():
             self._is_looking = False
             return
         self.clock.after(LOOK_S, self._look_again)
@@ -99,15 +99,20 @@ class Watch:
             who = ", ".join(self.world.open_gateways)
             raise InvariantBroken("one_forwarder", f"{who} for {self._overlap_s:.2f} s", now)
 
+    def _are_too_many(self):
+        """Two or more are open, and not all of them because an operator insists."""
+        peers = [self.world.peers[letter] for letter in self.world.open_gateways]
+        if len(peers) < 2:
+            return False
+        return not all(peer.is_forced for peer in peers)
+
     def _is_excused(self):
-        """Those that forward cannot hear each other, or somebody was told wrong, or forced it."""
+        """Those that forward cannot hear each other, or somebody was told wrong."""
         world = self.world
         # A false alarm counts only together with a silent daemon: both at once look like death.
         if self.striker.is_held("bfd"):
             return True
         gateways = [p for p in world.peers.values() if p.is_gateway]
-        if any(peer.daemon is not None and peer.daemon.is_forced for peer in gateways):
-            return True
         # So does a cut way to a gateway whose daemon is silent, until its permits have run out.
         for peer in gateways:
             is_silent = peer.daemon is None or peer.daemon.is_paused

@@ -103,6 +103,8 @@ class SimPeer:
         self.daemon = None
         self.underlays = {}
         self.opened_at = None
+        self.closed_at = float("-inf")
+        self.died_forced = False
         self.switch = SimSwitch(
             world.clock,
             world.rng,
@@ -147,8 +149,14 @@ class SimPeer:
             self.daemon.start()
             self.world.conditions_changed()
 
+    @property
+    def is_forced(self):
+        """An operator insists; one that died so is open until its permits have run out."""
+        return self.died_forced if self.daemon is None else self.daemon.is_forced
+
     def kill_daemon(self):
         if self.daemon is not None:
+            self.died_forced = self.daemon.is_forced
             self.daemon.is_dead = True
             self.daemon = None
             self.world.conditions_changed()
@@ -199,6 +207,8 @@ class SimPeer:
         is_open = self.switch.is_open
         if is_open != (self.opened_at is not None):
             self.opened_at = self.world.clock.now if is_open else None
+            if not is_open:
+                self.closed_at = self.world.clock.now
             self.world.gates_changed()
 
     def _lapsed(self, what):
@@ -271,6 +281,7 @@ class World:
         self.on_role = lambda: None
         self.events = 0
         self.conditions_changed = lambda: None
+        self.on_wish = lambda *_: None
         self.on_renewal = lambda peer, sent_at: None
         self.peers = {x: SimPeer(self, x, index) for index, x in enumerate(self.letters)}
         for peer in self.peers.values():

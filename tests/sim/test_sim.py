@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import sim_run
-from sim_faults import KINDS, Fault
+from sim_faults import KINDS, WISHES, Fault
 from sim_run import SIGHTS, run
 from sim_world import Options
 
@@ -16,6 +16,10 @@ SEEDS = 300
 SEEN = {
     *(f"fault {kind}" for kind in KINDS),
     "fault force",
+    "fault clients",
+    *(f"wish {kind}" for kind in WISHES),
+    "wish kept",
+    "wish taken back",
     *SIGHTS.values(),
     "lease by a detour",
     "known to live by its hello alone",
@@ -24,7 +28,7 @@ SEEN = {
     "two gates open at once",
 }
 """What must have happened in some of them: else they prove less than they seem to."""
-RARE = {"hand-over given up", "operator's word without an answer"}
+RARE = {"hand-over given up", "force taken back"}
 """These need thousands of seeds."""
 
 

@@ -36,6 +36,17 @@ def main():
             return 1
         apart = "" if within is None else f", each within {within} ticks after the one before"
         print(f"roles: {gateways} gateways, any {faults} faults{apart}: {figures}", flush=True)
+    if not (options.quick or options.frames):
+        for name, world in roles.WISHFUL.items():
+            try:
+                figures = search(world(), options.limit)
+            except Found as found:
+                print(f"broken: {found}")
+                return 1
+            print(f"wishes: 2 gateways, while {name}: {figures}", flush=True)
+        if missing := roles.missing_wishes():
+            print(f"broken: wish_kept: never tried: {missing}")
+            return 1
     for name, network in frames.NETWORKS.items() if not options.quick else ():
         try:
             figures = frames.search(network(), options.limit)

@@ -8,13 +8,16 @@ histories) not at all. A field that does not tell by name and value which it is 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from collections import deque
 from functools import lru_cache
-from types import CellType, FunctionType, MethodType
 
+from weave_ryu.gateway.handing import HandOvers
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.records import decode
+from weave_ryu.gateway.states import STATES
+from weave_ryu.gateway.wish import Outcome
 
 LONG_AGO, FAR_OFF = 12, 12
 """Ticks from which on it does not matter any more how long ago, or how far off."""
@@ -22,27 +25,16 @@ OLD_SEQUENCE, OLD_EPOCH = 30, 6
 
 PORT_APART = frozenset(
     {
-        *("spec", "around", "emit", "now", "epoch", "history", "lateness_s", "_tokens"),
-        *("_pending", "_leaving", "_entering", "_faults", "_claimed", "_recorded"),
-        *("_vacancy", "_preemption"),
+        *("spec", "around", "_emit", "phase", "wishes", "keeper", "candidacy", "hand_overs"),
+        *("epoch", "history", "_faults", "_recorded"),
     }
 )
 """Fields of a port that are looked at one by one, or only shown."""
+KEEPER_APART = frozenset({"_port", "_timers", "_emit", "asked", "_token", "lateness_s"})
 CORE_APART = frozenset(
     {
-        *("_own", "timers", "registry", "_commands", "_signs", "_hearing", "_carrier"),
-        *(
-            "_sharing",
-            "_lease",
-            "_encoded",
-            "_living",
-            "_looked",
-            "_detours",
-            "_companions",
-            "_watched",
-            "_strangers",
-            "ports",
-        ),
+        *("timers", "registry", "_commands", "_hearing", "lookout", "_carrier", "leases"),
+        *("_strangers", "_sharing", "ports"),
     }
 )
 SHARING_APART = frozenset(
@@ -55,8 +47,11 @@ MEMORY_APART = frozenset(
     {"_segments", "_read", "_told", "_before", "_recalled", "_unread", "_claimed"}
 )
 SIGNS_APART = frozenset({"lease", "sure_until"})
-"""What has been seen before and is known: a cache, as `_recorded`, `_lease`, `_living` and more."""
-IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_next_")
+"""What has been seen before and is known: a cache, as `_recorded` and more."""
+STATE_TIMES = ("may_pass_until", "since", "until", "ask_at", "next_at", "due_at")
+STATE_SHOWN = ("epoch", *STATE_TIMES, "preempts", "shown", "to", "source", "stage")
+STATE_FIELDS = {*STATE_SHOWN, "why"}
+IS_TIME = re.compile(r"(^|_)(at|until|since|now)$|^_?next_")
 
 
 @lru_cache(maxsize=64)
@@ -78,27 +73,38 @@ def check_fields(core):
     """Raise if the product has fields that this module cannot copy or compare."""
     (port,) = core.ports.values()
     _told_apart(port, vars(port), PORT_APART)
+    _told_apart(port.keeper, vars(port.keeper), KEEPER_APART)
     _told_apart(core, vars(core), CORE_APART)
     sharing = core._sharing
     _told_apart(sharing, vars(sharing), SHARING_APART)
     _told_apart(sharing.memory, vars(sharing.memory), MEMORY_APART)
-    for signs in core._signs.values():
+    for signs in core.lookout.signs.values():
         _told_apart(signs, type(signs).__slots__, SIGNS_APART)
+    for state in STATES:
+        names = {field.name for field in dataclasses.fields(state)}
+        if names - STATE_FIELDS:
+            raise AssertionError(f"tests/statespace/clone.py does not know {state}")
 
 
 def clone(core):
     """A core that does the same from now on; its commands must have been polled."""
     new = copy.copy(core)
     new._commands = []
-    new._signs = {name: copy.copy(signs) for name, signs in core._signs.items()}
+    emit = new._commands.append
     new.registry = registry = copy.copy(core.registry)
     registry._records = dict(registry._records)
     registry._epochs = dict(registry._epochs)
     registry._gateways, registry._others = dict(registry._gateways), dict(registry._others)
-    new._looked = dict(core._looked)
+    new.lookout = lookout = copy.copy(core.lookout)
+    lookout._registry = registry
+    lookout.signs = {name: copy.copy(signs) for name, signs in lookout.signs.items()}
+    lookout._looked, lookout._living = dict(lookout._looked), dict(lookout._living)
+    new.leases = leases = copy.copy(core.leases)
+    leases._registry, leases._lookout, leases._emit = registry, lookout, emit
+    leases._detours, leases._watched = dict(leases._detours), (-1, (), ())
     new._carrier = dict(core._carrier)
-    new._watched = -1, ()
-    new._strangers = dict(core._strangers)
+    new._strangers = strangers = copy.copy(core._strangers)
+    strangers._registry, strangers._until = registry, dict(strangers._until)
     new.ports = {name: _clone_port(port, new) for name, port in core.ports.items()}
     new._sharing = _clone_sharing(core._sharing, new)
     return new
@@ -120,29 +126,19 @@ def _clone_sharing(sharing, core):
 def _clone_port(port, core):
     new = object.__new__(PortMachine)
     vars(new).update(vars(port))
-    new.around, new.emit = core, core._commands.append
+    emit = core._commands.append
+    new.around, new._emit = core, emit
     new.history = deque([port.history[-1]], maxlen=100)
     new._faults = deque(port._faults, maxlen=port._faults.maxlen)
-    new._pending, new._leaving = copy.copy(port._pending), copy.copy(port._leaving)
-    new._entering = copy.copy(port._entering)
-    new._vacancy, new._preemption = copy.copy(port._vacancy), copy.copy(port._preemption)
-    if new._pending is not None:
-        new._pending.then = _rebound(new._pending.then, port, new)
+    new.keeper, new.wishes = copy.copy(port.keeper), copy.copy(port.wishes)
+    new.keeper._emit = new.wishes._emit = emit
+    new.wishes._around = core
+    new.candidacy = candidacy = copy.copy(port.candidacy)
+    candidacy._around = core
+    candidacy._vacancy = copy.copy(candidacy._vacancy)
+    candidacy._preemption = copy.copy(candidacy._preemption)
+    new.hand_overs = HandOvers(new, emit)
     return new
-
-
-def _rebound(function, old, new):
-    """The same continuation for another port."""
-    if isinstance(function, MethodType):
-        return MethodType(function.__func__, new)
-    cells = function.__closure__
-    if not cells:
-        return function
-    contents = [cell.cell_contents for cell in cells]
-    moved = tuple(CellType(new) if x is old else CellType(x) for x in contents)
-    return FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, moved
-    )
 
 
 class Eyes:
@@ -173,7 +169,8 @@ class Eyes:
             incarnation - record.incarnation,
             min(sequence - record.sequence, OLD_SEQUENCE),
             tuple(
-                (p.state, self.epoch_of(p.epoch), p.role, p.ready, p.damped) for p in record.ports
+                (p.state, self.epoch_of(p.epoch), p.role, p.ready, p.damped, p.forced, p.word)
+                for p in record.ports
             ),
         )
 
@@ -192,7 +189,7 @@ class Eyes:
         registry = core.registry
         signs = tuple(
             (name, *self._content(s, type(s).__slots__, SIGNS_APART))
-            for name, s in sorted(core._signs.items())
+            for name, s in sorted(core.lookout.signs.items())
         )
         return (
             self._content(core, vars(core), CORE_APART),
@@ -204,29 +201,41 @@ class Eyes:
         )
 
     def port(self, port):
-        pending = port._pending
-        then = None
-        if pending is not None:
-            cells = getattr(pending.then, "__closure__", None) or ()
-            values = (cell.cell_contents for cell in cells)
-            then = (
-                port._tokens - pending.token,
-                pending.gate,
-                pending.then.__qualname__,
-                tuple(self._value(x) for x in values if x is not port and not isinstance(x, str)),
-            )
+        keeper, wish = port.keeper, port.wish
+        asked = keeper.asked
         return (
-            port.state,
+            self.state(port.phase),
+            port.intent,
+            self.wish(wish),
             self.epoch_of(port.epoch),
             self.time(port.history[-1].at),
             self._content(port, vars(port), PORT_APART),
-            then,
-            self.epoch_of(port._claimed) if port._is_opening else None,
-            self._side(port._leaving),
-            self._side(port._entering),
-            self.time(port._vacancy._since),
-            self.time(port._preemption._since),
+            self._content(keeper, vars(keeper), KEEPER_APART),
+            None if asked is None else (keeper._token - asked.token, asked.gate),
+            self.time(port.candidacy._vacancy._since),
+            self.time(port.candidacy._preemption._since),
         )
+
+    def state(self, state):
+        """Points in time count from now, epochs from the newest, and reasons not at all."""
+        return (
+            type(state).__name__,
+            *(
+                self.epoch_of(value)
+                if name == "epoch"
+                else self.time(value)
+                if name in STATE_TIMES
+                else value
+                for name in STATE_SHOWN
+                if (value := getattr(state, name, None)) is not None
+            ),
+        )
+
+    def wish(self, wish):
+        """One that is over is only shown."""
+        if wish.outcome is not Outcome.PENDING:
+            return wish.outcome, wish.word
+        return wish.word, wish.intent, wish.before, self.time(wish.until)
 
     def _content(self, obj, names, apart=frozenset()):
         times, values = _fields(tuple(names), apart)
@@ -234,23 +243,3 @@ class Eyes:
             *(self.time(getattr(obj, name)) for name in times),
             *(getattr(obj, name) for name in values),
         )
-
-    def _side(self, side):
-        if side is None:
-            return None
-        fields = {name: getattr(side, name) for name in type(side).__slots__}
-        times = {"until", "settled_at", "announces_at"}
-        return tuple(
-            self.time(x)
-            if name in times
-            else self.epoch_of(x)
-            if name == "epoch"
-            else None
-            if name == "why"
-            else x
-            for name, x in fields.items()
-        )
-
-    def _value(self, x):
-        """Of a continuation: inputs and names as they are; numbers are points in time or epochs."""
-        return round(self.time(x), 6) if type(x) in (int, float) else x

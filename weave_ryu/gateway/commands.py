@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.role import Entry, Role
+from weave_ryu.gateway.role import Entry, Intent, Role
 from weave_ryu.names import PeerName
 
 
@@ -162,6 +162,23 @@ class RememberRole:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """What was wanted of a port is not any more, and nobody asked for that: log it.
+
+    Args:
+        port: its name.
+        segment: its segment.
+        wanted: until now.
+        why: in a clause.
+    """
+
+    port: str
+    segment: str
+    wanted: Intent
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A port has entered a state: log it, count it."""
 
@@ -186,5 +203,6 @@ Command = (
     | ReadMacs
     | Introduce
     | RememberRole
+    | TakeBack
     | Report
 )

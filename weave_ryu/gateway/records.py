@@ -51,6 +51,8 @@ class PortRecord:
         damped: it has lost the role by faults too often lately.
         reason: why it is in this state, for humans; others never decide on it.
         forced: active whoever else is: the operator insists.
+        word: counts what operators of the segment asked for; of two that were made active, the one
+            with the higher word was asked later. 0 = nobody asked.
     """
 
     segment: str
@@ -63,6 +65,7 @@ class PortRecord:
     damped: bool = False
     reason: str = ""
     forced: bool = False
+    word: int = 0
 
     @property
     def is_active(self) -> bool:
@@ -93,6 +96,10 @@ class GatewayRecord:
     def draining(self) -> frozenset[str]:
         """The segments that it has just handed over."""
         return frozenset(port.segment for port in self.ports if port.state == "draining")
+
+    def arming(self) -> frozenset[str]:
+        """The segments that it takes over, or would like to."""
+        return frozenset(port.segment for port in self.ports if port.state == "arming")
 
     @property
     def is_idle(self) -> bool:
@@ -206,6 +213,7 @@ def encode(
                     "damped": p.damped,
                     "reason": p.reason,
                     **({"forced": True} if p.forced else {}),
+                    **({"word": p.word} if p.word else {}),
                 }
                 for p in record.ports
             ],
@@ -297,6 +305,7 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
             _flag(port, "damped"),
             _reason(port),
             _flag({"forced": False, **port}, "forced"),
+            _number({"word": 0, **port}, "word"),
         )
         for port in _list(entry, "ports", MAX_PORTS)
     )

@@ -184,6 +184,9 @@ class Registry:
         if old is not None and (old.serving() | new.served_since(old)) - new.serving():
             # It has closed, or has opened and closed without a word of it having come.
             stale.add(new.name)
+        if old is not None and old.arming() - new.arming() - new.serving():
+            # A hand-over came to nothing: it may have drawn the frames for the hosts already.
+            stale.add(new.name)
         if old is None and new.segments() - new.serving():
             # It may have forwarded in an earlier life, of itself or of this daemon.
             stale.add(new.name)

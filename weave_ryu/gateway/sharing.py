@@ -18,11 +18,12 @@ from weave_ryu.gateway.commands import (
     Reassert,
     Tell,
 )
+from weave_ryu.gateway.lookout import Lookout
 from weave_ryu.gateway.memory import MacMemory, Sides
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.records import GatewayRecord, MacTable, encode
-from weave_ryu.gateway.registry import Registry
+from weave_ryu.gateway.registry import Change, Registry
 from weave_ryu.gateway.role import State
 from weave_ryu.names import PeerName
 
@@ -66,6 +67,31 @@ class MacSharing:
     def sides(self, port: str) -> Sides:
         """MACs of the mesh and of the segment, as far as any gateway knows them."""
         return self.memory.sides(port)
+
+    def changed(self, change: Change, now: float) -> None:
+        """A gateway's record is new."""
+        self.admission.note(change.old, change.record, now)
+        self.met(change.old, change.record)
+        self.reclaim(change.old, change.record)
+
+    def behind_gateways(
+        self, segment: str, lookout: Lookout, now: float
+    ) -> tuple[frozenset[PeerName], frozenset[PeerName]]:
+        """What is learnt behind other gateways.
+
+        Returns:
+            Those behind which there are hosts of the segment: they forward, or did a moment ago.
+            Those of which that is unknown: news of them may be late. Behind all others there are
+            containers only.
+        """
+        hosts, unknown = set(), set()
+        for name in self._registry.others_of(segment):
+            record = self._registry.record(name)
+            if record is not None and self.admission.lets_in(record, segment, now):
+                hosts.add(name)
+            elif not (lookout.is_heard(name, now) and self.admission.is_idle(name, now)):
+                unknown.add(name)
+        return frozenset(hosts), frozenset(unknown)
 
     def met(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
         """A gateway that is new, or has restarted, is told what this one remembers."""
@@ -168,7 +194,7 @@ class MacSharing:
             self._emit(Reassert(name, found.misplaced))
         if found.disowned and port.gate is not Gate.CLOSED:
             self._emit(Disown(name, found.disowned))
-        port.macs_told(now)
+        port.hand_overs.macs_told(now)
         news = self._news.pop(name, _NONE)
         if port.state is not State.ACTIVE or not port.may_announce:
             self._reclaiming.discard(name)

@@ -47,8 +47,9 @@ class Other:
 
     @property
     def insists(self) -> bool:
-        """It forwards by an operator's force."""
-        return self.is_fresh and self.record.is_active and self.record.forced
+        """It forwards by an operator's force, and is not believed to be dead."""
+        is_alive = self.is_fresh and self.judgement.vacant_in_s is None
+        return is_alive and self.record.is_active and self.record.forced
 
 
 class Surroundings(Protocol):

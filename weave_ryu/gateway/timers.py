@@ -21,6 +21,24 @@ from weave_ryu.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
+class HandOverTimes:
+    """Of a planned hand-over; seconds."""
+
+    cache_s: float = 0.15
+    """How long a switch may go on using cached decisions after it has confirmed a change."""
+    settle_s: float = 0.15
+    """How long both pass known unicast, so that everybody's tables move."""
+    drain_s: float = 0.75
+    """How long the old one still lets in what switches send to it.
+
+    Longer than switches credit the last frames late (0.5 s), and all have forgotten its hosts after
+    that (`gatewayd.FORGET_AT_S`): one that does so sends to it once more.
+    """
+    answer_s: float = 1.0
+    """After this long without an answer it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timers:
     """Seconds, except where the name says otherwise."""
 
@@ -46,18 +64,7 @@ class Timers:
     """The same while the peer has no connection at all: it may still find the mesh."""
     stagger_s: float = 0.3
     """Head start of each candidate before the next one in the ranking."""
-    cache_s: float = 0.15
-    """How long a switch may go on using cached decisions after it has confirmed a change."""
-    settle_s: float = 0.15
-    """In a hand-over: how long both pass known unicast, so that everybody's tables move."""
-    drain_s: float = 0.75
-    """In a hand-over: how long the old one still lets in what switches send to it.
-
-    Longer than switches credit the last frames late (0.5 s), and all have forgotten its hosts after
-    that (`gatewayd.FORGET_AT_S`): one that does so sends to it once more.
-    """
-    handover_s: float = 1.0
-    """After this long without an answer a hand-over is given up."""
+    hand_over: HandOverTimes = HandOverTimes()
     sync_s: float = 2.0
     """How often MAC tables are looked at, and told to the others if they changed."""
 
@@ -65,6 +72,17 @@ class Timers:
     def give_up_s(self) -> float:
         """Own give-up time: from the last lease sent to the last frame passed."""
         return self.renew_s + self.permit_s + self.switch_lag_s
+
+    @property
+    def wish_s(self) -> float:
+        """Within that a role that was asked for is there, or is taken back with a reason.
+
+        The longest way: a port that hands over just now is asked to be active. That hand-over ends,
+        the port has drained, listens, asks the successor, finds it silent, and waits for its
+        permits to run out; or another hand-over fails before the one that counts.
+        """
+        times = self.hand_over
+        return 3 * times.answer_s + times.drain_s + self.arm_s + self.take_over_s
 
     def check(self) -> Timers:
         """Refuse what could let two gateways forward.

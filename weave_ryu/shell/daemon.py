@@ -11,10 +11,11 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
-from weave_ryu.gateway.core import STRANGER_S, GatewayCore
+from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
 from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.strangers import STRANGER_S
 from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.mesh import events as mesh_events

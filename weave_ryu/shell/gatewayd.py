@@ -32,6 +32,7 @@ from weave_ryu.gateway.commands import (
     Report,
     SayHello,
     SetGate,
+    TakeBack,
     Tell,
 )
 from weave_ryu.gateway.core import GatewayCore
@@ -40,6 +41,7 @@ from weave_ryu.gateway.holding import PASS_S, Holding, Side
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Entry, Role, State
 from weave_ryu.gateway.surroundings import NotReadyError
+from weave_ryu.gateway.wish import Outcome
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
@@ -72,8 +74,8 @@ READ_SHARE = 4
 STALE_S = 0.4
 """A command to open that has waited this long is not carried out: this process was paused."""
 
-CHANGE_TIMEOUT_S = 6.0
-"""How long a change of role may take, a hand-over included, before the API gives up waiting."""
+LATE_S = 1.0
+"""The API waits so long for the word about a wish beyond the time in which it is due."""
 
 POLL_S = 0.005
 
@@ -183,7 +185,7 @@ class Gateways:
         """Hand over or close all ports; returns when that is done, or took too long."""
         self.core.shut_down(time.monotonic())
         self.pump()
-        self._wait(lambda: self.core.is_quiet)
+        self._wait(lambda: self.core.is_quiet, self.core.timers.wish_s)
 
     # What the API asks for.
 
@@ -216,25 +218,7 @@ class Gateways:
         """
         port = self.port(name)
         self.core.set_role(name, role, time.monotonic(), force=force)
-        self.pump()
-
-        def is_done() -> bool:
-            if port.role is not role:
-                return True
-            if role is Role.ACTIVE:
-                return port.is_settled and port.state is State.ACTIVE
-            if role is Role.STANDBY:
-                return port.is_settled and port.gate is Gate.CLOSED
-            return True
-
-        if self._wait(is_done):
-            if port.role is not role:
-                raise NotReadyError(f"{name}: a newer request came in between; it is {port.state}")
-        else:
-            raise NotReadyError(
-                f"{name}: it is {port.state} ({port.history[-1].reason}), not {role}, after "
-                f"{CHANGE_TIMEOUT_S:.0f} s; look at `weave-ryu gateway status`"
-            )
+        self._await_wish(port)
 
     def drain(self, name: str) -> None:
         """Hand over, and stay out of elections; returns when the port is closed.
@@ -245,9 +229,29 @@ class Gateways:
         """
         port = self.port(name)
         self.core.drain(name, time.monotonic())
+        self._await_wish(port)
+
+    def _await_wish(self, port: PortMachine) -> None:
+        """Until what was just asked for is done, or is not wanted any more."""
+        name, number = port.spec.port, port.wish.number
         self.pump()
-        if not self._wait(lambda: port.gate is Gate.CLOSED and port.is_settled):
-            raise NotReadyError(f"{name}: it is still {port.state}: {port.history[-1].reason}")
+        self._wait(
+            lambda: port.wish.number != number or port.wish.outcome is not Outcome.PENDING,
+            self.core.timers.wish_s + LATE_S,
+        )
+        wish = port.wish
+        if wish.number != number:
+            raise NotReadyError(f"{name}: a newer request came in between; it is {port.state}")
+        if wish.outcome is Outcome.TAKEN_BACK:
+            raise NotReadyError(
+                f"{name}: {wish.intent} was taken back: {wish.why}; it is {port.state}, "
+                f"{port.intent}"
+            )
+        if wish.outcome is Outcome.PENDING:
+            raise NotReadyError(
+                f"{name}: it is still {port.state} ({port.history[-1].reason}); "
+                "look at `weave-ryu gateway status`"
+            )
 
     # What the daemon tells.
 
@@ -372,6 +376,10 @@ class Gateways:
                 hub.spawn(self._introduce, to)
             case RememberRole(port, role):
                 hub.spawn(self._remember, port, role)
+            case TakeBack(port, segment, wanted, why):
+                _log.warning(
+                    "wish_taken_back", port=port, segment=segment, wish=str(wanted), reason=why
+                )
             case Report(port, segment, entry):
                 _log.info(
                     "gateway_state",
@@ -665,13 +673,10 @@ class Gateways:
                 self.core.handle_timer(time.monotonic())
                 self.pump()
 
-    def _wait(self, is_done: Callable[[], bool]) -> bool:
-        until = time.monotonic() + CHANGE_TIMEOUT_S
-        while not is_done():
-            if time.monotonic() > until:
-                return False
+    def _wait(self, is_done: Callable[[], bool], within_s: float) -> None:
+        until = time.monotonic() + within_s
+        while not is_done() and time.monotonic() < until:
             hub.sleep(POLL_S)
-        return True
 
     def _find(self, name: str) -> GatewayPort | None:
         segment = self.core.ports[name].spec.segment

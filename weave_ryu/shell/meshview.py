@@ -83,9 +83,7 @@ class MeshView:
             self.chronicle.count,
             tuple((peer.name, peer.version, peer.nick_name) for peer in daemon.router.peers),
             tuple((record.name, record.sequence) for record in core.registry.records()),
-            tuple(
-                (p.role, p.state, p.is_drained, tuple(p.obstacles())) for p in core.ports.values()
-            ),
+            tuple((p.intent, p.state, tuple(p.obstacles())) for p in core.ports.values()),
             tuple(
                 (name, view.bfd, view.judgement.verdict)
                 for name in core.companions()
@@ -158,7 +156,7 @@ class MeshView:
                         "epoch": port.epoch,
                         "ready": port.ready,
                         "damped": port.damped,
-                        "drained": is_own and core.ports[port.port].is_drained,
+                        "drained": is_own and core.ports[port.port].intent.drained,
                         "obstacles": core.ports[port.port].obstacles() if is_own else [],
                         "reason": port.reason,
                         "bfd": None if view is None else str(view.bfd),

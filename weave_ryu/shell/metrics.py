@@ -223,10 +223,10 @@ class StateCollector(Collector):
             for each in State:
                 state.add_metric((*labels, str(each)), each is port.state)
             for asked in Role:
-                role.add_metric((*labels, str(asked)), asked is port.role)
+                role.add_metric((*labels, str(asked)), asked is port.intent.role)
             flags["gateway_forwarding"].add_metric(labels, port.state is State.ACTIVE)
             flags["gateway_ready"].add_metric(labels, not port.obstacles())
-            flags["gateway_drained"].add_metric(labels, port.is_drained)
+            flags["gateway_drained"].add_metric(labels, port.intent.drained)
             flags["gateway_damped"].add_metric(labels, port.is_damped(now))
             epoch.add_metric(labels, port.epoch)
             since.add_metric(labels, wall - (now - port.history[-1].at))

@@ -202,7 +202,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
     return {
         "port": port.spec.port,
         "segment": port.spec.segment,
-        "role": str(port.role),
+        "role": str(port.intent.role),
         "priority": port.spec.priority,
         "state": str(port.state),
         "gate": str(port.gate),
@@ -212,8 +212,8 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
         "ready": not port.obstacles(),
         "obstacles": port.obstacles(),
         "next": outlook.why if outlook.at is None else f"{outlook.why}: opens",
-        "drained": port.is_drained,
-        "forced": port.is_forced,
+        "drained": port.intent.drained,
+        "forced": port.intent.forced,
         "damped": port.is_damped(now),
         "peer_states": _peer_states(daemon, port.spec.segment, now),
         "macs_local": len(here),
@@ -223,7 +223,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
             "take_over_s": timers.take_over_s,
             "permit_s": timers.permit_s,
             "renewal_s": timers.renew_s,
-            "lateness_s": round(port.lateness_s, 3),
+            "lateness_s": round(port.keeper.lateness_s, 3),
         },
         "history": [
             {

@@ -4,8 +4,9 @@ import heapq
 import itertools
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import Broadcast, RenewGate, SayHello, SetGate, Tell
+from weave_ryu.gateway.commands import Broadcast, ReadMacs, RenewGate, SayHello, SetGate, Tell
 from weave_ryu.gateway.core import GatewayCore
+from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import Timers
@@ -23,6 +24,8 @@ class World:
         self.cores, self.commands, self.paused, self.cut = {}, {}, set(), set()
         self.password = None
         self.has_detours = False
+        self.reads_macs = False
+        """Switches answer `ReadMacs`, with nothing; else tests do that by hand."""
         self.granted = {}
         self.switch_answers = {}
         self._queue, self._order = [], itertools.count()
@@ -117,10 +120,16 @@ class World:
             case SayHello(_, frame):
                 for other in self.cores:
                     self._on_segment(letter, other, frame)
+            case ReadMacs(port) if self.reads_macs:
+                self._later(lambda: self._read(letter, core, port))
             case SetGate() | RenewGate():
                 sent_at = self.now
                 if self.switch_answers[letter]:
                     self._later(lambda: self._grant(letter, core, command, sent_at))
+
+    def _read(self, letter, core, port):
+        if self.cores.get(letter) is core and letter not in self.paused:
+            self.call(letter, "macs_read", port, Reading())
 
     def _grant(self, letter, core, command, sent_at):
         self.granted[letter] = (command.gate, sent_at + self.timers.permit_s)

@@ -156,7 +156,7 @@ def test_hand_over_without_an_answer_still_closes_when_it_must():
     world.paused.add("B")
     world.call("A", "drain", "gw0")
     world.call("A", "macs_read", "gw0", Reading())
-    world.run(world.timers.handover_s + 0.5)
+    world.run(world.timers.hand_over.answer_s + 0.5)
     assert world.port("A").state == "standby"
     assert world.port("A").gate is Gate.CLOSED
 
@@ -192,7 +192,7 @@ def test_active_by_force_is_not_asked_to_hand_over():
         world.call("B", "set_role", "gw0", Role.ACTIVE)
     world.run(3.0)
     assert world.states() == {"A": "active", "B": "standby"}
-    assert world.port("B").role is Role.AUTO
+    assert world.port("B").intent.role is Role.AUTO
 
 
 def test_newest_word_of_an_operator_counts():
@@ -205,8 +205,8 @@ def test_newest_word_of_an_operator_counts():
         world.call(other, "macs_read", "gw0", Reading())
         world.run(3.0, watch_overlap(world, longest))
         assert world.states() == {letter: "active", other: "standby"}
-        assert world.port(letter).role is Role.ACTIVE
-        assert world.port(other).role is Role.AUTO
+        assert world.port(letter).intent.role is Role.ACTIVE
+        assert world.port(other).intent.role is Role.AUTO
     assert longest[0] <= 0.01
     assert RememberRole("gw0", Role.AUTO) in world.all_commands("A", RememberRole)
 
@@ -277,7 +277,7 @@ def test_role_cannot_be_changed_while_the_switch_is_lost():
     world.call("A", "switch_state", False, {})
     with pytest.raises(NotReadyError):
         world.cores["A"].set_role("gw0", Role.STANDBY, world.now)
-    assert world.port("A").role is Role.AUTO
+    assert world.port("A").intent.role is Role.AUTO
 
 
 def test_port_that_fails_again_and_again_comes_last():

@@ -15,12 +15,13 @@ from weave_ryu.gateway.commands import (
     SetGate,
     Tell,
 )
-from weave_ryu.gateway.core import STRANGER_S, GatewayCore
+from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.memory import REMEMBER_S
 from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.records import HandOver, Step, decode, encode
 from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.strangers import STRANGER_S
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
 
@@ -52,7 +53,7 @@ def test_one_that_is_late_counts_as_active_until_its_switch_has_closed():
     world.switch_answers["A"] = False
     world.run(1.3)
     late = world.port("A")
-    assert late.state is State.ARMING
+    assert late.state is State.BLOCKED
     assert late.record(world.now).is_active
     assert world.states()["B"] == State.STANDBY
     world.run(0.3)
