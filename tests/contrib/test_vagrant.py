@@ -67,7 +67,7 @@ def test_steps_are_run_in_order_and_a_second_time(tmp_path):
         assert result.returncode == 0, result.stderr
     lines = [line.split()[:2] for line in calls.read_text().splitlines()]
     once = [
-        ["ip", "link"], ["apt-get", "install"], ["make", "-C"], ["ln", "-sf"],
+        ["ip", "link"], ["apt-get", "install"], ["make", "-C"], ["ip", "-o"], ["ln", "-sf"],
         ["ln", "-sf"],
         ["systemctl", "daemon-reload"], ["systemctl", "enable"], ["systemctl", "restart"],
     ]  # fmt: skip

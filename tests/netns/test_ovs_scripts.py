@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from labtools import new_prefix
 
-from weave_ryu import namespaces
+from weave_ryu import links, namespaces
 from weave_ryu.lab import daemon as daemons
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import topology
@@ -226,3 +226,44 @@ def test_secret_that_the_configuration_names_and_nobody_can_read_is_told(run, tm
     found, files = bundle(run, tmp_path, "--config", str(config))
     assert "secret /nonexistent/pass word" in found.stderr
     assert "nothing is cleaned of it" in files["not-complete.txt"]
+
+
+ARP_IGNORE = Path("/proc/sys/net/ipv4/conf/phy0/arp_ignore")
+
+
+@pytest.fixture
+def warned_of(run, host, eventually):
+    """Waits for a warning of the underlay's link, and does what that says."""
+
+    def count():
+        return host.daemon.log.read_text().count("underlay_link_answers_arp")
+
+    def mend():
+        before = count()
+        # The daemon looks when something changes in the database, or once a minute.
+        host.switch.vsctl("set", "Bridge", "br-phy", "external_ids:somebody=changed-this")
+        eventually(lambda: count() > before, what="a warning")
+        remedy = f"--bridge br-phy --link phy0 --address {host.spec.underlay_cidr}"
+        assert f"ovs_scripts/underlay-setup {remedy}" in host.daemon.log.read_text()
+        result = run("underlay-setup", *remedy.split(), "--datapath-type", "netdev")
+        assert result.returncode == 0, result.stderr
+        host.switch.vsctl("remove", "Bridge", "br-phy", "external_ids", "somebody")
+        assert count() == before + 1
+
+    return mend
+
+
+def test_daemon_names_a_link_that_answers_and_what_it_says_mends_it(host, warned_of):
+    # As an earlier underlay-setup left it.
+    host.switch.vsctl("remove", "Bridge", "br-phy", "external_ids", "weave-ryu-before-phy0")
+    namespaces.run_inside(host.netns, lambda: ARP_IGNORE.write_text("0\n"))
+    warned_of()
+    assert namespaces.run_inside(host.netns, ARP_IGNORE.read_text) == "1\n"
+
+
+def test_daemon_names_a_link_that_the_address_has_come_back_to(host, warned_of):
+    # As the host's own configuration does at boot, if the address is left in it.
+    links.add_address("phy0", host.spec.underlay_cidr, host.netns)
+    warned_of()
+    assert links.list_addresses("phy0", host.netns) == []
+    assert links.list_addresses("br-phy", host.netns) == [host.spec.underlay_cidr]

@@ -13,6 +13,7 @@ from labtools import new_prefix
 from weave_ryu.lab import daemon as daemons
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import topology
+from weave_ryu.namespaces import run_inside
 
 UNIT = Path(__file__).parents[2] / "contrib" / "systemd" / "weave-ryu.service"
 TOKEN = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
@@ -74,6 +75,17 @@ def test_manager_is_told_of_readiness_state_and_life(lab, manager):
     told = heard(manager, "READY=1")
     assert told[0].startswith("STATUS=")
     heard(manager, "WATCHDOG=1")
+
+
+def test_underlay_link_is_silenced_again_with_the_rights_that_the_unit_leaves(lab, eventually):
+    peer = lab.peers["A"]
+    path = Path("/proc/sys/net/ipv4/conf/phy0/arp_ignore")
+    # As after a restart of the host: the database is what it was, the kernel begins anew.
+    run_inside(peer.netns, lambda: path.write_text("0\n"))
+    peer.switch.vsctl("set", "Bridge", "br-phy", "external_ids:somebody=changed-this")
+    eventually(lambda: run_inside(peer.netns, path.read_text) == "1\n", what="phy0 is silent again")
+    assert "underlay_link_silenced" in log(lab)
+    assert "underlay_link_answers_arp" not in log(lab)
 
 
 def test_state_is_told_as_it_changes(lab, manager, eventually):

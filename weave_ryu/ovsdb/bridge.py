@@ -128,3 +128,27 @@ class InterfaceState:
     up: bool | None
     external_ids: dict[str, str]
     bfd: dict[str, str] = field(default_factory=dict)
+
+
+UNDERLAY_KEY = "weave-ryu-underlay"
+"""Key in the ``external_ids`` of a bridge that `ovs_scripts/underlay-setup` made: its address."""
+
+BEFORE_PREFIX = "weave-ryu-before-"
+"""With the name of a link behind it: what that had set before the script made it silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnderlayBridge:
+    """A bridge in userspace whose internal port may carry the underlay's address.
+
+    Args:
+        name: of the bridge and its internal port.
+        links: links of the kernel that are its ports.
+        address: ``ADDRESS/PREFIX`` that the script has noted; None if it has not made the bridge.
+        silenced: those of the links that the script has made silent.
+    """
+
+    name: str
+    links: tuple[str, ...]
+    address: str | None = None
+    silenced: frozenset[str] = frozenset()

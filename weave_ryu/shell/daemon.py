@@ -310,9 +310,11 @@ class Daemon:
 
     def _underlay_loop(self) -> None:
         """One at a time: pyroute2 is not to be used by two green threads."""
+        keeper = underlay.Keeper()
         while True:
-            self._underlay_changed.wait()
-            underlay.restore(self._ovsdb.underlays(underlay.KEY))
+            # The kernel tells nobody that somebody has changed a setting.
+            self._underlay_changed.wait(underlay.LOOK_EVERY_S)
+            keeper.look_after(self._ovsdb.underlays(self.config.bridge))
 
     def _read_bfd(self) -> None:
         interfaces = self._ovsdb.interfaces()

@@ -19,10 +19,13 @@ import ovs.vlog
 
 from weave_ryu.errors import OvsdbError
 from weave_ryu.ovsdb.bridge import (
+    BEFORE_PREFIX,
     BFD_PREFIX,
+    UNDERLAY_KEY,
     BfdSpec,
     BridgeSpec,
     InterfaceState,
+    UnderlayBridge,
     tunnel_options,
 )
 from weave_ryu.shell import hub
@@ -120,10 +123,18 @@ class Ovsdb:
         row = self._find("Bridge", bridge)
         return None if row is None else row.other_config.get(key)
 
-    def underlays(self, key: str) -> dict[str, str]:
-        """Bridge name → value of ``external_ids:key``, for bridges that have it."""
-        rows = self._idl.tables["Bridge"].rows.values()
-        return {row.name: row.external_ids[key] for row in rows if key in row.external_ids}
+    def underlays(self, overlay: str) -> list[UnderlayBridge]:
+        """Bridges in userspace other than the overlay's."""
+        found = []
+        for row in self._idl.tables["Bridge"].rows.values():
+            if row.datapath_type != "netdev" or row.name == overlay:
+                continue
+            interfaces = [interface for port in row.ports for interface in port.interfaces]
+            links = sorted(i.name for i in interfaces if i.type in {"", "system"})
+            noted = dict(row.external_ids)
+            silenced = frozenset(name for name in links if BEFORE_PREFIX + name in noted)
+            found.append(UnderlayBridge(row.name, tuple(links), noted.get(UNDERLAY_KEY), silenced))
+        return sorted(found, key=lambda bridge: bridge.name)
 
     def interfaces(self) -> dict[str, InterfaceState]:
         """All interfaces of all bridges, by name."""
