@@ -106,7 +106,10 @@ def _vswitchds(*meshes: Lab) -> list[int]:
 def _ours(
     plan: Plan, stack: ExitStack, prefix: str, declared: topology.Topology, datapath_type: str
 ) -> Lab:
-    options = labs.Options(prefix=prefix, topology=declared, datapath_type=datapath_type)
+    roles = topology.roles_by_hand(declared)
+    options = labs.Options(
+        prefix=prefix, topology=declared, roles=roles, datapath_type=datapath_type
+    )
     mesh = labs.up(options, plan.tell)
     stack.callback(mesh.down)
     return mesh

@@ -26,7 +26,9 @@ def standin_options(prefix, declared=None):
     everybody = ",".join(f"{peer.nick_name}={peer.underlay_ip}" for peer in declared.peers)
     command = [sys.executable, str(STANDIN), "--everybody", everybody]
     command += ["--gateways-are", ",".join(declared.gateways())]
-    return labs.Options(prefix=prefix, topology=declared, daemon_command=command)
+    # The stand-in elects nobody.
+    roles = topology.roles_by_hand(declared)
+    return labs.Options(prefix=prefix, topology=declared, roles=roles, daemon_command=command)
 
 
 def cli(*arguments):

@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from testbed import bench_on
+from testbed import BY_HAND, bench_on
 
 CLOSED_WITHIN_S = 2.0
 OVS_HEALS_WITHIN_S = 5.0
@@ -12,7 +12,7 @@ OVS_HEALS_WITHIN_S = 5.0
 
 @pytest.fixture(scope="module")
 def shared(build_lab):
-    with bench_on(build_lab()) as bench:
+    with bench_on(build_lab(roles=BY_HAND)) as bench:
         yield bench
 
 

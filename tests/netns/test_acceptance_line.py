@@ -1,14 +1,14 @@
 """The same in a line without discovery, where every frame between the ends is relayed."""
 
 import pytest
-from testbed import bench_on
+from testbed import BY_HAND, bench_on
 
 from weave_ryu.lab import topology
 
 
 @pytest.fixture(scope="module")
 def bench(build_lab):
-    with bench_on(build_lab(topology=topology.build(shape="line"))) as bench:
+    with bench_on(build_lab(topology=topology.build(shape="line"), roles=BY_HAND)) as bench:
         yield bench
 
 

@@ -3,14 +3,14 @@
 import time
 
 import pytest
-from testbed import bench_on
+from testbed import BY_HAND, bench_on
 
 FLOW_AGAIN_S = 1.0
 
 
 @pytest.fixture(scope="module")
 def shared(build_lab):
-    with bench_on(build_lab()) as bench:
+    with bench_on(build_lab(roles=BY_HAND)) as bench:
         yield bench
 
 

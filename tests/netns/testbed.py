@@ -7,6 +7,9 @@ from weave_ryu.lab.demo import Demo
 from weave_ryu.lab.stations import stations, taps
 from weave_ryu.lab.traffic import Traffic
 
+BY_HAND = {"A": "active", "B": "standby"}
+"""Roles for tests that set roles themselves."""
+
 
 def tell(text):
     print(text)

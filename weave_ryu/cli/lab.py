@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -25,6 +26,7 @@ FAULTS_PREFIX = "wrx"
 _UP_EXAMPLE = """\
 examples:
   weave-ryu lab up                              six peers in a full mesh, gateways A and B
+  weave-ryu lab up --role A=active --role B=standby   roles by hand: nobody takes over
   weave-ryu lab up --topology line              W-X-A-B-Y-Z, without discovery
   weave-ryu lab up --peers W,X,A,B --role A=standby --role B=active
   weave-ryu lab up --prefix two                 a second lab beside the first
@@ -121,14 +123,15 @@ def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="GATEWAY=ROLE",
-        help="first role of a gateway: active, standby or auto (default: the first one active)",
+        help="first role of a gateway: active, standby or auto (default: auto)",
     )
     build.add_argument(
         "--timeout",
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="how long the mesh may take to come together (default: %(default).0f)",
+        help="how long it may take until the mesh is together and a gateway forwards "
+        "(default: %(default).0f)",
     )
     build.add_argument(
         "--keep", action="store_true", help="when it fails, leave what was made, to look at"
@@ -284,4 +287,6 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     tell = _progress_to(sys.stderr if arguments.json else sys.stdout)
-    return demo.run(_options(arguments), tell, as_json=arguments.json, keep=arguments.keep)
+    options = _options(arguments)
+    options = replace(options, roles=topology.roles_by_hand(options.topology))
+    return demo.run(options, tell, as_json=arguments.json, keep=arguments.keep)

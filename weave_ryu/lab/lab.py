@@ -30,7 +30,7 @@ class Options:
     """How to build a lab.
 
     Args:
-        roles: of the gateways at the start, by nick name; standby for those not named.
+        roles: of the gateways at the start, by nick name; auto for those not named.
         datapath_type: ``auto``, ``system`` or ``netdev``.
         ready_timeout_s: how long the mesh may take to come together.
         daemon_command: what to run as the daemon.
@@ -153,6 +153,8 @@ class Lab:
     def wait_ready(self, timeout_s: float, progress: Progress, *, check_roles: bool = True) -> None:
         """Wait until every daemon knows every link, and the gateways are in their first roles.
 
+        With a gateway of role active or auto, that is when one of its segment forwards.
+
         Args:
             timeout_s: how long at the most.
             progress: told every other second what is missing.
@@ -175,7 +177,7 @@ class Lab:
                 )
             if now - told > 2:
                 told = now
-                progress(f"waiting for the mesh: {len(missing)} still missing, as {missing[0]}")
+                progress(f"waiting: {len(missing)} still missing, as {missing[0]}")
             time.sleep(0.1)
 
     def build(self, progress: Progress) -> None:
@@ -262,16 +264,43 @@ class Lab:
         )
 
     def _gateways_not_in_role(self) -> list[str]:
-        states = {name: self.peers[name].gateway_state()["state"] for name in self.roles}
-        waiting = []
-        for nick_name, role in self.roles.items():
-            segment = self.topology.segment_of(nick_name)
-            # Of several that are told to be active one is; the others stand by.
-            others = [states[name] for name in segment.gateways] if segment else []
-            ready = {role, "standby"} if role == "active" and "active" in others else {role}
-            if role in {"active", "standby"} and states[nick_name] not in ready:
-                waiting.append(f"gateway {nick_name} is {states[nick_name]}, not {role}")
-        return waiting
+        found = {name: self.peers[name].gateway_state() for name in self.roles}
+        return [
+            line
+            for segment in self.topology.segments
+            for line in missing_roles(
+                segment.name,
+                {name: self.roles[name] for name in segment.gateways if name in self.roles},
+                found,
+            )
+        ]
+
+
+def missing_roles(
+    segment: str, roles: Mapping[str, str], found: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """What is not yet as the roles of a segment's gateways want it; empty when all is.
+
+    Args:
+        segment: its name.
+        roles: of its gateways, by nick name.
+        found: gateway objects of the API, by nick name.
+    """
+    states = {name: str(found[name]["state"]) for name in roles}
+    missing = []
+    if "active" not in states.values() and set(roles.values()) & {"active", "auto"}:
+        seen = [
+            f"{name} (role {role}) is {states[name]}"
+            + (f": {found[name]['reason']}" if found[name].get("reason") else "")
+            for name, role in roles.items()
+        ]
+        missing.append(f"a gateway of {segment} that forwards ({'; '.join(seen)})")
+    for name, role in roles.items():
+        # Of several that are told to be active, or left to the election, one is.
+        wanted = {"standby"} if role == "standby" else {"active", "standby"}
+        if states[name] not in wanted:
+            missing.append(f"gateway {name} is {states[name]}, not {' or '.join(sorted(wanted))}")
+    return missing
 
 
 def up(options: Options, progress: Progress, *, keep: bool = False) -> Lab:

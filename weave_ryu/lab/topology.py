@@ -256,8 +256,17 @@ def parse_peers(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
+def roles_by_hand(topology: Topology) -> dict[str, str]:
+    """The first gateway of each segment active, the others standby: nothing moves by itself."""
+    return {
+        gateway: "standby" if position else "active"
+        for segment in topology.segments
+        for position, gateway in enumerate(segment.gateways)
+    }
+
+
 def parse_roles(options: Iterable[str], topology: Topology) -> dict[str, str]:
-    """The role each gateway starts with: the first of a segment active, the others standby.
+    """The role each gateway starts with: auto.
 
     Args:
         options: changes to that, each as ``A=standby``.
@@ -266,11 +275,7 @@ def parse_roles(options: Iterable[str], topology: Topology) -> dict[str, str]:
     Raises:
         ConfigError: no such gateway or role.
     """
-    roles = {
-        gateway: "standby" if position else "active"
-        for segment in topology.segments
-        for position, gateway in enumerate(segment.gateways)
-    }
+    roles = {gateway: "auto" for segment in topology.segments for gateway in segment.gateways}
     for option in options:
         gateway, _, role = option.partition("=")
         if gateway not in roles:

@@ -4,7 +4,7 @@ from itertools import combinations
 import pytest
 
 from weave_ryu.errors import ConfigError
-from weave_ryu.lab import topology
+from weave_ryu.lab import lab, topology
 
 
 def pairs(*links):
@@ -94,10 +94,32 @@ def test_number_of_peers_has_bounds(text):
         topology.parse_peers(text)
 
 
-def test_first_gateway_is_active_unless_told_otherwise():
+def test_gateways_are_left_to_the_election_unless_told_otherwise():
     built = topology.build()
-    assert topology.parse_roles([], built) == {"A": "active", "B": "standby"}
+    assert topology.parse_roles([], built) == {"A": "auto", "B": "auto"}
     assert topology.parse_roles(["A=standby", "B=active"], built) == {"A": "standby", "B": "active"}
+    assert topology.roles_by_hand(built) == {"A": "active", "B": "standby"}
+
+
+@pytest.mark.parametrize(
+    ("roles", "states", "missing"),
+    [
+        ("auto auto", "active standby", []),
+        ("auto auto", "standby active", []),
+        ("auto auto", "active arming", ["gateway B is arming, not active or standby"]),
+        ("standby standby", "standby standby", []),
+        ("active standby", "standby active", ["gateway B is active, not standby"]),
+        ("active active", "active standby", []),
+        ("auto standby", "standby standby", [
+            "a gateway of vlan that forwards (A (role auto) is standby: why; "
+            "B (role standby) is standby: why)"
+        ]),
+    ],
+)  # fmt: skip
+def test_lab_is_up_when_a_gateway_forwards(roles, states, missing):
+    wanted = dict(zip("AB", roles.split(), strict=True))
+    found = {n: {"state": s, "reason": "why"} for n, s in zip("AB", states.split(), strict=True)}
+    assert lab.missing_roles("vlan", wanted, found) == missing
 
 
 @pytest.mark.parametrize("option", ["W=active", "A=boss", "A", ""])
