@@ -1,5 +1,6 @@
 """The process that serves the page, and how Chromium is started."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ class Server:
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         assert self._process.stdout.readline() == "done\n"
+
+    def pause(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self):
         self._process.kill()

@@ -14,7 +14,6 @@ from playwright.sync_api import expect, sync_playwright
 STORY = (
     "role auto",
     "other standby 0 switch and link are ready, role auto",
-    "alive",
     "own active no gateway of vlan forwards",
     "own fault the segment's link went down",
     "other active 2 no gateway of vlan forwards",

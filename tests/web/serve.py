@@ -3,8 +3,8 @@
 Usage: serve.py PEERS [TOKEN-FILE [PORT [CERTIFICATE KEY]]]. Prints its port. Each line on
 standard input is a change:
 ``other STATE EPOCH REASON…`` (what gateway B says of itself), ``own STATE REASON…``, ``nick TEXT``,
-``role ROLE`` (of the own port), ``macs NUMBER``, ``alive``, ``unlimited``,
-``renew CERTIFICATE KEY``.
+``role ROLE`` (of the own port), ``macs NUMBER``, ``silent`` (gateway B, from now on),
+``leaves`` (its daemon the mesh, too), ``unlimited``, ``renew CERTIFICATE KEY``.
 """
 
 import random
@@ -76,7 +76,7 @@ class World:
         self.core = self.daemon.gateways.core
         self.core.start(time.monotonic())
         self.core.switch_state(True, {"eth1": True}, time.monotonic())
-        self.sequence = 0
+        self.sequence, self.told = 0, None
         if token_file:
             token = read_token("TOKEN-FILE", token_file)
             self.daemon.config = replace(self.daemon.config, api_token=token)
@@ -100,22 +100,30 @@ class World:
             observer.entered("eth1", "vlan", entry)
 
     def other(self, state, epoch, reason):
+        """From now on gateway B says this, ten times a second."""
+        if self.told is None:
+            hub.spawn(self.repeat)
         self.told = (state, epoch, reason)
+        self.tell()
+
+    def tell(self):
+        state, epoch, reason = self.told
         self.sequence += 1
         ready = state == "standby"
         port = PortRecord("vlan", "eth7", state, int(epoch), "auto", 100, ready, False, reason)
         payload = encode([GatewayRecord(B, 9, self.sequence, (port,))])
         self.core.received(B, payload, True, time.monotonic())
 
-    def alive(self, _):
-        """From now on gateway B says what it says ten times a second."""
+    def repeat(self):
+        while self.told is not None:
+            self.tell()
+            hub.sleep(0.1)
 
-        def repeat():
-            while True:
-                hub.sleep(0.1)
-                self.other(*self.told)
+    def silent(self, _):
+        self.told = None
 
-        hub.spawn(repeat)
+    def leaves(self, _):
+        self.daemon.router.peers = [p for p in self.daemon.router.peers if p.name != B]
 
     def unlimited(self, _):
         Bucket.take = lambda *_: True

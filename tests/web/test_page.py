@@ -27,18 +27,74 @@ def test_state_is_shown_and_changes_arrive(serve, look):
     server = serve()
     page = shown(look(server))
     expect(page.locator("#connection")).to_have_text("live")
-    expect(page.locator("#segments")).to_contain_text("nobody forwards")
+    expect(page.locator("#segments")).to_contain_text("✕ NOBODY FORWARDS")
     server.tell("other active 7 the gateway before was silent")
-    expect(page.locator("#segments")).to_contain_text("● B eth7 forwards; nobody could take over")
+    expect(page.locator("#segments")).to_contain_text(
+        "● B eth7 forwards; nobody else could take over"
+    )
     expect(page.locator("#segments h3")).to_have_text("vlan epoch 7")
     newest = page.locator("#events li").first
     expect(newest).to_contain_text("B eth7 ● forwards")
     expect(newest).to_contain_text("the gateway before was silent")
     server.tell("own active by mistake")
-    expect(page.locator("#segments")).to_contain_text("✕ 2 gateways forward: A eth1, B eth7")
+    expect(page.locator("#segments")).to_contain_text("✕ 2 FORWARD: A eth1, B eth7")
     server.tell("other standby 7 yields")
     expect(page.locator("#segments")).to_contain_text("● A eth1 forwards; B eth7 could take over")
     expect(page.locator("#mesh .port.active")).to_have_count(1)
+
+
+def rows(page):
+    """State and reason of each gateway."""
+    return page.evaluate(
+        "[...document.querySelectorAll('#segments tbody tr')].map("
+        "row => [row.cells[1].textContent, row.cells[7].textContent])"
+    )
+
+
+def test_dead_gateway_is_not_shown_as_forwarding(serve, look):
+    server = serve()
+    server.tell("other active 7 the gateway before was silent")
+    page = shown(look(server))
+    headline = page.locator("#segments .headline")
+    expect(headline).to_contain_text("● B eth7 forwards")
+    server.tell("silent")
+    expect(headline).to_contain_text("may forward until its permits run out")
+    expect(headline).to_contain_text("✕ NOBODY FORWARDS")
+    assert page.locator("#mesh .port.active").count() == 0
+    (_, (state, why)) = rows(page)
+    assert state == "✕ silent"
+    assert re.match("its daemon is silent for .* s, nothing known of its switch", why)
+    server.tell("own active 7a:00:00:00:00:0b: daemon silent")
+    expect(headline).to_contain_text("● A eth1 forwards; nobody else could take over")
+    (own, (state, why)) = rows(page)
+    assert own[1].startswith("B: daemon silent")
+    assert (state, why.endswith("; A eth1 took over")) == ("✕ silent", True)
+    server.tell("leaves")
+    expect(page.locator("#segments tbody")).to_contain_text("its daemon has left the mesh")
+    assert rows(page)[1][0].endswith(" left the mesh")
+    assert page.locator("#segments .good").all_text_contents() == [
+        "● A eth1 forwards", "● forwards",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_picture_of_a_daemon_that_is_gone_says_nothing_of_the_present(serve, look, how):
+    server = serve()
+    server.tell("own active by hand")
+    page = shown(look(server, allowed=(GONE,)))
+    expect(page.locator("#segments .headline")).to_contain_text("● A eth1 forwards")
+    if how == "killed":
+        server.stop()
+    else:
+        server.pause()
+    headline = page.locator("#segments .headline")
+    expect(headline).to_contain_text("the daemon of A does not answer", timeout=3000)
+    assert "forwards" not in page.locator("#segments").text_content()
+    assert page.locator("#segments .good, #mesh .port.active").count() == 0
+    if how == "stopped":
+        server.resume()
+        expect(headline).to_contain_text("● A eth1 forwards")
+        expect(page.locator("#connection")).to_have_text("live")
 
 
 def test_two_hundred_peers_are_drawn(serve, look):
@@ -97,7 +153,7 @@ def test_question_can_be_declined_by_keyboard(serve, look):
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(button).to_be_focused()
-    expect(page.locator("#segments")).to_contain_text("nobody forwards")
+    expect(page.locator("#segments")).to_contain_text("✕ NOBODY FORWARDS")
 
 
 def test_token_is_asked_for_until_it_is_right(serve, look, token_file):
@@ -114,7 +170,7 @@ def test_token_is_asked_for_until_it_is_right(serve, look, token_file):
     expect(page.locator("#segments")).to_contain_text("● A eth1 forwards")
     page.get_by_role("button", name="standby eth1").click()
     yes.click()
-    expect(page.locator("#segments")).to_contain_text("nobody forwards")
+    expect(page.locator("#segments")).to_contain_text("✕ NOBODY FORWARDS")
 
 
 def test_refusal_of_the_daemon_is_shown_in_the_dialog(serve, look):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from typing import Any
@@ -21,8 +20,6 @@ _EXAMPLE = """example:
 
 The command returns when the switch has confirmed the change.
 exit status: 0 ok, 1 failed, 2 usage, 3 daemon not reachable"""
-
-_PEER = re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b")
 
 _REQUESTS: dict[str, dict[str, object]] = {
     "activate": {"role": "active"},
@@ -137,7 +134,6 @@ def _history(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(events, indent=1))
         return 0
-    labels = {peer["name"]: peer["nick_name"] for peer in (*mesh.get("former", ()), *mesh["peers"])}
     rows = [
         [
             event["at"][:23].replace("T", " "),
@@ -145,7 +141,7 @@ def _history(arguments: argparse.Namespace) -> int:
             event["segment"],
             f"{event['before'] or '-'} → {event['state']}",
             event["epoch"],
-            _PEER.sub(lambda found: labels.get(found[0]) or found[0], event["reason"]),
+            event["reason"],
         ]
         for event in events
     ]

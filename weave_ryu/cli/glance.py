@@ -36,26 +36,15 @@ def shown(gateways: list[Gateway], mesh: dict[str, Any] | None) -> Shown:
 
 
 def headline(gateways: list[Gateway]) -> str:
-    """Who forwards on each segment, and whether somebody else could."""
+    """Who forwards on each segment, and whether somebody else could, as the daemon sees it."""
     if not gateways:
         return "this peer has no gateway port"
-    return "; ".join(_segment(gateway) for gateway in gateways)
+    lines = {gateway["segment"]: gateway["headline"] for gateway in gateways}
+    return "; ".join(_line(name, line) for name, line in lines.items())
 
 
-def _segment(gateway: Gateway) -> str:
-    others = gateway["peer_states"]
-    active = [f"{gateway['port']} here"] if gateway["state"] == "active" else []
-    active += [_label(name, other) for name, other in others.items() if other["state"] == "active"]
-    ready = sum(1 for other in others.values() if other["ready"])
-    ready += gateway["state"] == "standby" and gateway["ready"]
-    if not active:
-        who = "NOBODY FORWARDS"
-    elif len(active) == 1:
-        who = f"{active[0]} forwards"
-    else:
-        who = f"{len(active)} FORWARD: {', '.join(active)}"
-    could = f"{ready} more could" if ready else "nobody else could"
-    return f"{gateway['segment']}: {who}, {could}"
+def _line(segment: str, line: dict[str, str]) -> str:
+    return f"{segment}: {line['who']}; {line['could']}"
 
 
 def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[object]]:
@@ -68,26 +57,27 @@ def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[obje
                 gateway["segment"],
                 gateway["port"],
                 gateway["role"],
-                gateway["state"],
+                gateway["believed"],
                 gateway["epoch"],
                 "yes" if gateway["ready"] else "no",
                 age(gateway["since"], now),
                 f"{gateway['macs_local']}/{gateway['macs_remote']}",
-                f"{gateway['reason']}; next: {gateway['next']}",
+                f"{gateway['why']}; next: {gateway['next']}",
             ]
         )
         for name, other in sorted(gateway["peer_states"].items()):
+            signs = f"BFD {other['bfd']}, lease {other['lease_age_s']} s old: {other['verdict']}"
             found.append(
                 [
                     gateway["segment"],
-                    _label(name, other),
+                    f"{other['nick_name'] or name} {other['port']}",
                     other["role"],
-                    other["state"],
+                    other["believed"],
                     other["epoch"],
                     _could(other),
                     "",
                     "",
-                    f"BFD {other['bfd']}, lease {other['lease_age_s']} s old: {other['verdict']}",
+                    signs if _is_as_told(other) else f"{other['why']}; {signs}",
                 ]
             )
     return found
@@ -104,38 +94,33 @@ def elsewhere(mesh: dict[str, Any]) -> tuple[str, tuple[str, ...], list[list[obj
     """
     words, found = ["this peer has no gateway port"], list[list[object]]()
     for segment in mesh["segments"]:
-        gateways = segment["gateways"]
-        active = [g for g in gateways if g["state"] == "active"]
-        names = ", ".join(f"{g['nick_name'] or g['peer']} {g['port']}" for g in active)
-        forwards = "NOBODY FORWARDS" if not active else f"{names} forwards"
-        if len(active) > 1:
-            forwards = f"{len(active)} FORWARD: {names}"
-        words.append(f"{segment['name']}: {forwards}")
+        words.append(_line(segment["name"], segment["headline"]))
         found += [
             [
                 segment["name"],
                 gateway["nick_name"] or gateway["peer"],
                 gateway["port"],
                 gateway["role"],
-                gateway["state"],
+                gateway["believed"],
                 gateway["epoch"],
                 _could(gateway),
-                gateway["reason"],
+                gateway["why"],
             ]
-            for gateway in gateways
+            for gateway in segment["gateways"]
         ]
     return "; ".join(words), ELSEWHERE, found
 
 
 def _could(other: dict[str, Any]) -> str:
     """Whether another gateway could take over; of one that forwards nobody asks."""
-    if other["state"] == "active":
+    if other["believed"] == "active":
         return ""
-    return "yes" if other["ready"] else "no"
+    return "yes" if other["could"] else "no"
 
 
-def _label(name: str, other: dict[str, Any]) -> str:
-    return f"{other['nick_name'] or name} {other['port']}"
+def _is_as_told(other: dict[str, Any]) -> bool:
+    """It is what it said last: nothing speaks against it."""
+    return bool(other["believed"] == other["state"])
 
 
 def age(since: str, now: datetime) -> str:

@@ -57,6 +57,8 @@ class Judgement:
 
     verdict: Verdict
     vacant_in_s: float | None
+    silent_s: float = 0.0
+    """For how long nothing has been heard; 0 while it is heard."""
 
 
 ALIVE = Judgement(Verdict.ALIVE, None)
@@ -75,8 +77,9 @@ def judge(evidence: Evidence, timers: Timers) -> Judgement:
     if age_s < timers.silent_s:
         return Judgement(Verdict.ELSEWHERE, None)
     if evidence.bfd is Bfd.DOWN:
-        return Judgement(Verdict.HOST_DEAD, -min(evidence.bfd_age_s, age_s - timers.silent_s))
+        since_s = min(evidence.bfd_age_s, age_s - timers.silent_s)
+        return Judgement(Verdict.HOST_DEAD, -since_s, age_s)
     remaining = timers.take_over_s - age_s
     if evidence.bfd is Bfd.UP:
-        return Judgement(Verdict.DAEMON_SILENT, remaining)
-    return Judgement(Verdict.UNKNOWN, remaining)
+        return Judgement(Verdict.DAEMON_SILENT, remaining, age_s)
+    return Judgement(Verdict.UNKNOWN, remaining, age_s)

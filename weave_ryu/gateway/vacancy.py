@@ -55,9 +55,9 @@ class Vacancy:
         if claims:
             self._since = None
             last = max(claims, key=lambda other: other.judgement.vacant_in_s or 0.0)
-            return now + (last.judgement.vacant_in_s or 0.0), f"{last.name}: " + (
-                f"{last.judgement.verdict}"
-            )
+            judged = last.judgement
+            why = f"{last.name}: {judged.verdict}; nothing heard for {judged.silent_s:.1f} s"
+            return now + (judged.vacant_in_s or 0.0), why
         if any(other.judgement.vacant_in_s is None for other in leaving):
             # Its successor is about to say that it forwards.
             self._since = None
@@ -73,7 +73,7 @@ class Vacancy:
             return self._since, (
                 f"{names} forwards for another part of the mesh, none for this one"
             )
-        return self._since, f"no gateway of {self._segment} forwards"
+        return self._since, _who_went(others) or f"no gateway of {self._segment} forwards"
 
     @staticmethod
     def _forwarder(others: Sequence[Other]) -> str | None:
@@ -115,9 +115,19 @@ class Vacancy:
         ]
         place = rank(own, candidates)
         if place:
-            why = f"{why}; {place} other candidate(s) first"
+            first = next(c.name for c in candidates if rank(c, candidates) == 0)
+            why = f"{why}; {place} other candidate(s) first: {first}"
         head_start_s = place * stagger_s
         return Outlook(vacant_at + head_start_s, why, head_start_s)
+
+
+def _who_went(others: Sequence[Other]) -> str:
+    """What the one that forwarded last says of why it cannot any more; empty if it could."""
+    last = max(others, key=lambda other: other.record.epoch, default=None)
+    if last is None or not last.record.epoch:
+        return ""
+    is_hurt = last.record.state in (State.FAULT, State.BLOCKED)
+    return f"{last.name}: {last.record.reason or last.record.state}" if is_hurt else ""
 
 
 def _leaving_and_claims(others: Sequence[Other]) -> tuple[list[Other], list[Other]]:

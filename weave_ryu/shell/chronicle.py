@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weave_ryu.gateway.records import GatewayRecord
 from weave_ryu.gateway.role import Entry
@@ -57,12 +57,19 @@ class Chronicle:
         self._own = own
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._states: dict[_Place, tuple[str, int]] = {}
+        self._reasons: dict[_Place, str] = {}
         self._counted = 0
+        self._corrected = 0
 
     @property
     def count(self) -> int:
         """How many events there have been."""
         return self._counted
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Changes whenever `events` does."""
+        return self._counted, self._corrected
 
     def events(self) -> list[Event]:
         """The newest last."""
@@ -100,9 +107,22 @@ class Chronicle:
             if known != state:
                 self._states[place] = state
                 self._add(at, place, known[0] if known else "", state, reason)
+            elif self._reasons.get(place, reason) != reason:
+                # Who opens says so before its switch has answered, and why when it has.
+                self._correct(place, reason)
+            self._reasons[place] = reason
         for place in [p for p in self._states if p[0] != self._own and p not in present]:
             state = self._states.pop(place)
+            self._reasons.pop(place, None)
             self._add(at, place, state[0], ("gone", state[1]), "it has left the mesh")
+
+    def _correct(self, place: _Place, reason: str) -> None:
+        for index in range(len(self._events) - 1, -1, -1):
+            event = self._events[index]
+            if (event.peer, event.port, event.segment) == place:
+                self._events[index] = replace(event, reason=reason)
+                self._corrected += 1
+                return
 
     def _add(
         self, at: float, place: _Place, before: str, state: tuple[str, int], reason: str

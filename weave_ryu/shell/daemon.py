@@ -42,6 +42,7 @@ from weave_ryu.shell.gatewayd import Gateways
 from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import HandOverFrame, Switch, TunnelFrame
 from weave_ryu.shell.ovsdbd import Ovsdb
+from weave_ryu.shell.standings import Standings
 
 _log = structlog.get_logger()
 
@@ -113,6 +114,7 @@ class Daemon:
         self.gateways = Gateways(core, self.switch, self, self._remember_role, self._own_short_id)
         self._spec = setup.bridge_spec(config, self.datapath, controller, identity.name)
         self.tracer = traced.Tracer(self, ovsdb_remote)
+        self.standings = Standings(self)
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()

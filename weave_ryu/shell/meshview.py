@@ -18,14 +18,14 @@ from weave_ryu.names import PeerName
 from weave_ryu.shell import hub
 from weave_ryu.shell.chronicle import Chronicle, Event
 from weave_ryu.shell.problems import ApiError
+from weave_ryu.shell.standing import Standing, headline
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
 
 LOOK_EVERY_S = 0.25
-KEEP_ALIVE_S = 5.0
-MAX_LABELS = 1000
-"""Gateways whose label is remembered."""
+KEEP_ALIVE_S = 0.5
+"""The page takes a daemon that says nothing for four times as long for a dead one."""
 MAX_LISTENERS = 16
 SHOWN_EVENTS = 100
 
@@ -39,7 +39,6 @@ class MeshView:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._labels: dict[PeerName, str] = {}
         self.chronicle = Chronicle(daemon.router.name)
         self._key: object = None
         self._text = b""
@@ -64,7 +63,7 @@ class MeshView:
     def _look(self) -> None:
         registry = self._daemon.gateways.core.registry
         self.chronicle.observe(registry.records(), time.time())
-        self._note_gateways_names()
+        self._daemon.standings.note()
         if self._listeners:
             self._refresh()
 
@@ -76,11 +75,11 @@ class MeshView:
             self._text = json.dumps(self.document(), separators=(",", ":")).encode()
 
     def _fingerprint(self) -> object:
-        """Changes when the document does, ages left out; much cheaper than the document."""
+        """Changes when the document does; much cheaper than the document."""
         daemon, core = self._daemon, self._daemon.gateways.core
         now = time.monotonic()
         return (
-            self.chronicle.count,
+            self.chronicle.version,
             tuple((peer.name, peer.version, peer.nick_name) for peer in daemon.router.peers),
             tuple((record.name, record.sequence) for record in core.registry.records()),
             tuple((p.intent, p.state, tuple(p.obstacles())) for p in core.ports.values()),
@@ -89,17 +88,15 @@ class MeshView:
                 for name in core.companions()
                 for view in (core.peer_view(name, now),)
             ),
+            # How long somebody is silent, too, as far as it is shown.
+            tuple(
+                (one.believed, one.words)
+                for segment in daemon.standings.segments()
+                for _, one in daemon.standings.of(segment)
+            ),
             daemon.switch.is_connected,
             daemon.forwarder.is_in_sync,
         )
-
-    def _note_gateways_names(self) -> None:
-        """Keep the labels of gateways: the mesh forgets them when they have gone."""
-        gateways = {record.name for record in self._daemon.gateways.core.registry.records()}
-        known = {p.name: p.nick_name for p in self._daemon.router.peers if p.name in gateways}
-        if len(self._labels) > MAX_LABELS:
-            self._labels.clear()
-        self._labels.update(known)
 
     # What the API asks for.
 
@@ -114,9 +111,8 @@ class MeshView:
             for line in peer.sorted_connections()
             if line.remote in places and line.outbound
         ]
-        self._note_gateways_names()
-        names = self._labels | {peer.name: peer.nick_name for peer in peers}
-        former = [name for name in sorted(self._labels) if name not in places]
+        daemon.standings.note()
+        former = daemon.standings.former()
         return {
             "version": __version__,
             "at": _time(time.time()),
@@ -125,48 +121,72 @@ class MeshView:
             "ready": daemon.switch.is_connected and daemon.forwarder.is_in_sync,
             "needs_token": daemon.config.api_token is not None,
             "peers": [{"name": str(p.name), "nick_name": p.nick_name} for p in peers],
-            "former": [{"name": str(n), "nick_name": self._labels[n]} for n in former],
+            "former": [{"name": str(name), "nick_name": nick} for name, nick in former.items()],
             "links": links,
-            "segments": self._segments(names, set(places)),
-            "events": [_event(event, names) for event in self.chronicle.events()[-SHOWN_EVENTS:]],
+            "segments": self._segments(),
+            "events": [self._event(event) for event in self.chronicle.events()[-SHOWN_EVENTS:]],
         }
 
-    def _segments(self, names: dict[PeerName, str], present: set[PeerName]) -> list[dict[str, Any]]:
-        core, own = self._daemon.gateways.core, self._daemon.router.name
-        now = time.monotonic()
-        found: dict[str, list[dict[str, Any]]] = {}
-        # Leases and BFD go from gateway to gateway of a segment; others would call each one silent.
-        watched = set(core.companions())
-        for record in core.registry.records():
-            is_own = record.name == own
-            view = core.peer_view(record.name, now) if record.name in watched else None
-            for port in record.ports:
-                found.setdefault(port.segment, []).append(
-                    {
-                        "peer": str(record.name),
-                        "nick_name": names.get(record.name, ""),
-                        "own": is_own,
-                        # Its record is kept for a while, its connections are not.
-                        "away": record.name not in present,
-                        "port": port.port,
-                        "segment": port.segment,
-                        "state": port.state,
-                        "role": port.role,
-                        "priority": port.priority,
-                        "epoch": port.epoch,
-                        "ready": port.ready,
-                        "damped": port.damped,
-                        "drained": is_own and core.ports[port.port].intent.drained,
-                        "obstacles": core.ports[port.port].obstacles() if is_own else [],
-                        "reason": port.reason,
-                        "bfd": None if view is None else str(view.bfd),
-                        "verdict": None if view is None else str(view.judgement.verdict),
-                    }
-                )
-        return [
-            {"name": name, "epoch": core.epoch(name), "gateways": found[name]}
-            for name in sorted(found)
-        ]
+    def _segments(self) -> list[dict[str, Any]]:
+        standings, epoch = self._daemon.standings, self._daemon.gateways.core.epoch
+        found = []
+        for name in standings.segments():
+            gateways = standings.of(name)
+            line = headline([one for _, one in gateways])
+            found.append(
+                {
+                    "name": name,
+                    "epoch": epoch(name),
+                    "headline": {"who": line.who, "could": line.could, "tone": line.tone},
+                    "gateways": [self._gateway(peer, one) for peer, one in gateways],
+                }
+            )
+        return found
+
+    def _gateway(self, peer: PeerName, one: Standing) -> dict[str, Any]:
+        core, readable = self._daemon.gateways.core, self._daemon.standings.readable
+        told, is_own = one.seen.told, one.seen.is_own
+        view = None if one.seen.judgement is None else core.peer_view(peer, time.monotonic())
+        return {
+            "peer": str(peer),
+            "nick_name": self._daemon.standings.nick_name(peer),
+            "own": is_own,
+            # Its record is kept for a while, its connections are not.
+            "away": one.seen.away_s is not None,
+            "port": told.port,
+            "segment": told.segment,
+            "state": told.state,
+            "believed": one.believed,
+            "alive": one.is_alive,
+            "could": one.could,
+            "words": readable(one.words),
+            "why": readable(one.why),
+            "role": told.role,
+            "priority": told.priority,
+            "epoch": told.epoch,
+            "ready": told.ready,
+            "damped": told.damped,
+            "drained": is_own and core.ports[told.port].intent.drained,
+            "obstacles": core.ports[told.port].obstacles() if is_own else [],
+            "reason": readable(told.reason),
+            "bfd": None if view is None else str(view.bfd),
+            "verdict": None if view is None else str(view.judgement.verdict),
+        }
+
+    def _event(self, event: Event) -> dict[str, Any]:
+        standings = self._daemon.standings
+        return {
+            "number": event.number,
+            "at": _time(event.at),
+            "peer": str(event.peer),
+            "nick_name": standings.nick_name(event.peer),
+            "port": event.port,
+            "segment": event.segment,
+            "before": event.before,
+            "state": event.state,
+            "epoch": event.epoch,
+            "reason": standings.readable(event.reason),
+        }
 
     def listen(self) -> Iterator[bytes]:
         """Server-sent events: the document now, and each time that it has changed.
@@ -195,21 +215,6 @@ class MeshView:
                     yield b": still here\n\n"  # finds out that the listener has gone
         finally:
             self._listeners -= 1
-
-
-def _event(event: Event, names: dict[PeerName, str]) -> dict[str, Any]:
-    return {
-        "number": event.number,
-        "at": _time(event.at),
-        "peer": str(event.peer),
-        "nick_name": names.get(event.peer, ""),
-        "port": event.port,
-        "segment": event.segment,
-        "before": event.before,
-        "state": event.state,
-        "epoch": event.epoch,
-        "reason": event.reason,
-    }
 
 
 def _time(seconds: float) -> str:

@@ -26,6 +26,7 @@ from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Entry, Role, State
 from weave_ryu.pipeline.cookies import KIND_MASK, Kind, parse, subject_cookie
 from weave_ryu.pipeline.tables import BY_NUMBER
+from weave_ryu.shell.standing import Lost
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
@@ -240,23 +241,20 @@ class StateCollector(Collector):
 
     def _segments(self) -> Iterator[Metric]:
         core, now = self._daemon.gateways.core, time.monotonic()
-        names = {p.segment for record in core.registry.records() for p in record.ports}
         seen = _gauge(
             "segment_gateways",
-            "Gateways of a segment by the state that they tell of themselves, this one among them.",
+            "Gateways of a segment by what is believed of them: `state`, or how they were lost.",
             ("segment", "state"),
         )
         epoch = _gauge("segment_epoch", "Highest epoch heard of.", ("segment",))
         ready = _gauge("segment_standbys_ready", "Gateways that could take over now.", ("segment",))
-        for name in sorted(names):
-            ports = [
-                p for record in core.registry.records() for p in record.ports if p.segment == name
-            ]
-            states = Counter(p.state for p in ports)
-            for each in State:
+        for name in self._daemon.standings.segments():
+            gateways = [one for _, one in self._daemon.standings.of(name)]
+            states = Counter(one.believed for one in gateways)
+            for each in (*State, *Lost):
                 seen.add_metric((name, str(each)), states[str(each)])
             epoch.add_metric((name,), core.epoch(name))
-            ready.add_metric((name,), sum(1 for p in ports if p.ready))
+            ready.add_metric((name,), sum(1 for one in gateways if one.could))
         yield from (seen, epoch, ready)
         bfd = _gauge(
             "gateway_peer_bfd_up",

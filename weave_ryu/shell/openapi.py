@@ -36,6 +36,8 @@ def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_HEADLINE = _object({"who": _STRING, "could": _STRING, "tone": {"enum": ["good", "warn", "bad"]}})
+
 _SCHEMAS: Json = {
     "Error": _object(
         {"error": _object({"code": _STRING, "message": _STRING, "field": _STRING})},
@@ -54,6 +56,10 @@ _SCHEMAS: Json = {
             "macs_local": _COUNT,
             "macs_remote": _COUNT,
         },
+        nick_name=_STRING,
+        headline=_HEADLINE,
+        believed=_STRING,
+        why=_STRING,
         priority=_COUNT,
         gate=_STRING,
         obstacles=_list(_STRING),
@@ -76,6 +82,11 @@ _SCHEMAS: Json = {
             "bfd": {"enum": ["up", "down", "none"]},
             "lease_age_s": _NUMBER,
             "verdict": _STRING,
+            "believed": _STRING,
+            "alive": {"type": ["boolean", "null"]},
+            "could": _FLAG,
+            "words": _STRING,
+            "why": _STRING,
         }
     ),
     "Change": {
@@ -161,7 +172,14 @@ _SCHEMAS: Json = {
             "former": _list(_object({"name": _STRING, "nick_name": _STRING})),
             "links": _list(_list(_COUNT) | {"minItems": 3, "maxItems": 3}),
             "segments": _list(
-                _object({"name": _STRING, "epoch": _COUNT, "gateways": _list({"type": "object"})})
+                _object(
+                    {
+                        "name": _STRING,
+                        "epoch": _COUNT,
+                        "headline": _HEADLINE,
+                        "gateways": _list({"type": "object"}),
+                    }
+                )
             ),
             "events": _list({"type": "object"}),
         }

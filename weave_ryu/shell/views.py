@@ -17,6 +17,7 @@ from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline.cookies import OWNER, OWNER_MASK, Kind, flow_cookie, parse
 from weave_ryu.pipeline.tables import BY_NUMBER
 from weave_ryu.shell.macs import LearntMac
+from weave_ryu.shell.standing import Standing, headline
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
@@ -199,23 +200,33 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
     number = numbers.get(port.spec.port)
     here = [m for m in found if m.kind is Kind.LEARNT_PORT and m.subject == number]
     entry, outlook, timers = port.history[-1], port.outlook(now), core.timers
+    segment, readable = port.spec.segment, daemon.standings.readable
+    standings = daemon.standings.of(segment)
+    believed = {name: one for name, one in standings if not one.seen.is_own}
+    own = [one for _, one in standings if one.seen.is_own and one.seen.told.port == port.spec.port]
+    line = headline([one for _, one in standings])
+    what_next = outlook.why if outlook.at is None else f"{outlook.why}: opens"
     return {
         "port": port.spec.port,
-        "segment": port.spec.segment,
+        "segment": segment,
+        "nick_name": daemon.router.nick_name,
+        "headline": {"who": line.who, "could": line.could, "tone": line.tone},
+        "believed": own[0].believed if own else str(port.state),
+        "why": readable(own[0].why if own else entry.reason),
         "role": str(port.intent.role),
         "priority": port.spec.priority,
         "state": str(port.state),
         "gate": str(port.gate),
         "since": _wall(entry.at, now),
-        "reason": entry.reason,
+        "reason": readable(entry.reason),
         "epoch": port.epoch,
         "ready": not port.obstacles(),
         "obstacles": port.obstacles(),
-        "next": outlook.why if outlook.at is None else f"{outlook.why}: opens",
+        "next": readable(what_next),
         "drained": port.intent.drained,
         "forced": port.intent.forced,
         "damped": port.is_damped(now),
-        "peer_states": _peer_states(daemon, port.spec.segment, now),
+        "peer_states": _peer_states(daemon, believed, now),
         "macs_local": len(here),
         "macs_remote": len(found) - len(here),
         "fencing": {
@@ -230,7 +241,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
                 "at": _wall(past.at, now),
                 "state": str(past.state),
                 "epoch": past.epoch,
-                "reason": past.reason,
+                "reason": readable(past.reason),
                 "seen": dict(past.seen),
             }
             for past in port.history
@@ -238,20 +249,24 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
     }
 
 
-def _peer_states(daemon: Daemon, segment: str, now: float) -> dict[str, Any]:
-    """What the other gateways of a segment say of themselves, and their signs of life."""
+def _peer_states(daemon: Daemon, standings: dict[PeerName, Standing], now: float) -> dict[str, Any]:
+    """What the other gateways of a segment said last, and what is believed of them now."""
     core, found = daemon.gateways.core, {}
-    for other in core.others(segment, now):
-        signs = core.peer_view(other.name, now)
-        info = daemon.view.infos.get(other.name)
-        found[str(other.name)] = {
-            "nick_name": info.nick_name if info else "",
-            "port": other.record.port,
-            "role": other.record.role,
-            "priority": other.record.priority,
-            "state": other.record.state,
-            "epoch": other.record.epoch,
-            "ready": other.record.ready,
+    for name, other in standings.items():
+        signs, told = core.peer_view(name, now), other.seen.told
+        found[str(name)] = {
+            "nick_name": daemon.standings.nick_name(name),
+            "port": told.port,
+            "role": told.role,
+            "priority": told.priority,
+            "state": told.state,
+            "epoch": told.epoch,
+            "ready": told.ready,
+            "believed": other.believed,
+            "alive": other.is_alive,
+            "could": other.could,
+            "words": daemon.standings.readable(other.words),
+            "why": daemon.standings.readable(other.why),
             "bfd": str(signs.bfd),
             "lease_age_s": round(min(signs.lease_age_s, 1e6), 3),
             "hello_age_s": None if signs.hello_age_s is None else round(signs.hello_age_s, 3),
@@ -290,7 +305,8 @@ def status_text(daemon: Daemon) -> str:
     rows += [
         (
             f"Gateway {port.spec.port}",
-            f"{port.spec.segment}: {port.state} ({port.history[-1].reason})",
+            f"{port.spec.segment}: {port.state} "
+            f"({daemon.standings.readable(port.history[-1].reason)})",
         )
         for port in daemon.gateways.core.ports.values()
     ]

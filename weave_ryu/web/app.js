@@ -6,28 +6,21 @@ import { askToken, changeRole, request } from "/web/roles.js";
 
 const MACS_SHOWN = 500;
 const MACS_EVERY_MS = 3000;
-const SILENT_AFTER_MS = 12000;
+const SILENT_AFTER_MS = 2000; // the daemon says something each half second
 
 let macs = [];
+let last = null; // what the daemon told last
+let heardAt = new Date();
 
 const time = (text) => new Date(text).toLocaleTimeString([], { hour12: false });
-let nickNames = new Map();
-
-/** A reason with the labels of peers instead of their names. */
-const readable = (reason) =>
-  reason.replace(/\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b/g, (name) => nickNames.get(name) || name);
 const label = (gateway) => `${gateway.nick_name || gateway.peer} ${gateway.port}`;
 
-function headline(segment) {
-  const active = segment.gateways.filter((gateway) => gateway.state === "active" && !gateway.away);
-  const ready = segment.gateways.filter((g) => g.state === "standby" && g.ready && !g.away);
-  const could = ready.length ? `${ready.map(label).join(", ")} could take over` : "nobody could take over";
-  if (active.length === 1) {
-    return el("p", {}, el("strong", { class: "good" }, `● ${label(active[0])} forwards`),
-      el("span", { class: ready.length ? "" : "warn" }, `; ${could}`));
-  }
-  const text = active.length ? `${active.length} gateways forward: ${active.map(label).join(", ")}` : "nobody forwards";
-  return el("p", {}, el("strong", { class: "bad" }, `✕ ${text}`), `; ${could}`);
+/** Who forwards, as the daemon sees it; only what is well is green. */
+function headline({ who, could, tone }) {
+  const mark = { good: "●", warn: "◌" }[tone] ?? "✕";
+  const nobody = could.startsWith("nobody");
+  return el("p", { class: "headline" }, el("strong", { class: tone }, `${mark} ${who}`),
+    el("span", { class: nobody ? "warn" : "" }, could && `; ${could}`));
 }
 
 function buttons(gateway) {
@@ -48,11 +41,11 @@ function buttons(gateway) {
 function gatewayRow(gateway) {
   const heard = gateway.away ? "its daemon has left the mesh" : gateway.verdict ? `BFD ${gateway.bfd}, ${gateway.verdict}` : "heard by its own segment's gateways";
   const other = gateway.own ? "this peer" : heard;
-  const ready = gateway.state === "active" ? "–" : gateway.ready ? "yes" : "no";
-  const why = [readable(gateway.reason), ...gateway.obstacles, gateway.damped ? "damped" : ""];
+  const ready = gateway.believed === "active" ? "–" : (gateway.own ? gateway.ready : gateway.could) ? "yes" : "no";
+  const why = [gateway.why, ...gateway.obstacles, gateway.damped ? "damped" : ""];
   return el("tr", {},
     el("th", { scope: "row" }, label(gateway)),
-    el("td", {}, state(gateway.state)),
+    el("td", {}, state(gateway.believed)),
     el("td", {}, `${gateway.role}${gateway.drained ? ", drained" : ""}`),
     el("td", {}, ready),
     el("td", {}, String(gateway.epoch)),
@@ -67,7 +60,7 @@ function showSegments(segments) {
   const focused = document.activeElement?.dataset?.action;
   const parts = segments.map((segment) => el("div", { class: "segment" },
     el("h3", {}, `${segment.name} `, el("span", { class: "quiet" }, `epoch ${segment.epoch}`)),
-    headline(segment),
+    headline(segment.headline),
     el("div", { class: "across", tabindex: 0, role: "region", "aria-label": `gateways of ${segment.name}` },
       el("table", {},
         el("thead", {}, el("tr", {}, ...titles.map((title) => el("th", { scope: "col" }, title)))),
@@ -82,7 +75,7 @@ function showEvents(events) {
     el("time", { datetime: event.at, class: "quiet" }, time(event.at)), " ",
     el("strong", {}, `${event.nick_name || event.peer} ${event.port}`), " ",
     state(event.state), el("span", { class: "quiet" }, ` ${event.segment}, epoch ${event.epoch}: `),
-    readable(event.reason)));
+    event.reason));
   $("events").replaceChildren(...(lines.length ? lines : [el("li", { class: "quiet" }, "Nothing yet.")]));
 }
 
@@ -101,10 +94,24 @@ function showMacs() {
     el("td", {}, mac.Port ?? "behind the mesh"), el("td", {}, time(mac.LastSeen)))));
 }
 
+/** A picture whose daemon is gone says nothing of the present. */
+function outdated(mesh) {
+  const since = heardAt.toLocaleTimeString([], { hour12: false });
+  const who = `not known since ${since}: the daemon of ${mesh.nick_name} does not answer`;
+  const segments = mesh.segments.map((segment) => ({
+    ...segment,
+    headline: { who, could: "", tone: "bad" },
+    gateways: segment.gateways.map((gateway) => ({
+      ...gateway, believed: "unknown", could: false, ready: false, obstacles: [],
+      why: `last told: ${gateway.believed}`,
+    })),
+  }));
+  return { ...mesh, segments, ready: true };
+}
+
 function show(mesh) {
   document.title = `${mesh.nick_name} – weave-ryu`;
   $("own").textContent = `on ${mesh.nick_name} (${mesh.own})${mesh.ready ? "" : ", switch not ready"}`;
-  nickNames = new Map([...mesh.former, ...mesh.peers].map((peer) => [peer.name, peer.nick_name]));
   showSegments(mesh.segments);
   drawMesh(mesh);
   showPeers(mesh);
@@ -121,7 +128,12 @@ function tellConnection(text, isLost) {
 async function listen() {
   const stop = new AbortController();
   let timer = 0;
-  const alive = () => { clearTimeout(timer); timer = setTimeout(() => stop.abort(), SILENT_AFTER_MS); };
+  const alive = () => {
+    heardAt = new Date();
+    clearTimeout(timer);
+    timer = setTimeout(() => stop.abort(), SILENT_AFTER_MS);
+  };
+  timer = setTimeout(() => stop.abort(), SILENT_AFTER_MS); // it may accept, and not answer
   const response = await request("/events", { signal: stop.signal });
   if (!response.ok) throw new Error(`the daemon says ${response.status}`);
   tellConnection("live", false);
@@ -136,8 +148,11 @@ async function listen() {
     rest += decoder.decode(value, { stream: true });
     const messages = rest.split("\n\n");
     rest = messages.pop();
-    const last = messages.map((m) => m.split("\n").find((line) => line.startsWith("data: "))).filter(Boolean).pop();
-    if (last) show(JSON.parse(last.slice(6)));
+    const newest = messages.map((m) => m.split("\n").find((line) => line.startsWith("data: "))).filter(Boolean).pop();
+    if (newest) {
+      last = JSON.parse(newest.slice(6));
+      show(last);
+    }
   }
 }
 
@@ -152,6 +167,7 @@ async function listenForEver() {
       }
     }
     tellConnection("connection lost, trying again …", true);
+    if (last) show(outdated(last));
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }

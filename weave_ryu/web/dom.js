@@ -34,6 +34,12 @@ export const STATES = {
   blocked: ["bad", "✕ blocked"],
   fault: ["bad", "✕ fault"],
   gone: ["bad", "– gone"],
+  fading: ["warn", "◌ may forward"],
+  silent: ["bad", "✕ silent"],
+  dead: ["bad", "✕ dead"],
+  away: ["bad", "– left the mesh"],
+  unknown: ["warn", "? not known"],
+  replaced: ["bad", "– replaced"],
 };
 
 /** A state as a coloured word. */

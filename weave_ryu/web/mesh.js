@@ -32,8 +32,8 @@ function segmentBar(segment, row, count, at, peers) {
     if (!place) continue;
     parts.push(
       svg("line", {
-        class: `port ${gateway.state}`, x1: place.x, y1: place.y + 12, x2: place.x, y2: y,
-      }, svg("title", {}, `${gateway.nick_name || gateway.peer} ${gateway.port}: ${gateway.state}`)),
+        class: `port ${gateway.believed}`, x1: place.x, y1: place.y + 12, x2: place.x, y2: y,
+      }, svg("title", {}, `${gateway.nick_name || gateway.peer} ${gateway.port}: ${gateway.believed}`)),
     );
   }
   parts.push(svg("text", { x: WIDTH / 2, y: y + 20 }, `segment ${segment.name}`));

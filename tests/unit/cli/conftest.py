@@ -74,6 +74,12 @@ def gateway():
     return {
         "port": "eth1",
         "segment": "office",
+        "nick_name": "gw1",
+        "headline": {
+            "who": "gw1 eth1 forwards", "could": "gw2 eth7 could take over", "tone": "good",
+        },
+        "believed": "active",
+        "why": "no gateway of office forwards",
         "role": "auto",
         "state": "active",
         "since": "2026-11-22T20:00:00.000+00:00",
@@ -87,6 +93,8 @@ def gateway():
             "7a:00:00:00:00:0b": {
                 "nick_name": "gw2", "port": "eth7", "role": "auto", "state": "standby", "epoch": 3,
                 "ready": True, "bfd": "up", "lease_age_s": 0.05, "verdict": "alive",
+                "believed": "standby", "alive": True, "could": True, "words": "stands by",
+                "why": "as asked",
             }
         },
     }  # fmt: skip

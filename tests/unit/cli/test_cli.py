@@ -38,25 +38,29 @@ def test_gateways_at_a_glance(run, answers, gateway):
     answers["/gateways"] = [gateway]
     status, out, err = run("gateway", "status")
     assert (status, err) == (0, "")
-    assert out.startswith("office: eth1 here forwards, 1 more could\n")
+    assert out.startswith("office: gw1 eth1 forwards; gw2 eth7 could take over\n")
     assert "gw2 eth7" in out
     assert "BFD up" in out
     assert run("status", "gateways")[1].split("\n")[0] == out.split("\n")[0]
 
 
-@pytest.mark.parametrize(
-    ("own", "other", "ready", "line"),
-    [
-        ("standby", "active", True, "office: gw2 eth7 forwards, 1 more could"),
-        ("standby", "active", False, "office: gw2 eth7 forwards, nobody else could"),
-        ("active", "active", True, "office: 2 FORWARD: eth1 here, gw2 eth7, nobody else could"),
-        ("fault", "standby", False, "office: NOBODY FORWARDS, nobody else could"),
-    ],
-)
-def test_headline_says_who_forwards(gateway, own, other, ready, line):
+def test_headline_is_the_daemons_word_once_for_each_segment(gateway):
+    gone = {"who": "NOBODY FORWARDS", "could": "nobody could take over", "tone": "bad"}
+    other = gateway | {"port": "eth2", "segment": "lab", "headline": gone}
+    assert glance.headline([gateway, gateway | {"port": "eth3"}, other]) == (
+        "office: gw1 eth1 forwards; gw2 eth7 could take over; "
+        "lab: NOBODY FORWARDS; nobody could take over"
+    )
+
+
+def test_gateway_that_died_is_not_shown_as_it_was(gateway):
     (peer,) = gateway["peer_states"].values()
-    peer |= {"state": other, "ready": False}
-    assert glance.headline([gateway | {"state": own, "ready": ready}]) == line
+    why = "its daemon is silent for 5 s, its switch lives; gw1 eth1 took over"
+    peer |= {"state": "active", "believed": "silent", "could": False, "why": why}
+    row = glance.rows([gateway], NOW)[1]
+    assert row[3] == "silent"
+    assert row[5] == "no"
+    assert row[8].startswith(why)
 
 
 def test_headline_without_gateway_ports():
@@ -162,7 +166,7 @@ def test_watch_shows_each_state_once_and_outlives_the_daemon(run, answers, gatew
         [
             {},
             {"lease": 1},
-            {"state": "standby"},
+            {"believed": "standby"},
             None,
         ]
     )
@@ -339,26 +343,22 @@ def test_watch_on_a_terminal_ends_with_an_interrupt(daemon, answers, gateway):
     assert b"\x1b[" in shown
 
 
-@pytest.mark.parametrize(
-    ("states", "words"),
-    [
-        (("active", "standby"), "office: gw1 eth1 forwards"),
-        (("standby", "standby"), "office: NOBODY FORWARDS"),
-        (("active", "active"), "office: 2 FORWARD: gw1 eth1, gw2 eth1"),
-    ],
-)
-def test_peer_without_gateway_port_shows_those_of_the_others(run, answers, states, words):
+def test_peer_without_gateway_port_shows_those_of_the_others(run, answers):
     answers["/gateways"] = []
     gateways = [
         {
             "peer": f"7a:00:00:00:00:0{n}", "nick_name": f"gw{n}", "port": "eth1", "role": "auto",
-            "state": state, "epoch": 3, "ready": True, "reason": "because",
+            "state": "active", "believed": believed, "epoch": 3, "ready": True, "could": False,
+            "reason": "said", "why": "because",
         }
-        for n, state in enumerate(states, 1)
+        for n, believed in enumerate(("replaced", "active"), 1)
     ]  # fmt: skip
-    answers["/mesh"] = {"segments": [{"name": "office", "gateways": gateways}]}
+    line = {"who": "gw2 eth1 forwards", "could": "nobody else could take over", "tone": "good"}
+    answers["/mesh"] = {"segments": [{"name": "office", "headline": line, "gateways": gateways}]}
     status, out, err = run("gateway", "status")
     assert (status, err) == (0, "")
+    words = "office: gw2 eth1 forwards; nobody else could take over"
     assert out.startswith(f"this peer has no gateway port; {words}\n")
     assert out.count("because") == 2
+    assert out.count("active") == 1
     assert run("gateway", "status", "--json")[1] == "[]\n"

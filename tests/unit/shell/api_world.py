@@ -11,12 +11,14 @@ from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.mesh.config import RouterConfig
+from weave_ryu.mesh.peers import Peer
 from weave_ryu.mesh.router import Router
 from weave_ryu.names import PeerName, PeerUID, ShortId
 from weave_ryu.pipeline import cookies, render, rules
 from weave_ryu.pipeline.cookies import flow_cookie
 from weave_ryu.pipeline.tables import BY_NAME
 from weave_ryu.shell.coordinator import ForwardingView, PeerInfo, Underlay
+from weave_ryu.shell.standings import Standings
 
 OWN, W = PeerName.parse("7a:00:00:00:00:0a"), PeerName.parse("7a:00:00:00:00:57")
 MAC = "02:00:00:00:00:01"
@@ -66,6 +68,12 @@ def flow_entry(flow, packets=5):
     )
 
 
+def join(daemon, name, nick_name="W"):
+    """Make a peer part of the mesh."""
+    entry = Peer(name, nick_name, PeerUID(9), 1, ShortId(0x222))
+    daemon.router.peers.take_in(entry)
+
+
 def make_daemon(learnt_mac):
     """A daemon with one gateway port `eth1` and one neighbour, W."""
     config = RouterConfig(OWN, "A", PeerUID(7), ShortId(0xA))
@@ -81,7 +89,7 @@ def make_daemon(learnt_mac):
         learnt_mac(MAC, cookies.Kind.LEARNT_PEER, 0x222, 3),
         learnt_mac("02:00:00:00:00:02", cookies.Kind.LEARNT_PORT, 3, 4),
     ]
-    return SimpleNamespace(
+    daemon = SimpleNamespace(
         config=DaemonConfig(name=OWN, nickname="A", password=b"s3cret"),
         datapath="netdev",
         router=router,
@@ -97,3 +105,5 @@ def make_daemon(learnt_mac):
         gateways=FakeGateways(GatewayCore(OWN, 7, 1, [spec], Timers(), time.monotonic())),
         mesh=SimpleNamespace(pumped=0, pump=lambda: None),
     )
+    daemon.standings = Standings(daemon)
+    return daemon

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from api_world import OWN, W
+from api_world import OWN, W, join
 
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode
 from weave_ryu.gateway.role import Entry, State
@@ -40,6 +40,18 @@ def test_other_gateways_changes_are_noted_with_their_reasons(chronicle):
         (W, "standby", "active", 0, "why active"),
     ]
     assert [event.at for event in chronicle.events()] == [0.0, 2.0]
+
+
+def test_reason_that_comes_later_replaces_the_one_of_before(chronicle):
+    # Who opens says so before its switch has answered, and its reason is that of its state before.
+    chronicle.observe([record("standby", 3, reason="W forwards")], 0.0)
+    chronicle.observe([record("active", 4, reason="W forwards")], 1.0)
+    before = chronicle.version
+    chronicle.observe([record("active", 4, reason="W is dead")], 2.0)
+    assert [(e.state, e.reason, e.at) for e in chronicle.events()] == [
+        ("standby", "W forwards", 0.0), ("active", "W is dead", 1.0),
+    ]  # fmt: skip
+    assert chronicle.version != before
 
 
 def test_new_epoch_is_a_change(chronicle):
@@ -109,6 +121,19 @@ def test_gateway_that_has_left_is_marked_and_keeps_its_label(call, daemon):
     ]
     assert states == [[("west", False)], [("west", True)]]
     assert (before["former"], after["former"]) == ([], [{"name": str(W), "nick_name": "west"}])
+
+
+def test_reasons_have_nick_names_where_they_are_unique(call, daemon):
+    join(daemon, W, "west")
+    daemon.gateways.core.start(0.0)
+    hear(daemon, record("standby", reason=f"{W} hands over, not {OWN}"))
+    (_, other) = json.loads(call("/mesh").body)["segments"][0]["gateways"]
+    assert other["reason"] == "west hands over, not A"
+    daemon.router = SimpleNamespace(
+        peers=[SimpleNamespace(name=n, nick_name="A") for n in (OWN, W)], name=OWN, nick_name="A"
+    )
+    daemon.standings.note()
+    assert daemon.standings.readable(f"{W} hands over") == f"{W} hands over"
 
 
 def test_gateways_that_send_no_leases_here_are_not_called_silent(call, daemon):

@@ -1,10 +1,11 @@
 """What Prometheus is told, and that the page on it says the same."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
-from api_world import OWN, W, flow_entry
+from api_world import OWN, W, flow_entry, join
 from prometheus_client.parser import text_string_to_metric_families
 
 from weave_ryu.errors import OpenFlowError
@@ -61,14 +62,24 @@ def test_state_and_role_are_one_of_each(value, daemon):
 
 
 def test_segment_counts_all_gateways_that_are_known(value, daemon):
-    core = daemon.gateways.core
-    core.start(0.0)
-    hear(core, "active", 7, 0.0)
+    core, now = daemon.gateways.core, time.monotonic()
+    join(daemon, W)
+    core.start(now)
+    hear(core, "active", 7, now)
     assert value("segment_gateways", segment="vlan", state="active") == 1
     assert value("segment_gateways", segment="vlan", state="blocked") == 1
     assert value("segment_epoch", segment="vlan") == 7
-    hear(core, "standby", 7, 0.0, 2, ready=True)
+    hear(core, "standby", 7, now, 2, ready=True)
     assert value("segment_standbys_ready", segment="vlan") == 1
+
+
+def test_segment_does_not_count_the_dead(value, daemon):
+    core, now = daemon.gateways.core, time.monotonic()
+    join(daemon, W)
+    core.start(now)
+    hear(core, "active", 7, now - 10.0)
+    assert value("segment_gateways", segment="vlan", state="active") == 0
+    assert value("segment_gateways", segment="vlan", state="silent") == 1
 
 
 def test_other_gateways_signs_of_life(value, daemon, families):
