@@ -272,7 +272,7 @@ def _status(arguments: argparse.Namespace) -> int:
     for name, peer in description["peers"].items():
         daemon = f"daemon {peer['daemon_pid']}" if peer["daemon_pid"] else "daemon is not running"
         switch = f"vswitchd {peer['vswitchd_pid']}" if peer["vswitchd_pid"] else "no vswitchd"
-        ports = [f"{p['port']} on {p['segment']}: {p['state']}" for p in peer["gateway_ports"]]
+        ports = [f"{p['port']} on {p['segment']}: {_state(p)}" for p in peer["gateway_ports"]]
         row = [f"{name:<8}", f"{peer['underlay_ip']:<12}", f"{switch:<16}", daemon, *ports]
         print(f"  peer       {'  '.join(row)}")
     for kind, place in (("containers", "peer"), ("hosts", "segment")):
@@ -283,6 +283,12 @@ def _status(arguments: argparse.Namespace) -> int:
         ends = ", ".join(f"{end}={port}" for end, port in segment["ports"].items())
         print(f"  segment    {name:<8}  {segment['netns']}/{segment['bridge']}: {ends}")
     return 0
+
+
+def _state(port: dict[str, str]) -> str:
+    """As its own daemon tells it now; a mute one may have a switch that still forwards."""
+    mute = "unknown, its daemon does not answer"
+    return mute if port["state"] == "unknown" else port["state"]
 
 
 def _demo(arguments: argparse.Namespace) -> int:

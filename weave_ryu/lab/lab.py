@@ -22,6 +22,9 @@ from weave_ryu.lab.topology import Station, Topology
 STATION_IFNAME = "eth0"
 STATION_MTU_BYTES = 1376
 
+HEAD_START_S = 10.0
+"""For so long at the most the gateways that come second wait until the first one listens."""
+
 Progress = Callable[[str], None]
 
 
@@ -187,11 +190,36 @@ class Lab:
         with ThreadPoolExecutor(max_workers=len(self.peers)) as pool:
             list(pool.map(LabPeer.start_switch, self.peers.values()))
         progress(f"starting {len(self.peers)} daemons")
-        for peer in self.peers.values():
-            peer.start_daemon()
+        favourites, later = self._elected_first()
+        for name, peer in self.peers.items():
+            if name not in later:
+                peer.start_daemon()
         progress(f"attaching {len(self.containers)} containers")
         with ThreadPoolExecutor(max_workers=max(1, len(self.containers))) as pool:
             list(pool.map(self._attach_container, self.containers.values()))
+        processes.poll_until(
+            lambda: not any(self._is_coming(self.peers[name]) for name in favourites),
+            HEAD_START_S,
+        )
+        for name in later:
+            self.peers[name].start_daemon()
+
+    def _elected_first(self) -> tuple[list[str], list[str]]:
+        """Gateways that are to win their first election, and those that start after them.
+
+        The election is won by who listens first if a busy machine lets one start much later than
+        the other; what the documents tell to do begins with the first gateway forwarding.
+        """
+        elected = [
+            [name for name in segment.gateways if self.roles.get(name) == "auto"]
+            for segment in self.topology.segments
+        ]
+        favourites = [names[0] for names in elected if len(names) > 1]
+        return favourites, [name for names in elected for name in names[1:]]
+
+    @staticmethod
+    def _is_coming(peer: LabPeer) -> bool:
+        return peer.daemon.is_alive and peer.gateway_state()["state"] in {"unknown", "blocked"}
 
     def build_wires(self) -> int:
         """Make the namespaces, the underlay and the segments; return how many namespaces."""
