@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from weave_ryu import __version__
+from weave_ryu.errors import OpenFlowError
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.mesh import routes
 from weave_ryu.mesh.views import ConnectionView
@@ -189,7 +190,10 @@ def _mac(
 
 def gateways(daemon: Daemon) -> list[dict[str, Any]]:
     """All gateway ports of this peer."""
-    found = daemon.macs.learnt() if daemon.switch.is_connected else []
+    try:
+        found = daemon.macs.learnt() if daemon.switch.is_connected else []
+    except OpenFlowError:
+        found = []  # it has just died: who forwards is asked for all the more
     return [gateway(daemon, port, found) for port in daemon.gateways.core.ports.values()]
 
 

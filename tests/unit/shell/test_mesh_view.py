@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from api_world import OWN, W, join
 
+from weave_ryu.errors import OpenFlowError
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode
 from weave_ryu.gateway.role import Entry, State
 from weave_ryu.shell.chronicle import MAX_EVENTS, Chronicle
@@ -134,6 +135,15 @@ def test_reasons_have_nick_names_where_they_are_unique(call, daemon):
     )
     daemon.standings.note()
     assert daemon.standings.readable(f"{W} hands over") == f"{W} hands over"
+
+
+def test_gateways_are_shown_while_their_switch_dies(call, daemon):
+    def learnt():
+        raise OpenFlowError("statistics", "the connection was lost")
+
+    daemon.macs.learnt = learnt
+    (gateway,) = json.loads(call("/gateways").body)
+    assert (gateway["port"], gateway["macs_local"]) == ("eth1", 0)
 
 
 def test_gateways_that_send_no_leases_here_are_not_called_silent(call, daemon):
