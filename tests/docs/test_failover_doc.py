@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from weave_ryu.gateway.detection import Verdict
-from weave_ryu.gateway.role import mermaid
+from weave_ryu.gateway.states import mermaid
 from weave_ryu.gateway.timers import PROFILES
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "failover.md"

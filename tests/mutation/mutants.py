@@ -31,6 +31,8 @@ class Mutant:
 
 
 PORT, CORE = "weave_ryu/gateway/port.py", "weave_ryu/gateway/core.py"
+KEEPER, CANDIDACY = "weave_ryu/gateway/gatekeeper.py", "weave_ryu/gateway/candidacy.py"
+HANDOVER, LOOKOUT = "weave_ryu/gateway/handover.py", "weave_ryu/gateway/lookout.py"
 SHARING = "weave_ryu/gateway/sharing.py"
 PERMITS, RULES = "weave_ryu/pipeline/permits.py", "weave_ryu/pipeline/rules.py"
 DETECTION, ELECTION = "weave_ryu/gateway/detection.py", "weave_ryu/gateway/election.py"
@@ -87,13 +89,13 @@ MUTANTS = (
     Mutant(
         "announces nothing",
         PORT,
-        "self.emit(Announce(self.spec.port, mesh - hosts, hosts - mesh))",
+        "self._emit(Announce(self.spec.port, mesh - hosts, hosts - mesh))",
         "pass",
     ),
     Mutant(
         "renews without asking the clock",
-        PORT,
-        "        if late_s < self.around.timers.permit_s:",
+        KEEPER,
+        "        if age_s < self._timers.permit_s:",
         "        if True:",
     ),
     Mutant(
@@ -122,15 +124,15 @@ MUTANTS = (
     ),
     Mutant(
         "nobody yields",
-        PORT,
+        CANDIDACY,
         "if yields(own, Claim(other.name, record.epoch, record.priority)):",
         "if False:",
     ),
     Mutant(
         "takes over from a silent daemon without waiting for its permits",
         DETECTION,
-        "return Judgement(Verdict.DAEMON_SILENT, remaining)",
-        "return Judgement(Verdict.DAEMON_SILENT, -1.0)",
+        "return Judgement(Verdict.DAEMON_SILENT, remaining, age_s)",
+        "return Judgement(Verdict.DAEMON_SILENT, -1.0, age_s)",
     ),
     Mutant(
         "takes over before the permits have run out",
@@ -140,7 +142,7 @@ MUTANTS = (
     ),
     Mutant(
         "takes a broken way for a dead gateway",
-        CORE,
+        LOOKOUT,
         "                found.extend(self._alive(record, segment))\n",
         """                from dataclasses import replace
                 from weave_ryu.gateway.detection import Verdict
@@ -153,9 +155,9 @@ MUTANTS = (
     ),
     Mutant(
         "goes on forwarding after it has handed over",
-        PORT,
-        "self._set_gate(Gate.DRAINING, self._left)",
-        "self._set_gate(Gate.OPEN, self._left)",
+        HANDOVER,
+        "gate=Gate.DRAINING)",
+        "gate=Gate.OPEN)",
     ),
     Mutant(
         "does not outlive what is told of its last life",
@@ -180,8 +182,23 @@ MUTANTS = (
     Mutant(
         "nobody introduces silent containers",
         CORE,
-        "        self._commands.extend(Introduce(name) for name in sorted(callers - {self._own}))",
+        "        self._commands.extend(Introduce(name) for name in sorted(callers - {self.own}))",
         "        self._commands.extend(())",
+        was_real=True,
+    ),
+    Mutant(
+        "a wish that comes while the gate closes is dropped",
+        PORT,
+        "        self.wishes.want(intent, said, word, now)",
+        "        if not isinstance(self.phase, Closing):\n"
+        "            self.wishes.want(intent, said, word, now)",
+        was_real=True,
+    ),
+    Mutant(
+        "force is forgotten when a link comes back",
+        CANDIDACY,
+        "        if intent.forced:\n            # One",
+        "        if intent.forced and not isinstance(phase, Listening):\n            # One",
         was_real=True,
     ),
 )

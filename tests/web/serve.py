@@ -22,12 +22,12 @@ from weave_ryu.shell import hub  # noqa: E402
 hub.patch()
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "shell"))
-from api_world import OWN, make_daemon  # noqa: E402
+from api_world import OWN, make_daemon, pretend, want  # noqa: E402
 from trace_world import FakeTracer  # noqa: E402
 
 from weave_ryu.config import tls_context  # noqa: E402
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode  # noqa: E402
-from weave_ryu.gateway.role import Entry, Role, State  # noqa: E402
+from weave_ryu.gateway.role import Role  # noqa: E402
 from weave_ryu.names import PeerName  # noqa: E402
 from weave_ryu.pipeline.cookies import Kind  # noqa: E402
 from weave_ryu.shell import api, tls  # noqa: E402
@@ -85,16 +85,14 @@ class World:
         self.daemon.registry = self.core.registry
 
     def set_role(self, name, role, *, force=False):
-        self.core.ports[name].role = role
+        want(self.core.ports[name], role)
         self.own("active" if role == "active" else "standby", f"the operator asked for {role}")
 
     def own(self, state, reason):
         port = self.core.ports["eth1"]
         epoch = self.core.epoch("vlan") + (state == "active")
         port.epoch = epoch
-        entry = Entry(time.monotonic(), State(state), epoch, reason)
-        port.state = entry.state
-        port.history.append(entry)
+        entry = pretend(port, state, reason, epoch)
         self.core.publish()
         for observer in self.daemon.gateways.observers:
             observer.entered("eth1", "vlan", entry)
@@ -133,7 +131,7 @@ class World:
         self.daemon.router.peers[1].version += 1
 
     def role(self, word):
-        self.core.ports["eth1"].role = Role(word)
+        want(self.core.ports["eth1"], Role(word))
 
     def macs(self, number):
         rng = random.Random(7)

@@ -62,7 +62,7 @@ def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[obje
                 "yes" if gateway["ready"] else "no",
                 age(gateway["since"], now),
                 f"{gateway['macs_local']}/{gateway['macs_remote']}",
-                f"{gateway['why']}; next: {gateway['next']}",
+                f"{gateway['why']}; next: {gateway['next']}{_unkept(gateway.get('wish'))}",
             ]
         )
         for name, other in sorted(gateway["peer_states"].items()):
@@ -81,6 +81,15 @@ def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[obje
                 ]
             )
     return found
+
+
+def _unkept(wish: dict[str, str] | None) -> str:
+    """What was asked for and is not so; daemons of before do not tell."""
+    if wish is None:
+        return ""
+    if wish["outcome"] == "taken back":
+        return f"; {wish['asked']} was taken back: {wish['why']}"
+    return f"; asked for: {wish['asked']}, not done yet" if wish["outcome"] == "pending" else ""
 
 
 ELSEWHERE = ("SEGMENT", "GATEWAY", "PORT", "ROLE", "STATE", "EPOCH", "READY", "WHY")

@@ -43,6 +43,8 @@ class Demo:
         self.lab = lab
         self.traffic = traffic
         self.report = Report()
+        self._wishes: list[tuple[float, bool]] = []
+        """How long each role took that was asked for, in ms, and whether it was there then."""
         self.first = lab.peer(segment.gateways[0])
         self.second = lab.peer(segment.gateways[1])
         self.containers = list(lab.containers)
@@ -65,6 +67,7 @@ class Demo:
         # A unicast to a MAC that nobody knows goes to all, as it must: make all known again.
         self.warm_up()
         self.stable("at the end")
+        self._check_wishes()
         missed = self.traffic.missed_by_captures()
         if missed:
             raise LabError(
@@ -250,11 +253,28 @@ class Demo:
         """Ask a gateway's daemon for a role; it answers when the switch has confirmed."""
         path = f"/gateways/{peer.gateway_port}"
         wish: dict[str, object] = {"role": role} | ({"force": True} if force else {})
+        asked_at = time.monotonic()
         reply = peer.http("PUT", path, wish, timeout_s=ROLE_CHANGE_TIMEOUT_S)
+        took_ms = (time.monotonic() - asked_at) * 1000
+        self._wishes.append((took_ms, peer.gateway_state()["state"] == role))
         if reply.status != 200:
             raise LabError(
                 f"gateway {peer.nick_name} did not become {role}", f"{reply.status}: {reply.body}"
             )
+
+    def _check_wishes(self) -> None:
+        """Every role that was asked for was there when the daemon said so."""
+        count, slowest_ms = len(self._wishes), max(took_ms for took_ms, _ in self._wishes)
+        kept = sum(there for _, there in self._wishes)
+        path = f"/gateways/{self.first.gateway_port}"
+        bound_ms = self.first.http("GET", path).body["wish"]["within_s"] * 1000
+        self.report.check(
+            "wish_kept",
+            "roles that were asked for and were there when that was answered, and the slowest",
+            f"{kept} of {count}, {slowest_ms:.0f} ms",
+            f"{count} of {count}, ≤ {bound_ms:.0f} ms",
+            ok=kept == count and slowest_ms <= bound_ms,
+        )
 
     def _pairs(self) -> list[tuple[str, str]]:
         """Directions of unicast: both ways between mesh and segment, and inside the mesh.

@@ -66,6 +66,14 @@ _SCHEMAS: Json = {
         next=_STRING,
         drained=_FLAG,
         forced=_FLAG,
+        wish=_object(
+            {
+                "asked": _STRING,
+                "outcome": {"enum": ["pending", "kept", "taken back"]},
+                "within_s": _NUMBER,
+                "why": _STRING,
+            }
+        ),
         damped=_FLAG,
         fencing={"type": "object", "additionalProperties": _NUMBER},
         history=_list(_object({"at": _TIME, "state": _STATE, "epoch": _COUNT, "reason": _STRING})),

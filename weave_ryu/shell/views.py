@@ -229,6 +229,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
         "next": readable(what_next),
         "drained": port.intent.drained,
         "forced": port.intent.forced,
+        "wish": _wish(daemon, port),
         "damped": port.is_damped(now),
         "peer_states": _peer_states(daemon, believed, now),
         "macs_local": len(here),
@@ -250,6 +251,17 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
             }
             for past in port.history
         ],
+    }
+
+
+def _wish(daemon: Daemon, port: PortMachine) -> dict[str, Any]:
+    """What was asked for last, and what became of it."""
+    wish = port.wish
+    return {
+        "asked": str(wish.intent),
+        "outcome": str(wish.outcome),
+        "within_s": round(daemon.gateways.core.timers.wish_s, 3),
+        "why": daemon.standings.readable(wish.why),
     }
 
 

@@ -44,6 +44,17 @@ def test_gateways_at_a_glance(run, answers, gateway):
     assert run("status", "gateways")[1].split("\n")[0] == out.split("\n")[0]
 
 
+def test_a_wish_that_was_taken_back_is_shown_with_its_reason(run, answers, gateway):
+    wish = {"asked": "role active", "outcome": "taken back", "why": "gw2 was made active later"}
+    answers["/gateways"] = [{**gateway, "wish": wish}]
+    out = " ".join(run("gateway", "status")[1].split())
+    assert "role active was taken back: gw2 was made active later" in out
+    answers["/gateways"] = [{**gateway, "wish": {**wish, "outcome": "pending"}}]
+    assert "asked for: role active, not done yet" in " ".join(run("gateway", "status")[1].split())
+    answers["/gateways"] = [{**gateway, "wish": {**wish, "outcome": "kept"}}]
+    assert "asked" not in run("gateway", "status")[1]
+
+
 def test_headline_is_the_daemons_word_once_for_each_segment(gateway):
     gone = {"who": "NOBODY FORWARDS", "could": "nobody could take over", "tone": "bad"}
     other = gateway | {"port": "eth2", "segment": "lab", "headline": gone}

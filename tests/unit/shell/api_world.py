@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 from weave_ryu.config import DaemonConfig
 from weave_ryu.gateway.core import GatewayCore
-from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.role import Entry, Intent, Role, State
+from weave_ryu.gateway.states import Active, Blocked, Draining, Fault, Listening, Standby
 from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.mesh.config import RouterConfig
@@ -38,7 +39,7 @@ class FakeGateways:
 
     def set_role(self, name, role, *, force=False):
         self.note("set_role", name, role, *(["by force"] if force else []))
-        self.core.ports[name].role = role
+        want(self.core.ports[name], role)
 
     def drain(self, name):
         self.note("drain", name)
@@ -47,6 +48,26 @@ class FakeGateways:
         self.calls.append(call)
         if self.error is not None:
             raise self.error
+
+
+def want(port, role):
+    """An operator has asked for a role, and nothing has come of it yet."""
+    port.wishes.want(Intent(role), f"the operator asked for {role}", 1, time.monotonic())
+
+
+def pretend(port, state, reason="test", epoch=0):
+    """A gateway port has entered a state; returns the line of its history."""
+    shown = State(state)
+    port.phase = {
+        State.BLOCKED: Blocked(),
+        State.STANDBY: Standby(),
+        State.ARMING: Listening(time.monotonic()),
+        State.ACTIVE: Active(),
+        State.DRAINING: Draining(OWN, reason, time.monotonic() + 1),
+        State.FAULT: Fault(),
+    }[shown]
+    port.history.append(Entry(time.monotonic(), shown, epoch, reason))
+    return port.history[-1]
 
 
 def flow_entry(flow, packets=5):

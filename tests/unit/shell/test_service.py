@@ -1,17 +1,17 @@
 """What systemd is told, and what a reload takes over."""
 
 import socket
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import structlog
+from api_world import pretend
 
 from tests import certificates
 from weave_ryu.config import DaemonConfig
 from weave_ryu.errors import ConfigError
-from weave_ryu.gateway.role import Entry, State
+from weave_ryu.gateway.role import State
 
 
 @pytest.fixture
@@ -49,9 +49,7 @@ def make(shell, daemon, manager, monkeypatch):
 
 
 def enter(daemon, state):
-    port = daemon.gateways.core.ports["eth1"]
-    port.state = state
-    port.history.append(Entry(time.monotonic(), state, 0, "test"))
+    pretend(daemon.gateways.core.ports["eth1"], state)
 
 
 def test_ready_is_told_once_when_the_state_is_known(make, daemon, manager):
