@@ -9,6 +9,7 @@ from overlay_model import OverlayModel
 from table_model import Frame
 
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.reserved import RESERVED
 
 FULL = list(itertools.combinations("ABWXYZ", 2))
 LINE = [("W", "X"), ("X", "A"), ("A", "B"), ("B", "Y"), ("Y", "Z")]
@@ -141,8 +142,27 @@ def test_relayed_frame_is_never_sent_back_to_where_it_came_from():
     assert model.send(back) == []
 
 
-def test_link_local_groups_are_never_forwarded():
+LAST_BITS = {"ff": 1, "f8": 8, "f0": 16, "00": 256}
+
+
+@pytest.mark.parametrize("group", RESERVED, ids=lambda group: group.address)
+@pytest.mark.parametrize("active", ["A", "AB", ""])
+def test_what_switches_say_to_each_other_is_never_forwarded(group, active):
+    overlay = OverlayModel(FULL, gateways="AB", active=active)
+    first = int(group.address[-2:], 16)
+    for last in range(first, first + LAST_BITS[group.mask[-2:]]):
+        address = f"{group.address[:-2]}{last:02x}"
+        assert overlay.send("Host1", address) == {"Host2": 1}, address
+        for station in ("W-c1", "A-c1", "B-c1"):
+            assert overlay.send(station, address) == {}, address
+
+
+def test_other_groups_are_forwarded():
     overlay = OverlayModel(FULL, gateways="AB", active="A")
-    for last in range(16):
-        assert overlay.send("Host1", f"01:80:c2:00:00:{last:02x}") == {"Host2": 1}
-        assert overlay.send("W-c1", f"01:80:c2:00:00:{last:02x}") == {}
+    for address in (
+        "01:80:c2:00:00:10", "01:00:5e:00:00:fb", "33:33:00:00:00:01", "01:1b:19:00:00:00",
+        "01:00:0c:cc:cc:bf", "01:00:0c:dd:dd:dd", "00:e0:2b:00:00:08", "01:e0:52:cc:cc:cd",
+    ):  # fmt: skip
+        everybody = {f"{letter}-c1" for letter in overlay.letters} | {"Host1", "Host2"}
+        for sender in ("W-c1", "Host1"):
+            assert overlay.send(sender, address) == dict.fromkeys(everybody - {sender}, 1), address

@@ -20,6 +20,7 @@ from test_overlay import SHAPES
 from weave_ryu.gate import Gate
 from weave_ryu.pipeline import cookies, diff, render, rules
 from weave_ryu.pipeline.model import Field, Learn, LearnLoad
+from weave_ryu.pipeline.reserved import RESERVED
 from weave_ryu.pipeline.tables import METER_RATES, TABLES
 
 pytestmark = pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-")
@@ -144,6 +145,39 @@ def test_switch_does_what_the_model_does(switch, shape, active):
 )
 def test_switch_does_what_the_model_does_during_a_hand_over(switch, first, shape):
     compare(switch, warmed_up(shape, "AB", {"A": first}), f"hand-over{first}")
+
+
+def test_switch_drops_what_switches_say_to_each_other(switch):
+    overlay = warmed_up("full", "A")
+    own, x = (overlay.short_ids[letter] for letter in "AX")
+    from_x = overlay.addresses["X"], own << 12 | x
+    program(switch, overlay.models["A"])
+    for group in RESERVED:
+        for frame in (
+            Frame(CONTAINER, overlay.mac("A-c1"), group.address),
+            Frame(GATEWAY, overlay.mac("Host1"), group.address),
+            Frame(TUNNEL, overlay.mac("X-c1"), group.address, *from_x),
+        ):
+            outputs, shown = switch.trace(frame)
+            assert outputs == without_learning(overlay.models["A"]).send(frame) == [], shown
+
+
+NEIGHBOURHOODS = ("01:80:c2:00:00", "00:e0:2b:00:00", "01:00:0c:cc:cc", "01:00:0c:cd:cd")
+NEIGHBOURHOODS += ("01:00:0c:00:00", "01:00:5e:00:00")
+
+
+def test_whatever_normal_drops_as_reserved_is_reserved_here(switch):
+    """Open vSwitch's own list, read from the switch: a later one may know more."""
+    switch.replace_flows(["actions=NORMAL"])
+    dropped = []
+    for head, last in itertools.product(NEIGHBOURHOODS, range(256)):
+        address = f"{head}:{last:02x}"
+        outputs, _ = switch.trace(Frame(CONTAINER, "02:00:00:00:00:99", address))
+        if not outputs:
+            dropped.append(address)
+    assert len(dropped) >= 31, dropped
+    for address in dropped:
+        assert any(group.covers(address) for group in RESERVED), address
 
 
 def test_model_learns_what_the_switch_learns(switch):

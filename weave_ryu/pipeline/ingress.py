@@ -30,10 +30,8 @@ from weave_ryu.pipeline.parts import (
     send,
     tunnel_id,
 )
+from weave_ryu.pipeline.reserved import RESERVED
 from weave_ryu.pipeline.state import GatewayPort, Hop, LocalPort, RemotePeer
-
-LINK_LOCAL_GROUP = "01:80:c2:00:00:00"
-LINK_LOCAL_MASK = "ff:ff:ff:ff:ff:f0"
 
 
 def flows(
@@ -79,13 +77,9 @@ def _classify(
     gateways: Sequence[GatewayPort],
 ) -> Iterator[FlowSpec]:
     name = t.CLASSIFY.name
-    yield frame(
-        name,
-        300,
-        (Term(Field.ETH_DST, LINK_LOCAL_GROUP, LINK_LOCAL_MASK),),
-        (),
-        "link-local protocols (spanning tree, LACP, LLDP) end at each bridge (IEEE 802.1D 7.12.6)",
-    )
+    for group in RESERVED:
+        to_group = Term(Field.ETH_DST, group.address, group.mask)
+        yield frame(name, 300, (to_group,), (), group.protocols)
     yield frame(
         name,
         290,

@@ -26,6 +26,7 @@ from weave_ryu.pipeline.model import (
 )
 from weave_ryu.pipeline.parts import GROUP_BIT
 from weave_ryu.pipeline.render import EXAMPLE
+from weave_ryu.pipeline.reserved import RESERVED
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
 from weave_ryu.pipeline.tables import (
     DST_PEER,
@@ -246,10 +247,12 @@ def test_what_a_permit_has_taught_goes_with_it():
     assert {a.cookie for a in taught} == {subject_cookie(Kind.LEARNT_PORT, GATEWAY.number)}
 
 
-def test_link_local_groups_and_group_sources_are_dropped_before_all_else():
-    first = [f for f in rules.flows(EXAMPLE) if f.table == "classify"][:2]
-    assert [f.actions for f in first] == [(), ()]
-    assert first[0].match == (Term(Field.ETH_DST, "01:80:c2:00:00:00", "ff:ff:ff:ff:ff:f0"),)
+def test_reserved_groups_and_group_sources_are_dropped_before_all_else():
+    first = [f for f in rules.flows(EXAMPLE) if f.table == "classify"][: len(RESERVED) + 1]
+    assert {f.actions for f in first} == {()}
+    wanted = {(Term(Field.ETH_DST, group.address, group.mask),) for group in RESERVED}
+    assert {f.match for f in first[:-1]} == wanted
+    assert (Term(Field.ETH_DST, "01:80:c2:00:00:00", "ff:ff:ff:ff:ff:f0"),) in wanted
 
 
 def test_containers_macs_are_learnt_as_of_the_port_and_of_the_mesh():

@@ -104,7 +104,7 @@ def make_daemon(learnt_mac):
     underlay = Underlay("192.0.2.2", "192.0.2.1", 6784)
     view.observe({OWN: {W}, W: {OWN}}, infos, {W: underlay}, 0.0)
     spec = PortSpec("eth1", "vlan", Role.STANDBY)
-    flow = rules.flows(render.EXAMPLE)[0]
+    flow = next(f for f in rules.flows(render.EXAMPLE) if "link-local" in f.why)
     entries = [flow_entry(flow)]
     learnt = [
         learnt_mac(MAC, cookies.Kind.LEARNT_PEER, 0x222, 3),
