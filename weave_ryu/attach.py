@@ -23,6 +23,7 @@ from weave_ryu.errors import ConfigError, NetworkError, OvsdbError
 DEFAULT_BRIDGE: Final = "weave"
 DEFAULT_IFNAME: Final = "ethwe"
 DEFAULT_MTU_BYTES: Final = 1376
+"""Of a bridge that no daemon has given one yet: the daemon's own default."""
 
 _ATTACHED_KEY: Final = "weave-ryu-attached"
 _NAMESPACE_KEY: Final = "weave-ryu-netns"
@@ -38,7 +39,7 @@ class Request:
         namespace: name, path or process id, as the user gave it.
         cidr: address with prefix length.
         ifname: name of the link inside the namespace.
-        mtu_bytes: None means the default for a new link, and no change of an existing one.
+        mtu_bytes: None means the bridge's for a new link, and no change of an existing one.
         mac: None lets the kernel choose.
         ovs_db: None means the socket in ``$OVS_RUNDIR``.
         host_namespace: where the bridge is; None is the caller's own namespace.
@@ -114,7 +115,7 @@ def attach(request: Request) -> Outcome:
     with ExitStack() as undo:
         links.create_veth(port, request.host_namespace, request.ifname, namespace, peer_mac=mac)
         undo.callback(links.delete_link, port, request.host_namespace)
-        mtu_bytes = request.mtu_bytes or DEFAULT_MTU_BYTES
+        mtu_bytes = request.mtu_bytes or switch.mtu_bytes() or DEFAULT_MTU_BYTES
         links.set_link(request.ifname, namespace, mtu_bytes=mtu_bytes)
         links.set_link(port, request.host_namespace, mtu_bytes=mtu_bytes, is_up=True)
         if is_userspace:
@@ -193,6 +194,8 @@ def _attach_again(
 ) -> Outcome:
     """Change what differs on a link that is there already."""
     links.set_link(request.ifname, namespace, mtu_bytes=request.mtu_bytes, mac=mac)
+    # A veth takes no frame that is longer than the MTU of the end where it comes out.
+    links.set_link(port, request.host_namespace, mtu_bytes=request.mtu_bytes)
     if cidr in links.list_addresses(request.ifname, namespace):
         return Outcome(
             f"{request.namespace} is attached to bridge {request.bridge} with {cidr} already: "
@@ -257,6 +260,14 @@ class _Switch:
             )
         datapath_type = self._vsctl("get", "Bridge", self._bridge, "datapath_type")
         return datapath_type.strip().strip('"') == "netdev"
+
+    def mtu_bytes(self) -> int | None:
+        """The overlay's MTU, which the daemon asks for on the bridge's own port; None before that.
+
+        Not the MTU that this port has: without a wish it follows the smallest of the other ports.
+        """
+        asked = self._vsctl("get", "Interface", self._bridge, "mtu_request").strip()
+        return int(asked) if asked.isdecimal() else None
 
     def has_port(self, port: str) -> bool:
         """Whether the port is one of the bridge."""

@@ -90,7 +90,9 @@ def check_mtu(mtu_bytes: int, key: str = "--mtu") -> int:
         ConfigError: out of range.
     """
     if not 576 <= mtu_bytes <= 65535:
-        raise ConfigError(key, mtu_bytes, "give an MTU between 576 and 65535; the default is 1376")
+        raise ConfigError(
+            key, mtu_bytes, "give an MTU between 576 and 65535; the default is the bridge's"
+        )
     return mtu_bytes
 
 

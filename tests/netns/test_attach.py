@@ -93,6 +93,37 @@ def test_attach_gives_link_address_mtu_and_port(host, container):
     assert f'weave-ryu-attached="{container.stat().st_ino}"' in record
 
 
+@pytest.mark.parametrize(("asked", "given"), [("1220", 1220), ("8950", 8950), ("[]", 1376)])
+def test_container_gets_the_mtu_of_the_bridge(host, container, asked, given):
+    host.switch.vsctl("set", "Interface", "weave", f"mtu_request={asked}")
+    try:
+        assert host.cli("attach", container.name, "10.32.0.5/24").returncode == 0
+        [port] = host.ports()
+        assert links.find_link("ethwe", container).mtu == given
+        assert links.find_link(port, host.netns).mtu == given
+    finally:
+        host.switch.vsctl("clear", "Interface", "weave", "mtu_request")
+
+
+def test_mtu_of_another_container_is_not_the_bridges(host, container, namespace):
+    """Without a wish the bridge's own port follows the smallest of the others."""
+    other = namespace("small")
+    host.cli("attach", other.name, "10.32.0.4/24", "--mtu", "900")
+    try:
+        host.cli("attach", container.name, "10.32.0.5/24")
+        assert links.find_link("ethwe", container).mtu == 1376
+    finally:
+        host.cli("detach", other.name)
+
+
+def test_another_mtu_for_a_container_that_is_attached_is_that_of_both_ends(host, container):
+    host.cli("attach", container.name, "10.32.0.5/24")
+    host.cli("attach", container.name, "10.32.0.5/24", "--mtu", "1500")
+    [port] = host.ports()
+    assert links.find_link("ethwe", container).mtu == 1500
+    assert links.find_link(port, host.netns).mtu == 1500
+
+
 def test_attach_switches_checksum_offload_off_on_a_userspace_bridge(host, container):
     host.cli("attach", container.name, "10.32.0.5/24")
     result = subprocess.run(

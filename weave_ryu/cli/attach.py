@@ -39,7 +39,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--mtu",
         type=int,
         metavar="BYTES",
-        help=f"MTU of the link (default: {attach.DEFAULT_MTU_BYTES})",
+        help="MTU of the link (default: the bridge's, that is, `mtu` of the daemon)",
     )
     plug.add_argument("--mac", help="MAC address of the link (default: the kernel chooses)")
     plug.set_defaults(handler=_attach)
