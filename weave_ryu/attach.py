@@ -19,14 +19,13 @@ from typing import Final
 from weave_ryu import links, namespaces
 from weave_ryu.addresses import check_remote
 from weave_ryu.errors import ConfigError, NetworkError, OvsdbError
+from weave_ryu.ovsdb.bridge import ATTACHED_KEY, NAMESPACE_KEY
 
 DEFAULT_BRIDGE: Final = "weave"
 DEFAULT_IFNAME: Final = "ethwe"
 DEFAULT_MTU_BYTES: Final = 1376
 """Of a bridge that no daemon has given one yet: the daemon's own default."""
 
-_ATTACHED_KEY: Final = "weave-ryu-attached"
-_NAMESPACE_KEY: Final = "weave-ryu-netns"
 _IFNAME_KEY: Final = "weave-ryu-ifname"
 _VSCTL_TIMEOUT_S: Final = 10
 
@@ -126,8 +125,8 @@ def attach(request: Request) -> Outcome:
         switch.add_port(
             port,
             {
-                _ATTACHED_KEY: identity,
-                _NAMESPACE_KEY: request.namespace,
+                ATTACHED_KEY: identity,
+                NAMESPACE_KEY: request.namespace,
                 _IFNAME_KEY: request.ifname,
             },
         )
@@ -292,9 +291,9 @@ class _Switch:
     def ports_of(self, namespace: str, identity: str | None) -> list[_Port]:
         """The ports that serve a namespace; by the name it was given when it has gone."""
         condition = (
-            f'external_ids:{_NAMESPACE_KEY}="{namespace}"'
+            f'external_ids:{NAMESPACE_KEY}="{namespace}"'
             if identity is None
-            else f'external_ids:{_ATTACHED_KEY}="{identity}"'
+            else f'external_ids:{ATTACHED_KEY}="{identity}"'
         )
         answer = json.loads(
             self._vsctl(

@@ -130,6 +130,27 @@ class InterfaceState:
     bfd: dict[str, str] = field(default_factory=dict)
 
 
+ATTACHED_KEY = "weave-ryu-attached"
+"""Key in the ``external_ids`` of an interface that `weave-ryu attach` made: the kernel's number of
+the namespace that it serves."""
+
+NAMESPACE_KEY = "weave-ryu-netns"
+"""The same: the namespace, as whoever attached it has called it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedPort:
+    """A port that `weave-ryu attach` made.
+
+    Args:
+        row: identifies its record: a port of the same name that is made later has another one.
+        namespace: that it serves, as it was called.
+    """
+
+    row: str
+    namespace: str
+
+
 UNDERLAY_KEY = "weave-ryu-underlay"
 """Key in the ``external_ids`` of a bridge that `ovs_scripts/underlay-setup` made: its address."""
 

@@ -28,7 +28,7 @@ from weave_ryu.ovsdb.bridge import BFD_PREFIX, BfdSpec
 from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
-from weave_ryu.shell import hub, meshd, setup, traced, underlay
+from weave_ryu.shell import hub, leftovers, meshd, setup, traced, underlay
 from weave_ryu.shell.coordinator import (
     BridgePorts,
     ForwardingView,
@@ -119,6 +119,7 @@ class Daemon:
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
         self._underlay_changed = hub.Signal()
+        self._leftovers = leftovers.Collector(self._ovsdb, config.bridge)
         self._is_asking = False
         self._layout = 0
         self._graphs = routes.GraphBuilder(established_only=True)
@@ -130,6 +131,7 @@ class Daemon:
         self._ovsdb.on_change = self._database_changed
         self._ovsdb.on_lost = self._database_lost
         hub.spawn(self._underlay_loop)
+        hub.spawn(self._leftovers.run)
         self._database_changed()
         self.forwarder.start()
         self.router.register_channel(CHANNEL)
@@ -299,6 +301,7 @@ class Daemon:
     def _database_changed(self) -> None:
         self._read_bfd()
         self._underlay_changed.set()
+        self._leftovers.database_changed()
 
     def _database_lost(self) -> None:
         """The switch stands still until it has its database again, which it first asks for in 1 s.

@@ -19,9 +19,12 @@ import ovs.vlog
 
 from weave_ryu.errors import OvsdbError
 from weave_ryu.ovsdb.bridge import (
+    ATTACHED_KEY,
     BEFORE_PREFIX,
     BFD_PREFIX,
+    NAMESPACE_KEY,
     UNDERLAY_KEY,
+    AttachedPort,
     BfdSpec,
     BridgeSpec,
     InterfaceState,
@@ -154,6 +157,18 @@ class Ovsdb:
                     )
         return found
 
+    def attached_ports(self, bridge: str) -> dict[str, AttachedPort]:
+        """The ports of a bridge that `weave-ryu attach` made, by name."""
+        row = self._find("Bridge", bridge)
+        found = {}
+        for port in () if row is None else row.ports:
+            for interface in port.interfaces:
+                noted = interface.external_ids
+                if ATTACHED_KEY in noted:
+                    called = str(noted.get(NAMESPACE_KEY, ""))
+                    found[str(port.name)] = AttachedPort(str(port.uuid), called)
+        return found
+
     # Changing.
 
     def ensure(self, spec: BridgeSpec) -> None:
@@ -184,6 +199,31 @@ class Ovsdb:
                     row.setkey("external_ids", key, value)
 
         self._transact(f"external_ids of interface {interface}", change)
+
+    def remove_attached(self, bridge: str, rows: dict[str, str]) -> list[str]:
+        """Remove ports that `attached_ports` has shown.
+
+        Args:
+            bridge: that they belong to.
+            rows: name → `AttachedPort.row`. A port that has been made anew meanwhile stays.
+
+        Returns:
+            Names of those that were there still, sorted.
+
+        Raises:
+            OvsdbError: the database refused, or did not confirm in time.
+        """
+        removed = []
+
+        def change(_txn: Any) -> None:  # noqa: ANN401
+            row = self._find("Bridge", bridge)
+            for port in [] if row is None else list(row.ports):
+                if rows.get(port.name) == str(port.uuid):
+                    row.delvalue("ports", port)
+                    removed.append(str(port.name))
+
+        self._transact(f"ports of bridge {bridge} whose namespaces have gone", change)
+        return sorted(removed)
 
     def ensure_bfd(self, bridge: str, specs: Iterable[BfdSpec]) -> None:
         """Have exactly these BFD sessions on the bridge.
