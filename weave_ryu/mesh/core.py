@@ -6,6 +6,7 @@ Source: mesh/local_peer.go, peers.go, router.go.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -69,6 +70,8 @@ class Core:
         self.agenda: Agenda[ConnectionId] = Agenda()
         self.commands: list[Command] = []
         self.events: list[events.Event] = []
+        self.failed: Counter[str] = Counter()
+        """Connections that ended without having been established, by the code of the reason."""
         self.check_targets = False
         self._update_at: float | None = None
         self._update_names: set[PeerName] = set()

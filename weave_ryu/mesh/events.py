@@ -51,12 +51,16 @@ class ConnectionEnded:
 
     Attributes:
         peer: None if it never got as far as being added.
+        code: of the reason: as of a refusal, or ``closed`` if the other side or the way ended it.
+        established: whether it had been; anybody who reaches our port can cause others.
     """
 
     connection: ConnectionId
     peer: PeerName | None
     remote: tuple[str, int]
     reason: str
+    code: str = "closed"
+    established: bool = False
 
 
 @dataclass(frozen=True, slots=True)

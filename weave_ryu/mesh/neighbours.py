@@ -11,7 +11,7 @@ from weave_ryu.errors import LocalProtocolError, RemoteProtocolError
 from weave_ryu.mesh import events
 from weave_ryu.mesh.commands import CloseConnection, SendBytes, SendHeartbeat
 from weave_ryu.mesh.config import Address, ConnectionId
-from weave_ryu.mesh.connection import ConnectionMachine, Link
+from weave_ryu.mesh.connection import ConnectionMachine, Link, State
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.crypto import KeyPair
 from weave_ryu.mesh.features import OVERLAY, Features
@@ -164,7 +164,7 @@ class Neighbours:
         if one.peer is None:
             self._core.events.append(events.HandshakeRefused(one.machine.link.remote, code, reason))
         keep = None if successor is None else successor.name
-        self.forget(one, f"{code}: {reason}", never_again, now, keep)
+        self.forget(one, f"{code}: {reason}", never_again, now, keep, code)
 
     def forget(
         self,
@@ -173,14 +173,20 @@ class Neighbours:
         never_again: bool,
         now: float,
         keep: PeerName | None = None,
+        code: str = "closed",
     ) -> None:
         """A connection is over, whoever ended it; ``keep`` takes its place and stays known."""
+        established = one.machine.state is State.ESTABLISHED
         one.machine.close()
+        if not established:
+            self._core.failed[code] += 1
         del self._core.neighbours[one.connection]
         self._core.touched.add(one.connection)
         self._unfinished.discard(one.connection)
         self._core.events.append(
-            events.ConnectionEnded(one.connection, one.peer, one.machine.link.remote, reason)
+            events.ConnectionEnded(
+                one.connection, one.peer, one.machine.link.remote, reason, code, established
+            )
         )
         if one.target is not None:
             self._core.maker.ended(one.target, reason, never_again, now)

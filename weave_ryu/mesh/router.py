@@ -104,6 +104,10 @@ class Router:
         """All addresses that are looked after, sorted."""
         return self._core.maker.views()
 
+    def failed_connections(self) -> dict[str, int]:
+        """Connections that ended without having been established, by the code of the reason."""
+        return dict(self._core.failed)
+
     # Outputs.
 
     def poll_commands(self) -> list[Command]:

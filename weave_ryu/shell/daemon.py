@@ -28,7 +28,7 @@ from weave_ryu.ovsdb.bridge import BFD_PREFIX, BfdSpec
 from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
-from weave_ryu.shell import hub, leftovers, meshd, setup, traced, underlay
+from weave_ryu.shell import hub, leftovers, meshd, setup, strangers, traced, underlay
 from weave_ryu.shell.coordinator import (
     BridgePorts,
     ForwardingView,
@@ -119,6 +119,7 @@ class Daemon:
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
         self._underlay_changed = hub.Signal()
+        self._strangers = strangers.StrangerLog(self._wake_strangers)
         self._leftovers = leftovers.Collector(self._ovsdb, config.bridge)
         self._is_asking = False
         self._layout = 0
@@ -194,6 +195,9 @@ class Daemon:
                 case mesh_events.ConnectionEstablished():
                     _log.info("peer_connected", peer=str(event.peer), nick_name=event.nick_name)
                     self.forwarder.changed()
+                case mesh_events.ConnectionEnded(established=False):
+                    self._strangers.ended(event.remote, event.code, event.reason, time.monotonic())
+                    self.forwarder.changed()
                 case mesh_events.ConnectionEnded():
                     _log.info(
                         "connection_ended",
@@ -202,13 +206,6 @@ class Daemon:
                         reason=event.reason,
                     )
                     self.forwarder.changed()
-                case mesh_events.HandshakeRefused():
-                    _log.warning(
-                        "connection_refused",
-                        remote="{}:{}".format(*event.remote),
-                        code=event.code,
-                        reason=event.reason,
-                    )
                 case mesh_events.ShortIdChanged():
                     _log.info("short_id_changed", old=event.old, new=event.new)
                     if event.new is not None:
@@ -218,6 +215,13 @@ class Daemon:
                     _log.warning("overlay_health", peer=str(event.peer), healthy=event.healthy)
                 case _:
                     _log.debug("mesh", detail=str(event))
+
+    def _wake_strangers(self, at: float) -> None:
+        hub.spawn(self._tell_of_strangers, at)
+
+    def _tell_of_strangers(self, at: float) -> None:
+        hub.sleep(max(0.0, at - time.monotonic()))
+        self._strangers.due(time.monotonic())
 
     def _gossip(self, event: mesh_events.GossipReceived) -> None:
         try:

@@ -192,6 +192,13 @@ class StateCollector(Collector):
         for state, number in sorted(Counter(t.state for t in router.targets()).items()):
             found.add_metric((state,), number)
         yield found
+        yield _counter(
+            "mesh_failed_connections",
+            "Connections that ended without having been established, by reason: port scans, "
+            "health checks, refused peers.",
+            ("reason",),
+            {(code,): number for code, number in router.failed_connections().items()},
+        )
 
     def _gateways(self) -> Iterator[Metric]:
         core = self._daemon.gateways.core

@@ -325,6 +325,8 @@ def test_silent_connections_are_bounded():
     assert bench.router.connections() == []
     assert len(bench.of_type(events.ConnectionEnded)) == 200
     assert len(bench.of_type(events.HandshakeRefused)) == 200
+    refused = {"too-many-handshakes": 200 - MAX_HANDSHAKES, "timeout": MAX_HANDSHAKES}
+    assert bench.router.failed_connections() == refused
 
 
 def test_every_connection_ends_exactly_once_and_late_inputs_are_ignored():
@@ -337,6 +339,8 @@ def test_every_connection_ends_exactly_once_and_late_inputs_are_ignored():
     bench.drain()
     [ended] = bench.of_type(events.ConnectionEnded)
     assert (ended.peer, ended.remote) == (THEM, REMOTE)
+    assert (ended.code, ended.established) == ("short-control", False)
+    assert bench.router.failed_connections() == {"short-control": 1}
 
 
 @pytest.mark.parametrize(

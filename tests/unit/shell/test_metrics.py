@@ -93,6 +93,16 @@ def test_other_gateways_signs_of_life(value, daemon, families):
     assert value("gateway_peer_lease_age_seconds", peer=str(W)) > 0
 
 
+def test_connections_that_failed_are_counted_by_reason(value, daemon):
+    assert daemon.router.failed_connections() == {}
+    for number in range(3):
+        daemon.router.accepted(number, ("10.0.0.1", 6783), ("10.0.0.2", 40000), 0.0)
+    daemon.router.receive_bytes(0, b"GET / HTTP/1.0\r\n\r\n", 0.0)
+    daemon.router.receive_eof(1, "closed by the other side", 0.0)
+    assert value("mesh_failed_connections", "_total", reason="bad-header") == 1
+    assert value("mesh_failed_connections", "_total", reason="closed") == 1
+
+
 def test_drops_are_counted_by_reason(value, daemon):
     daemon.flow_entries[:] = [
         flow_entry(flow, 3) for flow in rules.flows(render.EXAMPLE) if flow.table == "gate_in"
