@@ -154,6 +154,9 @@ class AttachedPort:
 UNDERLAY_KEY = "weave-ryu-underlay"
 """Key in the ``external_ids`` of a bridge that `ovs_scripts/underlay-setup` made: its address."""
 
+SEEN_KEY = "weave-ryu-underlay-seen"
+"""The same: which device the daemon has seen there last, and with which addresses."""
+
 BEFORE_PREFIX = "weave-ryu-before-"
 """With the name of a link behind it: what that had set before the script made it silent."""
 
@@ -167,9 +170,11 @@ class UnderlayBridge:
         links: links of the kernel that are its ports.
         address: ``ADDRESS/PREFIX`` that the script has noted; None if it has not made the bridge.
         silenced: those of the links that the script has made silent.
+        seen: what the daemon has noted of the internal port; None if nothing.
     """
 
     name: str
     links: tuple[str, ...]
     address: str | None = None
     silenced: frozenset[str] = frozenset()
+    seen: str | None = None

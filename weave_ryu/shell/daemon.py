@@ -24,7 +24,7 @@ from weave_ryu.mesh.commands import SendHeartbeat
 from weave_ryu.mesh.config import RouterConfig
 from weave_ryu.mesh.router import Router
 from weave_ryu.names import PeerName, PeerUID, ShortId
-from weave_ryu.ovsdb.bridge import BFD_PREFIX, BfdSpec
+from weave_ryu.ovsdb.bridge import BFD_PREFIX, SEEN_KEY, BfdSpec
 from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
@@ -319,7 +319,11 @@ class Daemon:
 
     def _underlay_loop(self) -> None:
         """One at a time: pyroute2 is not to be used by two green threads."""
-        keeper = underlay.Keeper()
+
+        def note(bridge: str, seen: str) -> None:
+            self._ovsdb.set_bridge_setting(bridge, SEEN_KEY, seen)
+
+        keeper = underlay.Keeper(note)
         while True:
             # The kernel tells nobody that somebody has changed a setting.
             self._underlay_changed.wait(underlay.LOOK_EVERY_S)

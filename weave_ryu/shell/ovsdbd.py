@@ -23,6 +23,7 @@ from weave_ryu.ovsdb.bridge import (
     BEFORE_PREFIX,
     BFD_PREFIX,
     NAMESPACE_KEY,
+    SEEN_KEY,
     UNDERLAY_KEY,
     AttachedPort,
     BfdSpec,
@@ -136,7 +137,8 @@ class Ovsdb:
             links = sorted(i.name for i in interfaces if i.type in {"", "system"})
             noted = dict(row.external_ids)
             silenced = frozenset(name for name in links if BEFORE_PREFIX + name in noted)
-            found.append(UnderlayBridge(row.name, tuple(links), noted.get(UNDERLAY_KEY), silenced))
+            address, seen = noted.get(UNDERLAY_KEY), noted.get(SEEN_KEY)
+            found.append(UnderlayBridge(row.name, tuple(links), address, silenced, seen))
         return sorted(found, key=lambda bridge: bridge.name)
 
     def interfaces(self) -> dict[str, InterfaceState]:

@@ -2,7 +2,11 @@
 
 VXLAN in userspace needs the underlay address on the internal port of a bridge. That port is a TUN
 device of ovs-vswitchd: when the process ends the device vanishes, and comes back without its
-address. The script notes the address in the bridge's external_ids; the daemon puts it back.
+address. The script notes the address in the bridge's external_ids; the daemon puts it back, or what
+the device has carried last.
+
+Only then: on a device that stays, an address that is gone was taken away by somebody, such as a
+DHCP client that got another one. Put back it would be an address that is another host's by now.
 
 The link in the bridge stays a link of the kernel, which by default answers ARP on it for every
 address of the host: with the link's MAC, beside the bridge with its own. Frames for the link's MAC
@@ -15,16 +19,19 @@ With the kernel datapath there is no such bridge, and nothing to do.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from weave_ryu.errors import WeaveRyuError
 from weave_ryu.ovsdb.bridge import UnderlayBridge
 
 _log = structlog.get_logger()
@@ -33,6 +40,7 @@ LOOK_EVERY_S = 60.0
 """Between two looks, if nothing changes in the database."""
 
 _CONF = Path("/proc/sys/net/ipv4/conf")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SILENT = frozenset({1, 2, 8})
 """Values of ``arp_ignore`` with which a link does not answer for addresses of others
 (net/ipv4/arp.c, arp_ignore)."""
@@ -122,33 +130,93 @@ class ArpWatch:
 
 
 class Keeper:
-    """Keeps the underlay's bridges as they were set up."""
+    """Keeps the underlay's bridges as they were set up.
 
-    def __init__(self) -> None:
+    Args:
+        note: told the name of a bridge and what is to be in `UnderlayBridge.seen` from now on; may
+            fail with a WeaveRyuError.
+    """
+
+    def __init__(self, note: Callable[[str, str], None]) -> None:
         self._watch = ArpWatch(silence)
+        self._note = note
+        self._seen: dict[tuple[str, str | None], Seen] = {}
 
     def look_after(self, bridges: Iterable[UnderlayBridge]) -> None:
-        """Put missing addresses on internal ports, set those up, and see that links are silent."""
+        """Give new devices their addresses back, and see that links are silent."""
         bridges = list(bridges)
         if not bridges:
             return
         with IPRoute() as ip:
             for bridge in bridges:
-                addresses = set(_addresses(ip, bridge.name))
-                if bridge.address is not None:
-                    addresses.add(bridge.address.partition("/")[0])
-                if not addresses:
-                    continue
-                carried = {
-                    link: cidr
-                    for link in bridge.links
-                    for address, cidr in _addresses(ip, link).items()
-                    if address in addresses
-                }
-                # Before the address is there: at no time do two answer for it.
-                self._watch.look(bridge, carried)
-                if bridge.address is not None:
-                    _restore(ip, bridge.name, bridge.address)
+                self._look_after(ip, bridge)
+        # pyroute2 is not to be used while others run, who may come here, too.
+        for bridge in bridges:
+            seen = self._seen.get(_key(bridge))
+            # What somebody has taken away is noted here only: after a restart of the host it may
+            # be there again, as after any `ip addr del`.
+            if seen is not None and seen.addresses and str(seen) != bridge.seen:
+                with contextlib.suppress(WeaveRyuError):
+                    self._note(bridge.name, str(seen))
+
+    def _look_after(self, ip: IPRoute, bridge: UnderlayBridge) -> None:
+        present = list(_addresses(ip, bridge.name).values())
+        seen = self._seen.get(_key(bridge)) or Seen.parse(bridge.seen)
+        noted = [] if bridge.address is None else [bridge.address]
+        wanted = noted if seen is None else list(seen.addresses)
+        # Whichever of them are there, a link is not to answer for them.
+        ours = {cidr.partition("/")[0] for cidr in (present or wanted or noted)}
+        if not ours:
+            return
+        carried = {
+            link: cidr
+            for link in bridge.links
+            for address, cidr in _addresses(ip, link).items()
+            if address in ours
+        }
+        # Before the address is there: at no time do two answer for it.
+        self._watch.look(bridge, carried)
+        found = ip.link_lookup(ifname=bridge.name)
+        if bridge.address is None or not found:
+            return  # not ours; or Open vSwitch has yet to make the device: its change calls us
+        device = f"{_boot()}/{found[0]}"
+        if seen is None or seen.device != device:
+            if not _restore(ip, bridge.name, found[0], [] if present else wanted):
+                return
+            present = present or wanted
+        self._seen[_key(bridge)] = Seen(device, tuple(present))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A device, and what was on it.
+
+    Args:
+        device: a word that no other device ever has.
+        addresses: ``ADDRESS/PREFIX``, in the order in which they were given.
+    """
+
+    device: str
+    addresses: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str | None) -> Seen | None:
+        """What `str` has made; None if it is no such thing."""
+        words = (text or "").split()
+        return cls(words[0], tuple(words[1:])) if len(words) > 1 else None
+
+    def __str__(self) -> str:
+        return " ".join((self.device, *self.addresses))
+
+
+def _key(bridge: UnderlayBridge) -> tuple[str, str | None]:
+    """A bridge that the script makes anew, with another address, is another one."""
+    return bridge.name, bridge.address
+
+
+def _boot() -> str:
+    """Numbers of devices begin anew with each start of the host, which has this name."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 def silence(link: str, arp_ignore: int) -> None:
@@ -180,28 +248,19 @@ def _attribute(kind: int, content: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(content), kind) + content + bytes(-len(content) % 4)
 
 
-def _restore(ip: IPRoute, bridge: str, text: str) -> None:
+def _restore(ip: IPRoute, bridge: str, index: int, wanted: Iterable[str]) -> bool:
+    """Set a new device up, and give it addresses; False if that has to be tried again."""
     try:
-        _restore_one(ip, bridge, ipaddress.IPv4Interface(text))
+        if not ip.get_links(index)[0]["flags"] & 1:
+            ip.link("set", index=index, state="up")
+        for text in wanted:
+            cidr = ipaddress.IPv4Interface(text)
+            ip.addr("add", index=index, address=str(cidr.ip), prefixlen=cidr.network.prefixlen)
+            _log.info("underlay_restored", bridge=bridge, address=text)
     except (ValueError, NetlinkError) as error:
-        _log.warning("underlay_not_restored", bridge=bridge, value=text, error=str(error))
-
-
-def _restore_one(ip: IPRoute, bridge: str, wanted: ipaddress.IPv4Interface) -> None:
-    found = ip.link_lookup(ifname=bridge)
-    if not found:
-        return  # Open vSwitch has not made the device yet; its next change calls us again
-    index = found[0]
-    present = {
-        (message.get_attr("IFA_ADDRESS"), message["prefixlen"])
-        for message in ip.get_addr(index=index, family=socket.AF_INET)
-    }
-    is_up = ip.get_links(index)[0]["flags"] & 1
-    if not is_up:
-        ip.link("set", index=index, state="up")
-    if (str(wanted.ip), wanted.network.prefixlen) not in present:
-        ip.addr("add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen)
-        _log.info("underlay_restored", bridge=bridge, address=str(wanted))
+        _log.warning("underlay_not_restored", bridge=bridge, error=str(error))
+        return False
+    return True
 
 
 def _addresses(ip: IPRoute, name: str) -> dict[str, str]:

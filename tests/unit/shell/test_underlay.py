@@ -114,3 +114,17 @@ def test_link_that_answers_again_is_warned_of_again(shell, kernel):
 
 def test_link_that_is_gone_is_none_to_warn_of(shell, kernel):
     assert look(shell, kernel(), OLD) == []
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "boot/3", "boot/3 10.99.0.1/24", "boot/3 10.99.0.1/24 10.98.0.1/16"]
+)
+def test_what_was_seen_is_read_as_it_was_written(shell, text):
+    from weave_ryu.shell.underlay import Seen
+
+    seen = Seen.parse(text)
+    if text and " " in text:
+        assert str(seen) == text
+        assert seen.device == "boot/3"
+    else:
+        assert seen is None
