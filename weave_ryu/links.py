@@ -45,6 +45,11 @@ class Link:
 # --- checks of what a user typed ----------------------------------------------------------------
 
 
+_SCOPE_GLOBAL = 0
+"""RT_SCOPE_UNIVERSE (linux/rtnetlink.h)."""
+_IFA_PERMANENT = 0x80
+"""IFA_F_PERMANENT (linux/if_addr.h)."""
+
 _PERMANENT = 0x80
 """NUD_PERMANENT (linux/neighbour.h)."""
 
@@ -116,6 +121,15 @@ def check_mac(text: str, key: str = "--mac") -> str:
 def find_link(name: str, namespace: Path | None = None) -> Link | None:
     """The link of this name, or None."""
     return run_inside(namespace, lambda: _find_link(name))
+
+
+def exists(name: str) -> bool:
+    """Whether the caller's own namespace has a link of this name; cheaper than `find_link`."""
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
 
 
 def create_veth(
@@ -234,6 +248,27 @@ def list_addresses(name: str, namespace: Path | None = None) -> list[str]:
         return sorted(text for text in found if not ipaddress.ip_interface(text).is_link_local)
 
     return run_inside(namespace, read)
+
+
+def host_addresses(name: str, *, with_advertised: bool = True) -> list[str]:
+    """Addresses of a link by which others reach this host, with their prefix lengths, sorted.
+
+    Args:
+        name: of the link, in the caller's own namespace.
+        with_advertised: also those that the kernel has made itself after a router's advertisement.
+
+    Raises:
+        NetworkError: no such link.
+    """
+    with _netlink(f"addresses of {name} cannot be read") as route:
+        found = []
+        for message in route.get_addr(index=_index_of(route, name)):
+            flags = message.get_attr("IFA_FLAGS") or message["flags"]
+            is_advertised = message["family"] == socket.AF_INET6 and not flags & _IFA_PERMANENT
+            if message["scope"] == _SCOPE_GLOBAL and (with_advertised or not is_advertised):
+                local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+                found.append(f"{local}/{message['prefixlen']}")
+        return sorted(found)
 
 
 def add_address(name: str, cidr: str, namespace: Path | None = None) -> None:

@@ -170,6 +170,7 @@ class Gateways:
         self._alarm = hub.Alarm()
         self._is_pumping = False
         self._is_ready = False
+        self._missing: set[str] = set()
 
     def start(self) -> None:
         """Begin to watch the ports."""
@@ -325,10 +326,20 @@ class Gateways:
     def ports_changed(self) -> None:
         """A port appeared, vanished, or changed its link."""
         carrier = {port.name: port.up for port in self._switch.ports.values()}
+        if self._is_ready and self._switch.is_connected:
+            # Open vSwitch shows the port of a link that has vanished as one without carrier.
+            down = {name for name in self.core.ports if not carrier.get(name)}
+            self._note_missing({name for name in down if not links.exists(name)})
         self.core.switch_state(
             self._is_ready and self._switch.is_connected, carrier, time.monotonic()
         )
         self.pump()
+
+    def _note_missing(self, missing: set[str]) -> None:
+        """Tell once of each link that is not there; a link without carrier is another matter."""
+        for name in sorted(missing - self._missing):
+            _log.warning("gateway_link_missing", port=name, reason=f"there is no link {name}")
+        self._missing = missing
 
     def pump(self) -> None:
         """Carry out what the core wants. Call after every input."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import ConfigError, NetworkError, OvsdbError
 from weave_ryu.gateway.role import Role
+from weave_ryu.links import host_addresses
 from weave_ryu.names import MAX_SHORT_ID, PeerName, ShortId
 from weave_ryu.ovsdb.bridge import BridgeSpec, Datapath, FlowTableSpec
 from weave_ryu.pipeline.tables import MAC_LIMIT, TABLES
@@ -110,7 +111,7 @@ def check_gateway_links(config: DaemonConfig, ovsdb: Ovsdb) -> None:
     """Every gateway port must exist and be free.
 
     Raises:
-        ConfigError: a port does not exist, or belongs to another bridge.
+        ConfigError: a port does not exist, belongs to another bridge, or carries an address.
     """
     interfaces = ovsdb.interfaces()
     links = sorted(name for _, name in socket.if_nameindex() if name != "lo")
@@ -126,8 +127,34 @@ def check_gateway_links(config: DaemonConfig, ovsdb: Ovsdb) -> None:
                 spec.port,
                 f"there is no such link on this host (it has: {', '.join(links) or 'none'})",
             )
+        if spec.port in links:
+            check_addresses(spec.port, is_ours=present is not None)
         if spec.port == config.bridge:
             raise ConfigError("--gateway", spec.port, "the bridge cannot be its own gateway port")
+
+
+def check_addresses(link: str, *, is_ours: bool) -> None:
+    """A gateway's link must not be the way to this host.
+
+    In a bridge of the kernel's datapath the host's own stack hears nothing more on it: whoever set
+    it up over that address would be locked out.
+
+    Args:
+        link: that exists.
+        is_ours: it is a port of our bridge already. Then the kernel may have made itself an
+            address after an advertisement of the segment's router, which is nobody's way in.
+
+    Raises:
+        ConfigError: it carries an address.
+    """
+    found = host_addresses(link, with_advertised=not is_ours)
+    if found:
+        raise ConfigError(
+            "--gateway",
+            link,
+            f"this link carries {', '.join(found)}, an address of this host, which nobody would "
+            "reach any more: take it away first, or name another link",
+        )
 
 
 def identity(config: DaemonConfig, ovsdb: Ovsdb) -> Identity:
