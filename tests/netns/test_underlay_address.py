@@ -69,6 +69,9 @@ def look(eventually):
 
 
 def restart_switch(peer, eventually, wanted):
+    peer.kill_vswitchd()
+    # Open vSwitch itself removes it when it ends in order, and so does a restart of the host.
+    links.delete_link("br-phy", peer.netns)
     peer.restart_vswitchd()
     eventually(lambda: wanted == _there(peer), timeout_s=15, what=f"{wanted} is there")
 

@@ -371,6 +371,8 @@ class Ovsdb:
                     done.send(function())
                 except Exception as error:
                     done.send_exception(error)
+            if self._idl.change_seqno != seqno:
+                continue  # a transaction has read news of others while it waited: tell of them
             poller = ovs.poller.Poller()
             self._idl.wait(poller)
             poller.fd_wait(self._wake_read.fileno(), ovs.poller.POLLIN)
