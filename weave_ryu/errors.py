@@ -30,6 +30,10 @@ class ConfigError(WeaveRyuError):
         return f"{self.key} {self.value!r}: {self.reason}"
 
 
+class UnresolvedError(ConfigError):
+    """A name has no address now; it may have one later."""
+
+
 class LocalProtocolError(WeaveRyuError):
     """Our own caller broke a contract of a sans-IO core: a bug on this side."""
 

@@ -63,13 +63,14 @@ FREE = ("--bridge", "other", "--port", "7783", "--http-addr", "127.0.0.1:7784")
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("--gateway", "eth9"), USAGE, ("--gateway", "eth9", "no such link")),
+        (("--gateway", "much-too-long-a-name"), USAGE, ("--gateway", "much-too-long-a-name")),
         (("--gateway", "phy0,role=master"), USAGE, ("--gateway", "master", "active, standby")),
         (("--gateway", "phy0,rolle=active"), USAGE, ("rolle", "did you mean role")),
-        (("--peer", "no.such.host.invalid"), USAGE, ("--peer", "no.such.host.invalid")),
+        (("--peer", "no such host"), USAGE, ("--peer", "no such host")),
+        (("--peer", "192.0.2.300"), USAGE, ("--peer", "192.0.2.300")),
         (("--peer", "192.0.2.1:99999"), USAGE, ("--peer", "192.0.2.1:99999")),
         (("--name", "hello"), USAGE, ("--name", "hello", "six hex bytes")),
-        (("--port", "6783", "--bridge", "other"), USAGE, ("--port", "6783", "in use")),
+        (("--port", "6783", "--bridge", "other"), FAILED, ("--port", "6783", "in use")),
         (("--http-addr", "127.0.0.1:6784"), FAILED, ("--http-addr", "127.0.0.1:6784", "in use")),
         (("--http-addr", "localhost"), USAGE, ("--http-addr", "localhost", "ADDRESS:PORT")),
         (("--config", "/nonexistent.toml"), USAGE, ("--config", "/nonexistent.toml")),

@@ -6,6 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -21,14 +22,14 @@ from weave_ryu.gateway.timers import PROFILES
 from weave_ryu.mesh import events as mesh_events
 from weave_ryu.mesh import routes
 from weave_ryu.mesh.commands import SendHeartbeat
-from weave_ryu.mesh.config import RouterConfig
+from weave_ryu.mesh.config import Address, RouterConfig
 from weave_ryu.mesh.router import Router
 from weave_ryu.names import PeerName, PeerUID, ShortId
-from weave_ryu.ovsdb.bridge import BFD_PREFIX, SEEN_KEY, BfdSpec
+from weave_ryu.ovsdb.bridge import BFD_PREFIX, BfdSpec
 from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
-from weave_ryu.shell import hub, leftovers, meshd, setup, strangers, traced, underlay
+from weave_ryu.shell import hub, leftovers, meshd, setup, strangers, traced, underlay, waiting
 from weave_ryu.shell.coordinator import (
     BridgePorts,
     ForwardingView,
@@ -67,9 +68,11 @@ class Daemon:
         self.started_at = time.time()
         self._ovsdb = Ovsdb(ovsdb_remote)
         self.datapath = setup.choose_datapath(config, self._ovsdb)
-        setup.check_gateway_links(config, self._ovsdb)
+        missing = setup.check_gateway_links(config, self._ovsdb)
+        self.names = waiting.Names(self._connect)
+        targets, self._names_to_ask = self.names.split(config.peer)
+        waiting.wait_for_addresses(config, self._ovsdb)
         identity = setup.identity(config, self._ovsdb)
-        targets = [address for peer in config.peer for address in meshd.resolve(peer)]
         self.router = Router(
             RouterConfig(
                 name=identity.name,
@@ -112,7 +115,10 @@ class Daemon:
         )
         self.registry = core.registry
         self.gateways = Gateways(core, self.switch, self, self._remember_role, self._own_short_id)
-        self._spec = setup.bridge_spec(config, self.datapath, controller, identity.name)
+        spec = setup.bridge_spec(config, self.datapath, controller, identity.name)
+        present = tuple(port for port in spec.gateway_ports if port not in missing)
+        self._spec = replace(spec, gateway_ports=present)
+        self._links = waiting.Links(missing, self._check_link, self._add_link)
         self.tracer = traced.Tracer(self, ovsdb_remote)
         self.standings = Standings(self)
         self._known_peers: frozenset[PeerName] = frozenset()
@@ -133,12 +139,14 @@ class Daemon:
         self._ovsdb.on_lost = self._database_lost
         hub.spawn(self._underlay_loop)
         hub.spawn(self._leftovers.run)
+        hub.spawn(self._links.run)
         self._database_changed()
         self.forwarder.start()
         self.router.register_channel(CHANNEL)
         self.router.register_channel(traced.CHANNEL)
         self.router.set_complete_state(CHANNEL, lambda: encode(self.registry.records()))
         self.mesh.start()
+        self.names.ask(self._names_to_ask)
         self.gateways.start()
         _log.info(
             "daemon_started",
@@ -298,6 +306,18 @@ class Daemon:
         except WeaveRyuError as error:
             _log.warning("tunnel_port_not_made", udp_port=udp_port, error=str(error))
 
+    def _connect(self, addresses: list[Address]) -> None:
+        self.router.connect_targets(addresses, False, time.monotonic())
+        self.mesh.pump()
+
+    def _check_link(self, name: str) -> None:
+        setup.check_gateway_links(self.config, self._ovsdb, name)
+
+    def _add_link(self, name: str) -> None:
+        spec = replace(self._spec, gateway_ports=(*self._spec.gateway_ports, name))
+        self._ovsdb.ensure(spec)
+        self._spec = spec
+
     def _ports_changed(self) -> None:
         self.forwarder.changed()
         self.gateways.ports_changed()
@@ -319,11 +339,7 @@ class Daemon:
 
     def _underlay_loop(self) -> None:
         """One at a time: pyroute2 is not to be used by two green threads."""
-
-        def note(bridge: str, seen: str) -> None:
-            self._ovsdb.set_bridge_setting(bridge, SEEN_KEY, seen)
-
-        keeper = underlay.Keeper(note)
+        keeper = underlay.Keeper(waiting.note_seen(self._ovsdb))
         while True:
             # The kernel tells nobody that somebody has changed a setting.
             self._underlay_changed.wait(underlay.LOOK_EVERY_S)

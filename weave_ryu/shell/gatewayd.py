@@ -338,7 +338,11 @@ class Gateways:
     def _note_missing(self, missing: set[str]) -> None:
         """Tell once of each link that is not there; a link without carrier is another matter."""
         for name in sorted(missing - self._missing):
-            _log.warning("gateway_link_missing", port=name, reason=f"there is no link {name}")
+            _log.warning(
+                "gateway_link_missing",
+                port=name,
+                reason=f"there is no link {name}; it is waited for",
+            )
         self._missing = missing
 
     def pump(self) -> None:

@@ -91,6 +91,13 @@ def handle_signals(handlers: Mapping[int, Callable[[], object]]) -> None:
     spawn(listen)
 
 
+def forget_name_servers() -> None:
+    """Read resolv.conf anew at the next look-up: eventlet would read it once in its life."""
+    from eventlet.support import greendns  # noqa: PLC0415  (absent if eventlet lacks dnspython)
+
+    greendns.resolver._cached_resolver = None
+
+
 def repeat_beside(function: Callable[[], None], pause_s: float) -> None:
     """Call a function for ever in a thread of the system's: it may wait in the kernel.
 

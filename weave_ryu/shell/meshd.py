@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import itertools
 import os
+import re
 import socket
 import struct
 import time
@@ -13,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from weave_ryu.addresses import parse_decimal
-from weave_ryu.errors import ConfigError
+from weave_ryu.errors import ConfigError, NetworkError, UnresolvedError
 from weave_ryu.mesh.commands import CloseConnection, Command, Dial, SendBytes, SendHeartbeat
 from weave_ryu.mesh.config import Address, ConnectionId
 from weave_ryu.mesh.events import Event
@@ -31,6 +33,9 @@ RETRY_MS = 1000
 """TCP waits twice as long after each try, up to two minutes. When a way is whole again, two
 gateways that both forward must hear of each other sooner than that."""
 _TCP_RTO_MAX_MS = 44
+
+MAX_NAME = 253
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 _ABORT = struct.pack("ii", 1, 0)
 
@@ -153,7 +158,7 @@ class MeshDaemon:
         send_heartbeat: hands a heartbeat to the switch.
 
     Raises:
-        ConfigError: the port cannot be listened on.
+        NetworkError: the port cannot be listened on now.
     """
 
     def __init__(
@@ -176,8 +181,9 @@ class MeshDaemon:
         try:
             self._listener = hub.listen((host or "0.0.0.0", port), backlog=256)  # noqa: S104
         except OSError as error:
-            raise ConfigError(
-                "--port", port, f"cannot listen on {host or '*'}:{port}: {_reason(error)}"
+            raise NetworkError(
+                f"--port {port}: cannot listen on {host or '*'}:{port} ({_reason(error)}): "
+                "stop what uses it, or choose another port"
             ) from error
 
     def start(self) -> None:
@@ -286,23 +292,58 @@ def resolve(text: str, key: str = "--peer") -> list[Address]:
     """``HOST[:PORT]`` to addresses; a name may stand for several.
 
     Raises:
-        ConfigError: not of that form, or the name is not known.
+        UnresolvedError: the name has no address now: a mistake, or nobody answers yet.
+        ConfigError: not of that form.
     """
+    host, port = _split_target(text, key)
+    try:
+        found: Iterable[tuple[object, ...]] = socket.getaddrinfo(
+            host, None, socket.AF_INET, socket.SOCK_STREAM
+        )
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a zero byte
+        kind = UnresolvedError if _is_host_name(host) else ConfigError
+        raise kind(key, text, _NO_HOST) from error
+    hosts = {str(entry[4][0]) for entry in found}  # type: ignore[index]
+    return [Address(address, port) for address in sorted(hosts)]
+
+
+def parse_target(text: str, key: str = "--peer") -> Address | None:
+    """``HOST[:PORT]`` if the host is an address; None if it is a name, which takes a look-up.
+
+    Raises:
+        ConfigError: neither, ever.
+    """
+    host, port = _split_target(text, key)
+    try:
+        return Address(str(ipaddress.IPv4Address(host)), port)
+    except ValueError:
+        if not _is_host_name(host):
+            raise ConfigError(key, text, _NO_HOST) from None
+    return None
+
+
+_NO_HOST = "no such host: give an IPv4 address or a name, HOST[:PORT]"
+
+
+def _split_target(text: str, key: str) -> tuple[str, int | None]:
     host, colon, port_text = text.partition(":")
     port = None
     if colon:
         port = parse_decimal(port_text)
         if port is None or not 0 < port < 65536:
             raise ConfigError(key, text, "the port must be a number from 1 to 65535")
-    try:
-        found: Iterable[tuple[object, ...]] = socket.getaddrinfo(
-            host, None, socket.AF_INET, socket.SOCK_STREAM
-        )
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a zero byte
-        reason = "no such host: give an IPv4 address or a name, HOST[:PORT]"
-        raise ConfigError(key, text, reason) from error
-    hosts = {str(entry[4][0]) for entry in found}  # type: ignore[index]
-    return [Address(address, port) for address in sorted(hosts)]
+    return host, port
+
+
+def _is_host_name(text: str) -> bool:
+    """Whether it could be one: others are no name, today or ever (RFC 1123)."""
+    labels = text.removesuffix(".").split(".")
+    # Digits and dots alone were meant as an address.
+    return (
+        len(text) <= MAX_NAME
+        and all(_LABEL.fullmatch(label) for label in labels)
+        and not labels[-1].isdecimal()
+    )
 
 
 def _set_options(sock: socket.socket) -> None:

@@ -12,10 +12,12 @@ import structlog
 from weave_ryu.config import DaemonConfig, tls_context
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.role import State
-from weave_ryu.shell import hub, logs, meshd
+from weave_ryu.mesh.config import Address
+from weave_ryu.shell import hub, logs
 from weave_ryu.shell.auth import Guard
 from weave_ryu.shell.sdnotify import Notifier
 from weave_ryu.shell.tls import Listener
+from weave_ryu.shell.waiting import Names
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
@@ -68,6 +70,7 @@ class Service:
         notifier: the way to systemd.
         load: reads the configuration as at the start.
         listener: of the API, if it speaks HTTPS; gets the certificate anew.
+        names: those of the daemon's peers that are asked for.
     """
 
     def __init__(
@@ -77,12 +80,14 @@ class Service:
         notifier: Notifier,
         load: Callable[[], DaemonConfig],
         listener: Listener | None = None,
+        names: Names | None = None,
     ) -> None:
         self._daemon = daemon
         self._guard = guard
         self._notifier = notifier
         self._load = load
         self._listener = listener
+        self._names = names or Names(self._connect)
         self._is_ready = False
         self._status = ""
 
@@ -133,6 +138,10 @@ class Service:
         up = sum(1 for connection in daemon.router.connections() if connection.established)
         return "; ".join([*words, f"{up} connections"])
 
+    def _connect(self, addresses: list[Address]) -> None:
+        self._daemon.router.connect_targets(addresses, False, time.monotonic())
+        self._daemon.mesh.pump()
+
     def stopping(self) -> None:
         """The daemon hands over and ends."""
         self._notifier.tell(STOPPING="1", STATUS="handing over")
@@ -145,8 +154,7 @@ class Service:
         try:
             new = self._load()
             change = compare(old, new)
-            connect = [a for peer in change.connect for a in meshd.resolve(peer)]
-            forget = [a for peer in change.forget for a in meshd.resolve(peer)]
+            connect, names = self._names.split(change.connect)
             # The files of the start: others need a restart, but these may have been renewed.
             context = tls_context(old)
         except ConfigError as error:
@@ -158,8 +166,10 @@ class Service:
             self._listener.renew(context)
         logs.configure(new.log_level, new.log_json)
         now = time.monotonic()
+        forget = self._names.forget(change.forget)
         if forget:
             self._daemon.router.forget_targets(forget, now)
+        self._names.ask(names)
         if connect:
             self._daemon.router.connect_targets(connect, False, now)
         self._daemon.mesh.pump()

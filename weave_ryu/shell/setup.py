@@ -107,30 +107,40 @@ def choose_datapath(config: DaemonConfig, ovsdb: Ovsdb) -> Datapath:
     return "netdev" if wanted == "netdev" else "system"
 
 
-def check_gateway_links(config: DaemonConfig, ovsdb: Ovsdb) -> None:
-    """Every gateway port must exist and be free.
+def check_gateway_links(
+    config: DaemonConfig, ovsdb: Ovsdb, only: str | None = None
+) -> frozenset[str]:
+    """Every gateway port that exists must be free.
+
+    Args:
+        config: names them.
+        ovsdb: says whose ports they are.
+        only: look at this one and no other.
+
+    Returns:
+        Ports that are neither a link nor a port yet: drivers, VLANs and bonds may be late at boot.
 
     Raises:
-        ConfigError: a port does not exist, belongs to another bridge, or carries an address.
+        ConfigError: a port belongs to another bridge, or carries an address.
     """
+    missing = set()
     interfaces = ovsdb.interfaces()
-    links = sorted(name for _, name in socket.if_nameindex() if name != "lo")
+    links = {name for _, name in socket.if_nameindex()}
     for spec in config.gateway:
+        if only is not None and spec.port != only:
+            continue
         present = interfaces.get(spec.port)
         if present is not None and present.bridge != config.bridge:
             raise ConfigError(
                 "--gateway", spec.port, f"this link is already a port of bridge {present.bridge}"
             )
         if present is None and spec.port not in links:
-            raise ConfigError(
-                "--gateway",
-                spec.port,
-                f"there is no such link on this host (it has: {', '.join(links) or 'none'})",
-            )
+            missing.add(spec.port)
         if spec.port in links:
             check_addresses(spec.port, is_ours=present is not None)
         if spec.port == config.bridge:
             raise ConfigError("--gateway", spec.port, "the bridge cannot be its own gateway port")
+    return frozenset(missing)
 
 
 def check_addresses(link: str, *, is_ours: bool) -> None:

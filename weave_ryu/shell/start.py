@@ -47,8 +47,8 @@ def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
     setup.check_privileges()
     remote = setup.database_remote(config)
     path, target = setup.controller_target(config)
-    listener = api.listen(config)
     daemon = Daemon(config, remote, target)
+    listener = api.listen(config)
 
     WeaveApp.daemon = daemon
     compat.serve_openflow_on(path)
@@ -58,7 +58,9 @@ def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
 
     application = api.Api(daemon)
     tls_listener = listener if isinstance(listener, tls.Listener) else None
-    service = Service(daemon, application.guard, Notifier(os.environ), load, tls_listener)
+    service = Service(
+        daemon, application.guard, Notifier(os.environ), load, tls_listener, daemon.names
+    )
     is_stopping = False
     signalled = hub.Signal()
 
