@@ -25,6 +25,14 @@ MAX_REASON = 200
 
 EVENT = "connections_failed"
 
+TO_MEND = frozenset(
+    {"wrong-password", "password-missing", "overlay-needs-ipsec", "no-overlay", "name-taken"}
+)
+"""Codes of a peer that means it, and that an operator has to help: no scan comes that far. Each is
+told of at once, with its address, once a minute."""
+MAX_TOLD = 10
+"""So many of these in a minute; further ones are counted like all others."""
+
 
 class StrangerLog:
     """Writes the lines.
@@ -40,6 +48,8 @@ class StrangerLog:
         self._reasons: Counter[str] = Counter()
         self._remotes: Counter[str] = Counter()
         self._last = ""
+        self._told: set[tuple[str, str]] = set()
+        self._told_until = float("-inf")
 
     def ended(self, remote: tuple[str, int], code: str, reason: str, now: float) -> None:
         """A connection is over that was never established.
@@ -51,6 +61,8 @@ class StrangerLog:
             now: monotonic seconds.
         """
         _log.debug("connection_failed", remote="{}:{}".format(*remote), reason=reason)
+        if code in TO_MEND and self._is_told(remote, code, reason, now):
+            return
         self._reasons[code] += 1
         if remote[0] in self._remotes or len(self._remotes) < MAX_REMOTES:
             self._remotes[remote[0]] += 1
@@ -60,6 +72,17 @@ class StrangerLog:
         elif not self._is_woken:
             self._is_woken = True
             self._wake_at(self._quiet_until)
+
+    def _is_told(self, remote: tuple[str, int], code: str, reason: str, now: float) -> bool:
+        if now >= self._told_until:
+            self._told_until = now + QUIET_S
+            self._told.clear()
+        if (remote[0], code) in self._told or len(self._told) >= MAX_TOLD:
+            return False
+        self._told.add((remote[0], code))
+        where = "{}:{}".format(*remote)
+        _log.warning("connection_refused", remote=where, code=code, reason=reason[:MAX_REASON])
+        return True
 
     def due(self, now: float) -> None:
         """The time that `wake_at` was told has come."""

@@ -40,10 +40,27 @@ def scene(shell):
 
 
 def test_first_is_told_at_once_with_its_reason(scene):
-    (line,) = scene.run([(5.0, SCAN, "wrong-password", "wrong-password: not the same")])
+    (line,) = scene.run([(5.0, SCAN, "bad-header", "bad-header: it begins with b'GET'")])
     assert (line["event"], line["count"]) == ("connections_failed", 1)
-    assert line["reasons"] == {"wrong-password": 1}
-    assert line["last"] == "192.0.2.66: wrong-password: not the same"
+    assert line["reasons"] == {"bad-header": 1}
+    assert line["last"] == "192.0.2.66: bad-header: it begins with b'GET'"
+
+
+def test_peer_that_an_operator_has_to_help_is_told_of_beside_a_scan(scene):
+    scan = [(n / 10, SCAN, "closed", "-") for n in range(300)]
+    peer = [(30.0 + n, ("192.0.2.9", 1), "wrong-password", "not the same") for n in range(20)]
+    lines = scene.run(scan + peer)
+    assert [line["event"] for line in lines] == [
+        "connections_failed", "connection_refused", "connections_failed",
+    ]  # fmt: skip
+    assert (lines[1]["remote"], lines[1]["code"]) == ("192.0.2.9:1", "wrong-password")
+    assert lines[2]["reasons"] == {"closed": 299, "wrong-password": 19}
+
+
+def test_crowd_of_such_peers_is_bounded(scene):
+    crowd = [(n / 100, (f"10.0.0.{n % 250}", 1), "wrong-password", "-") for n in range(5900)]
+    lines = scene.run(crowd)
+    assert len(lines) <= 12
 
 
 def test_an_hour_of_a_scan_is_a_line_a_minute_and_all_are_counted(scene):
