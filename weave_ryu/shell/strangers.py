@@ -26,10 +26,15 @@ MAX_REASON = 200
 EVENT = "connections_failed"
 
 TO_MEND = frozenset(
-    {"wrong-password", "password-missing", "overlay-needs-ipsec", "no-overlay", "name-taken"}
-)
+    {
+        "wrong-password", "overlay-needs-ipsec", "no-overlay", "name-taken", "missing-feature",
+        "bad-feature",
+    }
+)  # fmt: skip
 """Codes of a peer that means it, and that an operator has to help: no scan comes that far. Each is
 told of at once, with its address, once a minute."""
+ONE_SIDED = frozenset({"password-missing", "password-unexpected"})
+"""The same, but a few bytes are enough for it: once a minute, whoever it is."""
 MAX_TOLD = 10
 """So many of these in a minute; further ones are counted like all others."""
 
@@ -61,7 +66,7 @@ class StrangerLog:
             now: monotonic seconds.
         """
         _log.debug("connection_failed", remote="{}:{}".format(*remote), reason=reason)
-        if code in TO_MEND and self._is_told(remote, code, reason, now):
+        if code in TO_MEND | ONE_SIDED and self._is_told(remote, code, reason, now):
             return
         self._reasons[code] += 1
         if remote[0] in self._remotes or len(self._remotes) < MAX_REMOTES:
@@ -77,9 +82,10 @@ class StrangerLog:
         if now >= self._told_until:
             self._told_until = now + QUIET_S
             self._told.clear()
-        if (remote[0], code) in self._told or len(self._told) >= MAX_TOLD:
+        key = ("", code) if code in ONE_SIDED else (remote[0], reason)
+        if key in self._told or len(self._told) >= MAX_TOLD:
             return False
-        self._told.add((remote[0], code))
+        self._told.add(key)
         where = "{}:{}".format(*remote)
         _log.warning("connection_refused", remote=where, code=code, reason=reason[:MAX_REASON])
         return True
