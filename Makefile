@@ -9,7 +9,8 @@ TOOLS := $(VENV)/.installed-for-tests
 CONSTRAINTS := $(CURDIR)/build-constraints.txt
 PYTEST := $(BIN)/python -m pytest
 SCRIPTS := .ci/run $(wildcard ovs_scripts/*) \
-    contrib/keepalived/weave-ryu-notify contrib/pacemaker/weave-ryu vagrant/provision
+    contrib/keepalived/weave-ryu-notify contrib/pacemaker/weave-ryu vagrant/provision \
+    tests/vm/build-image
 
 export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
@@ -17,7 +18,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps demo test lint unit netns sim model mutants faults scale bench lab-up lab-down pictures clean
+.PHONY: help install deps test-deps vm-deps demo test lint unit netns kernel-test sim model mutants faults scale bench lab-up \
+    lab-down pictures clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -29,6 +31,9 @@ deps:
 
 test-deps:
 	@ovs_scripts/install-deps --tests
+
+vm-deps:
+	@ovs_scripts/install-deps --vm
 
 $(STAMP): setup.cfg pyproject.toml build-constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
@@ -61,6 +66,9 @@ unit: $(TOOLS) ## all tests that need neither root nor Open vSwitch
 
 netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root
 	$(PYTEST) -m netns -v
+
+kernel-test: vm-deps $(TOOLS) ## the kernel datapath, in a virtual machine that it makes, as root; VM= more options
+	$(BIN)/python -m tests.vm $(VM)
 
 SEEDS ?= 10000
 

@@ -12,6 +12,7 @@ from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import processes
 from weave_ryu.lab.netns import create_namespace, delete_namespace
+from weave_ryu.lab.patience import stretched
 from weave_ryu.namespaces import NETNS_DIR
 
 ARTEFACTS = Path(__file__).parents[2] / "build" / "artefacts"
@@ -61,7 +62,7 @@ def nothing_is_left():
         return
     before = snapshot()
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + stretched(5)
     while (left := snapshot() - before) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left, f"left behind: {sorted(left)}"
@@ -136,6 +137,7 @@ def eventually():
     """Waits until a predicate returns something true, and shows its last value if it never does."""
 
     def wait(predicate, timeout_s=5.0, what=""):
+        timeout_s = stretched(timeout_s)
         deadline = time.monotonic() + timeout_s
         while not (value := predicate()):
             if time.monotonic() > deadline:

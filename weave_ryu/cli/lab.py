@@ -109,6 +109,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         choices=faults.ROLES,
         help="role of the host that it happens to (repeatable; default: all)",
     )
+    _add_datapath(cells)
     cells.add_argument("--quick", action="store_true", help="a few cells only, under a minute")
     cells.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     cells.set_defaults(handler=_faults)
@@ -178,6 +179,10 @@ def _add_shape(parser: argparse.ArgumentParser) -> None:
         metavar="|".join((*topology.SHAPES, "FILE")),
         help="shape of the mesh, or a TOML or JSON file (default: %(default)s)",
     )
+    _add_datapath(parser)
+
+
+def _add_datapath(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--datapath-type",
         choices=("auto", "system", "netdev"),
@@ -233,7 +238,7 @@ def _faults(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         pairs = [pair for pair in faults.QUICK if pair in pairs]
     return matrix.run(
-        matrix.options(check_prefix(arguments.prefix)),
+        matrix.options(check_prefix(arguments.prefix), arguments.datapath_type),
         pairs,
         _progress_to(sys.stderr),
         as_json=arguments.json,

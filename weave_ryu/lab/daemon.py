@@ -13,6 +13,7 @@ from typing import Any
 
 from weave_ryu.errors import DaemonUnreachableError
 from weave_ryu.lab import netns, processes
+from weave_ryu.lab.patience import stretched
 from weave_ryu.lab.processes import ProcessRef
 
 HTTP_HOST = "127.0.0.1"
@@ -103,6 +104,7 @@ class Daemon:
             DaemonUnreachableError: it does not answer, or not in time.
         """
         where = f"{HTTP_HOST}:{HTTP_PORT} in {self.namespace.name}"
+        timeout_s = stretched(timeout_s)
         connection = http.client.HTTPConnection(HTTP_HOST, HTTP_PORT, timeout=timeout_s)
         headers = {"Accept": "application/json"}
         body = None

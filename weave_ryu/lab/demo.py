@@ -15,6 +15,7 @@ from weave_ryu.lab import lab as labs
 from weave_ryu.lab import processes
 from weave_ryu.lab.failover import CALM_S, since_change_s
 from weave_ryu.lab.lab import Lab, Options, Progress
+from weave_ryu.lab.patience import stretched
 from weave_ryu.lab.peer import LabPeer
 from weave_ryu.lab.report import Gap, Report
 from weave_ryu.lab.stations import stations, taps
@@ -80,7 +81,7 @@ class Demo:
 
     def wait_calm(self) -> None:
         """Until peers have forgotten for the last time what the last role change moved."""
-        deadline = time.monotonic() + CALM_TIMEOUT_S
+        deadline = time.monotonic() + stretched(CALM_TIMEOUT_S)
         while time.monotonic() < deadline:
             states = [peer.gateway_state() for peer in (self.first, self.second)]
             if all("since" in one and since_change_s(one) > CALM_S for one in states):

@@ -24,6 +24,7 @@ from weave_ryu.errors import LabError
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import processes
 from weave_ryu.lab.lab import Lab, Progress
+from weave_ryu.lab.patience import stretched
 from weave_ryu.lab.peer import LabPeer
 from weave_ryu.lab.stations import stations
 from weave_ryu.lab.traffic import BROADCAST, Stream, Traffic
@@ -184,7 +185,7 @@ class Bench:
 
     def wait_ready(self) -> tuple[LabPeer, LabPeer]:
         """Wait until one gateway forwards and another could take over."""
-        deadline = time.monotonic() + READY_TIMEOUT_S
+        deadline = time.monotonic() + stretched(READY_TIMEOUT_S)
         while True:
             states = {peer.nick_name: peer.gateway_state() for peer in self.gateways}
             active = [n for n, s in states.items() if s.get("state") == "active"]

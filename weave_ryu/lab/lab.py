@@ -15,6 +15,7 @@ from weave_ryu import attach, links
 from weave_ryu.errors import DaemonUnreachableError, LabError
 from weave_ryu.lab import daemon as daemons
 from weave_ryu.lab import netns, ovs, processes, topology
+from weave_ryu.lab.patience import stretched
 from weave_ryu.lab.peer import BRIDGE, UNDERLAY_SCRIPT, LabPeer, LabStation, Plan
 from weave_ryu.lab.state import DEFAULT_PREFIX, STATE_ROOT, State
 from weave_ryu.lab.topology import Station, Topology
@@ -166,6 +167,7 @@ class Lab:
         Raises:
             LabError: not within the time, or a daemon has ended.
         """
+        timeout_s = stretched(timeout_s)
         deadline = time.monotonic() + timeout_s
         told = 0.0
         while True:
@@ -270,7 +272,7 @@ class Lab:
     def _attach_container(self, container: LabStation) -> None:
         peer = self.peers[container.place]
         # The daemon makes the bridge: without it there is nothing to attach to.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + stretched(30)
         while BRIDGE not in peer.switch.vsctl("list-br").split():
             if not peer.daemon.is_alive or time.monotonic() > deadline:
                 tail = processes.log_tail(peer.daemon.log)

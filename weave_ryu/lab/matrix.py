@@ -126,13 +126,14 @@ class Matrix:
         )
 
 
-def options(prefix: str) -> labs.Options:
+def options(prefix: str, datapath_type: str = "auto") -> labs.Options:
     """The lab of the matrix: gateways A and B in role auto, disks of their own for all."""
     shape = topology.build(PEERS)
     return labs.Options(
         prefix=prefix,
         topology=shape,
         roles=dict.fromkeys(shape.gateways(), "auto"),
+        datapath_type=datapath_type,
         disk_mib=DISK_MIB,
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from weave_ryu import namespaces
 from weave_ryu.errors import LabError
 from weave_ryu.lab import processes
+from weave_ryu.lab.patience import stretched
 from weave_ryu.lab.processes import ProcessRef
 
 UNDERLAY_BRIDGE = "br-phy"
@@ -21,6 +22,7 @@ UNDERLAY_LINK = "phy0"
 
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _START_TIMEOUT_S = 15.0
+_RUN_TIMEOUT_S = 60.0
 
 
 def kernel_datapath_exists() -> bool:
@@ -152,7 +154,8 @@ class Switch:
 
     def vsctl(self, *arguments: str) -> str:
         """Run ``ovs-vsctl`` on this database; return what it printed."""
-        return self.run("ovs-vsctl", f"--db={self.remote}", "--timeout=15", *arguments)
+        limit = f"--timeout={stretched(15.0):.0f}"
+        return self.run("ovs-vsctl", f"--db={self.remote}", limit, *arguments)
 
     def ofctl(self, command: str, bridge: str, *arguments: str) -> str:
         """Run ``ovs-ofctl`` with OpenFlow 1.3 on a bridge; return what it printed."""
@@ -176,7 +179,7 @@ class Switch:
                 env={**os.environ, **self.environment},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=stretched(_RUN_TIMEOUT_S),
                 check=False,
             )
 
@@ -185,7 +188,7 @@ class Switch:
         except OSError as error:
             raise LabError(f"`{command[0]}` cannot be run", error.strerror or str(error)) from error
         except subprocess.TimeoutExpired:
-            raise LabError(f"`{' '.join(command)}` did not end within 60 s") from None
+            raise LabError(f"`{' '.join(command)}` did not end in time") from None
         if result.returncode != 0:
             said = (result.stderr or result.stdout).strip() or f"exit status {result.returncode}"
             raise LabError(f"`{' '.join(command)}` in {self.namespace.name} failed", said)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weave_ryu.errors import LabError
+from weave_ryu.lab.patience import stretched
 
 MARKER = "WEAVE_RYU_LAB"
 """Environment variable that holds the lab's prefix in each of its processes."""
@@ -123,7 +124,7 @@ def wait_gone(process: ProcessRef, timeout_s: float) -> bool:
 
 def poll_until(predicate: Callable[[], bool], timeout_s: float) -> bool:
     """Ask again and again until the answer is yes or the time is up; return the last answer."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + stretched(timeout_s)
     while not predicate():
         if time.monotonic() >= deadline:
             return False

@@ -26,6 +26,7 @@ from typing import Final
 from weave_ryu import namespaces
 from weave_ryu.errors import LabError
 from weave_ryu.lab.counting import Delivery, Tally, longest_gap_ns
+from weave_ryu.lab.patience import stretched
 
 ETHERTYPE: Final = 0x88B5
 BROADCAST: Final = "ff:ff:ff:ff:ff:ff"
@@ -177,7 +178,8 @@ class Traffic:
 
     def settle(self, quiet_s: float = 0.3, timeout_s: float = 3.0) -> bool:
         """Wait until nothing has arrived for ``quiet_s``; return whether it came to that."""
-        deadline = time.monotonic() + timeout_s
+        quiet_s = stretched(quiet_s)
+        deadline = time.monotonic() + stretched(timeout_s)
         started = time.monotonic()
         while time.monotonic() < deadline:
             rest = quiet_s - (time.monotonic() - max(started, self._last_arrival_s))

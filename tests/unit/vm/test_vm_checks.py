@@ -1,0 +1,94 @@
+"""What the output of the checks means: known failures are neither passed nor hidden."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.vm import checks
+from tests.vm.machine import Ended
+
+CLOSED = {
+    "case": "daemon killed",
+    "last_s": 1.1,
+    "is_open": False,
+    "out": 160,
+    "by_both": 0,
+    "gap_ms": 700,
+    "taken_over": True,
+}
+OPEN = CLOSED | {"case": "ovs-vswitchd killed", "last_s": 6.0, "is_open": True, "by_both": 250}
+
+
+def fence(*found, status=0):
+    lines = "".join(json.dumps(one) + "\n" for one in found)
+    return checks.judge_fence(Ended(status, 1.0, "starting 4 switches\n" + lines))
+
+
+def test_what_is_known_to_stay_open_is_shown_as_that():
+    closed, opened = fence(CLOSED, OPEN)
+    assert (closed.result, opened.result) == (checks.PASSED, checks.KNOWN)
+    assert closed.is_good
+    assert opened.is_good
+    assert "250 broadcasts by both" in opened.measured
+
+
+def test_what_was_known_to_fail_and_holds_is_a_failure_until_it_is_unlisted():
+    (mended,) = fence(OPEN | {"is_open": False, "last_s": 1.2})
+    assert mended.result == checks.MENDED
+    assert not mended.is_good
+
+
+@pytest.mark.parametrize("change", [{"is_open": True}, {"last_s": 2.4}])
+def test_what_should_close_and_does_not_has_failed(change):
+    (row,) = fence(CLOSED | change)
+    assert row.result == checks.FAILED
+
+
+def test_a_case_that_ended_early_has_failed():
+    assert [row.result for row in fence(CLOSED, status=1)] == [checks.PASSED, checks.FAILED]
+    assert [row.result for row in fence(status=None)] == [checks.FAILED]
+
+
+def test_demo_names_each_violated_check():
+    good = {"invariant": "no_loop", "situation": "s", "measured": "0", "bound": "0", "ok": True}
+    bad = good | {"ok": False, "invariant": "hitless", "situation": "lost", "measured": "3"}
+    said = "[ 1 s] up {\n" + json.dumps({"checks": [good, bad]}, indent=2) + "\n[ 9 s] end\n"
+    total, one = checks.judge_demo(Ended(1, 1.0, said))
+    assert (total.result, total.measured) == (checks.FAILED, "1 of 2 checks hold")
+    assert (one.check, one.measured) == ("demo: hitless", "lost: 3")
+
+
+def test_failover_holds_the_worst_direction_against_the_bound():
+    run = {
+        "event": "drain", "gaps_ms": {"in": 20.0, "out": 1400.0}, "lost": {"in": 2, "out": 0},
+        "duplicates": 0, "loops": 0,
+    }  # fmt: skip
+
+    def result(**changes):
+        said = json.dumps({"runs": [run | changes]})
+        return checks.judge_failover(Ended(0, 1.0, said))[0].result
+
+    assert result() == checks.PASSED
+    assert result(gaps_ms={"in": 20.0, "out": 1600.0}) == checks.FAILED
+    assert result(loops=1) == checks.FAILED
+
+
+def test_tests_that_failed_are_named():
+    said = "FAILED tests/netns/test_x.py::test_that - oh\n= 1 failed, 4 passed in 80.1s =\n"
+    total, one = checks.judge_tests("traffic")(Ended(1, 80.0, said))
+    assert total.measured == "1 failed, 4 passed in 80.1s"
+    assert one.check == "traffic: test_that - oh"
+
+
+def test_a_command_whose_time_was_up_has_failed():
+    for check in checks.CHECKS.values():
+        rows = check.judge(Ended(None, 1200.0, "waiting for the mesh\n"))
+        assert not any(row.is_good for row in rows)
+        assert "time was up" in rows[-1].measured
+
+
+def test_row_knows_good_from_bad():
+    row = checks.Row("x", checks.PASSED, "")
+    assert row.is_good
+    assert not replace(row, result=checks.FAILED).is_good

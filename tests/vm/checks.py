@@ -1,0 +1,185 @@
+"""What is checked in the machine, on the kernel datapath, and what is known not to hold there.
+
+Bounds are those that hold on any machine: time limits of the harness are stretched on a slow one,
+what the product promises is not. A check that is known to fail says so in the table; when it comes
+to hold, that is a failure, too, until it is no longer listed as known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tests.vm.machine import Ended
+from weave_ryu.lab.faults import CLOSE_S
+
+PASSED, FAILED, KNOWN, MENDED = "passed", "FAILED", "known: issue", "HOLDS NOW"
+
+DATAPATH = ("--datapath-type", "system")
+
+FAILOVER_BOUNDS_MS = {
+    # As in tests/netns/test_failover.py.
+    "host": 2500,
+    "kill": 4000,
+    "stop": 4000,
+    "carrier": 2500,
+    "term": 2500,
+    "drain": 1500,
+    "activate": 1500,
+}
+
+KNOWN_OPEN = {
+    # Nobody deletes the flows that the kernel has cached: see docs/explanation/fencing.md.
+    "ovsdb-server killed",
+    "ovs-vswitchd killed",
+    "ovs-vswitchd stopped",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    check: str
+    result: str
+    measured: str
+    seconds: float | None = None
+
+    @property
+    def is_good(self) -> bool:
+        return self.result in {PASSED, KNOWN}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command in the machine, and what its output means."""
+
+    name: str
+    argv: tuple[str, ...]
+    judge: Callable[[Ended], list[Row]]
+    timeout_s: float = 1200.0
+
+
+def judged(name: str, holds: bool, measured: str, *, known: bool = False) -> Row:
+    """A row; what is known to fail counts as that, and not as passed."""
+    if known:
+        return Row(name, MENDED if holds else KNOWN, measured)
+    return Row(name, PASSED if holds else FAILED, measured)
+
+
+def documents(ended: Ended) -> Iterable[dict]:
+    """The JSON objects of the output, among lines of progress: on one line each, or indented."""
+    decoder = json.JSONDecoder()
+    text, at = ended.output, 0
+    while (at := text.find("{", at)) >= 0:
+        if at and text[at - 1] != "\n":
+            at += 1
+            continue
+        try:
+            document, at = decoder.raw_decode(text, at)
+        except ValueError:
+            at += 1
+            continue
+        yield document
+
+
+def nothing(name: str, ended: Ended) -> list[Row]:
+    """The row of a command that did not come to a result."""
+    how = "its time was up" if ended.status is None else f"exit status {ended.status}"
+    return [Row(name, FAILED, f"{how}: {ended.last_line}"[:100])]
+
+
+def judge_demo(ended: Ended) -> list[Row]:
+    for document in documents(ended):
+        checks = document["checks"]
+        wrong = [check for check in checks if not check["ok"]]
+        measured = f"{len(checks) - len(wrong)} of {len(checks)} checks hold"
+        rows = [judged("demo", not wrong, measured)]
+        rows += [
+            Row(f"demo: {one['invariant']}", FAILED, f"{one['situation']}: {one['measured']}")
+            for one in wrong
+        ]
+        return rows
+    return nothing("demo", ended)
+
+
+def judge_tests(name: str) -> Callable[[Ended], list[Row]]:
+    def judge(ended: Ended) -> list[Row]:
+        if ended.status is None or " in " not in ended.last_line:
+            return nothing(name, ended)
+        failed = [line for line in ended.output.splitlines() if line.startswith("FAILED ")]
+        rows = [judged(name, ended.status == 0, ended.last_line.strip("= "))]
+        return rows + [
+            Row(f"{name}: {line.split('::')[-1]}"[:70], FAILED, "see the log") for line in failed
+        ]
+
+    return judge
+
+
+def judge_failover(ended: Ended) -> list[Row]:
+    rows = []
+    for document in documents(ended):
+        for run in document["runs"]:
+            bound_ms = FAILOVER_BOUNDS_MS[run["event"]]
+            gap_ms = max(run["gaps_ms"].values())
+            measured = (
+                f"longest gap {gap_ms:.0f} ms of {bound_ms}, lost {sum(run['lost'].values())}, "
+                f"duplicates {run['duplicates']}, loops {run['loops']}"
+            )
+            holds = gap_ms <= bound_ms and run["loops"] == 0
+            rows.append(judged(f"failover: {run['event']}", holds, measured))
+    return rows or nothing("failover", ended)
+
+
+def judge_fence(ended: Ended) -> list[Row]:
+    rows = []
+    for found in documents(ended):
+        last = f"{found['out']} frames came out of it, the last after {found['last_s']:.2f} s"
+        if found["is_open"]:
+            last = f"open to the end, {found['out']} frames in {found['last_s']:.1f} s"
+        doubled = f"{found['by_both']} broadcasts by both gateways"
+        holds = not found["is_open"] and found["last_s"] <= CLOSE_S
+        known = found["case"] in KNOWN_OPEN
+        rows.append(judged(f"fence: {found['case']}", holds, f"{last}; {doubled}", known=known))
+    if ended.status != 0 or not rows:
+        rows += nothing("fence", ended)
+    return rows
+
+
+def pytest_of(*arguments: str) -> tuple[str, ...]:
+    # Nothing is known here of mypy's or the browser's plug-ins, and no cache is kept.
+    command = ("python3", "-m", "pytest", "-p", "no:cacheprovider", "-m", "netns", "-q", "-rf")
+    return (*command, "--no-header", *arguments)
+
+
+def weave_ryu(*arguments: str) -> tuple[str, ...]:
+    return ("python3", "-m", "weave_ryu", *arguments)
+
+
+def _events() -> list[str]:
+    return [word for name in FAILOVER_BOUNDS_MS for word in ("--event", name)]
+
+
+CHECKS = {
+    check.name: check
+    for check in (
+        Check("demo", weave_ryu("lab", "demo", *DATAPATH, "--json"), judge_demo),
+        Check(
+            "traffic",
+            pytest_of("tests/netns/test_acceptance_traffic.py"),
+            judge_tests("acceptance: traffic"),
+        ),
+        Check(
+            "failures",
+            pytest_of("tests/netns/test_acceptance_failures.py"),
+            judge_tests("acceptance: failures"),
+        ),
+        Check(
+            "failover",
+            weave_ryu("lab", "failover", *DATAPATH, "--runs", "1", "--json", *_events()),
+            judge_failover,
+        ),
+        Check("fence", ("python3", "-m", "tests.vm.fence", *DATAPATH), judge_fence),
+    )
+}
