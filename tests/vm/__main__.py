@@ -63,9 +63,9 @@ def speed_of(machine: Machine) -> tuple[float, float]:
 def run_checks(machine: Machine, names: list[str], tell) -> list[checks.Row]:
     inside_s, here_s = speed_of(machine)
     factor = round(max(1.0, inside_s / here_s), 1)
-    versions = machine.run(["ovs-vswitchd", "--version"], timeout_s=60.0).output.splitlines()[0]
+    versions = machine.run(["ovs-vsctl", "--version"], timeout_s=60.0).output.splitlines()[0]
     loaded = machine.run(["test", "-e", "/sys/module/openvswitch"], timeout_s=60.0).status == 0
-    about = f"Linux {machine.kernel}, {versions.split()[-1]}, {factor} times slower than here"
+    about = f"Linux {machine.kernel}, Open vSwitch {versions.split()[-1]}, {factor} times slower than here"
     tell(about)
     rows = [checks.judged("machine: kernel datapath", loaded, about)]
     rows[0] = replace(rows[0], seconds=machine.boot_s)
