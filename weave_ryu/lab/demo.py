@@ -86,7 +86,7 @@ class Demo:
             states = [peer.gateway_state() for peer in (self.first, self.second)]
             if all("since" in one and since_change_s(one) > CALM_S for one in states):
                 return
-            time.sleep(0.1)
+            time.sleep(stretched(0.1))
 
     def warm_up(self) -> None:
         """Every station speaks once or twice, so that all addresses are known."""

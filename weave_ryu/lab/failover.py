@@ -202,7 +202,7 @@ class Bench:
             if time.monotonic() > deadline:
                 shown = {name: state.get("state") for name, state in states.items()}
                 raise LabError("the gateways did not come to rest", f"{shown}, {missing}")
-            time.sleep(0.2)
+            time.sleep(stretched(0.2))
 
 
 def since_change_s(state: dict[str, Any]) -> float:

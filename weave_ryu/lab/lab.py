@@ -183,7 +183,8 @@ class Lab:
             if now - told > 2:
                 told = now
                 progress(f"waiting: {len(missing)} still missing, as {missing[0]}")
-            time.sleep(0.1)
+            # Who asks takes processor time from those that are to answer.
+            time.sleep(stretched(0.1))
 
     def build(self, progress: Progress) -> None:
         """Make everything, start everything; the mesh is not waited for."""
@@ -279,7 +280,7 @@ class Lab:
                 raise LabError(
                     f"the daemon of {peer.nick_name} made no bridge {BRIDGE}; its log ends", tail
                 )
-            time.sleep(0.1)
+            time.sleep(stretched(0.1))
         attach.attach(
             attach.Request(
                 namespace=str(container.netns),
