@@ -60,7 +60,7 @@ class Check:
     name: str
     argv: tuple[str, ...]
     judge: Callable[[Ended], list[Row]]
-    timeout_s: float = 1200.0
+    timeout_s: float = 2400.0
 
 
 def judged(name: str, holds: bool, measured: str, *, known: bool = False) -> Row:
