@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -112,6 +113,8 @@ def show(rows: list[checks.Row]) -> None:
 
 def main() -> int:
     arguments = parse()
+    # As Ctrl-C does: what the machine has in /tmp goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     started = time.monotonic()
 
     def tell(line: str) -> None:
