@@ -14,7 +14,6 @@ from tests.mutation.runner import explore, simulate
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "evidence.md"
 START, END = "<!-- generated: tests.mutation -->\n", "<!-- /generated -->"
 RECORD = Path(__file__).with_name("caught.json")
-SEEDS = 300
 
 
 def table(record):
@@ -46,7 +45,7 @@ def main():
             continue
         started = time.monotonic()
         if mutant.judge == "sim":
-            found = simulate(mutant, 0, SEEDS)
+            found = simulate(mutant, 0, mutant.seeds)
             entry = found and {"by": "sim", "seed": found[0], "invariant": found[1]}
         else:
             broken = explore(mutant)

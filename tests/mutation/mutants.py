@@ -20,6 +20,7 @@ class Mutant:
         judge: who must catch it: `sim`, or where no seed shows it `model G,F` (gateways, faults) or
             `model frames`.
         was_real: the product had it.
+        seeds: within so many it is to be caught.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Mutant:
     new: str
     judge: str = "sim"
     was_real: bool = False
+    seeds: int = 300
 
 
 PORT, CORE = "weave_ryu/gateway/port.py", "weave_ryu/gateway/core.py"
@@ -178,6 +180,7 @@ MUTANTS = (
         "known = () if again else priming(port)",
         "known = priming(port)",
         was_real=True,
+        seeds=1200,  # a host has to move between two announcements, and nobody to look in between
     ),
     Mutant(
         "nobody introduces silent containers",

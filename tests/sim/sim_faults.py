@@ -36,9 +36,10 @@ KINDS = {
     "standby": 1,
     "move": 2,
 }
-HELLOS, FORCED, CLIENTS = 0.4, 0.4, 0.5
-"""Shares of the worlds whose gateways say hello on the segment, of activations by force, and of the
-worlds where several clients want something at nearly the same time."""
+HELLOS, FORCED, MOVES, CLIENTS = 0.4, 0.4, 0.4, 0.5
+"""Shares of the worlds whose gateways say hello on the segment, of activations by force, of the
+worlds where a host moves soon after something else, and where several clients want something at
+nearly the same time."""
 WISHES = ("active", "force", "standby", "auto", "drain")
 NO_DISTURBANCE = ("manual", "wishes")
 CLOCK_ERRORS_S = (0.0, -900.0, 900.0, -86400.0)
@@ -136,10 +137,19 @@ def draw(seed):
     for place, fault in enumerate(faults):
         if fault.kind == "activate" and rng.random() < FORCED:
             faults[place] = replace(fault, kind="force")
+    if rng.random() < MOVES and not any(fault.kind == "move" for fault in faults):
+        faults.append(draw_move(rng, options, rng.choice(faults)))
+        faults.sort(key=lambda fault: fault.at)
     if rng.random() < CLIENTS:
         faults += [draw_clients(rng, options) for _ in range(rng.choice([1, 1, 2]))]
         faults.sort(key=lambda fault: fault.at)
     return options, faults
+
+
+def draw_move(rng, options, fault):
+    """The silent host turns up in the mesh while its MAC is still being announced."""
+    after_s = rng.choice([0.0, 0.4, 1.6]) + rng.uniform(0.1, 2.4)
+    return Fault(round(fault.at + after_s, 3), "move", f"Host2>{rng.choice(options.plain)}", 2.0)
 
 
 def draw_clients(rng, options):

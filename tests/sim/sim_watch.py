@@ -100,11 +100,17 @@ class Watch:
             raise InvariantBroken("one_forwarder", f"{who} for {self._overlap_s:.2f} s", now)
 
     def _are_too_many(self):
-        """Two or more are open, and not all of them because an operator insists."""
+        """Two or more are open, and not because an operator insists.
+
+        Force waits for nobody: one whose daemon cannot hear it goes on until its permits run out.
+        """
         peers = [self.world.peers[letter] for letter in self.world.open_gateways]
         if len(peers) < 2:
             return False
-        return not all(peer.is_forced for peer in peers)
+        if not any(peer.is_forced for peer in peers):
+            return True
+        awake = [p for p in peers if p.daemon is not None and not p.daemon.is_paused]
+        return not all(peer.is_forced for peer in awake)
 
     def _is_excused(self):
         """Those that forward cannot hear each other, or somebody was told wrong."""

@@ -576,11 +576,17 @@ class World:
         return count == 1 or not able or bool(self.cuts or self.false_bfd)
 
     def _are_too_many(self):
-        """Two or more are open, and not all of them because an operator insists."""
+        """Two or more are open, and not because an operator insists.
+
+        Force waits for nobody: one whose daemon cannot hear it goes on until its permits run out.
+        """
         nodes = [node for node in self.nodes.values() if node.is_open]
         if len(nodes) < 2:
             return False
-        return not all(node.is_forced for node in nodes)
+        if not any(node.is_forced for node in nodes):
+            return True
+        awake = [node for node in nodes if node.core is not None and not node.is_paused]
+        return not all(node.is_forced for node in awake)
 
     def _judge(self):
         is_apart = bool(self.cuts or self.false_bfd)
