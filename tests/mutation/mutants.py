@@ -197,11 +197,4 @@ MUTANTS = (
         "            self.wishes.want(intent, said, word, now)",
         was_real=True,
     ),
-    Mutant(
-        "force is forgotten when a link comes back",
-        CANDIDACY,
-        "        if intent.forced:\n            # One",
-        "        if intent.forced and not isinstance(phase, Listening):\n            # One",
-        was_real=True,
-    ),
 )
