@@ -122,7 +122,8 @@ def checkout(path, source):
 
 def test_only_what_runs_the_tests_is_not_run_by_them():
     left = [block for page in pages() for block in blocks(page) if block.reason]
-    assert [block.text.split()[:3] for block in left] == [["sudo", "make", "demo"]]
+    first = {tuple(block.text.split()[:3]) for block in left}
+    assert first == {("sudo", "make", "demo"), ("sudo", "make", "kernel-test")}
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)

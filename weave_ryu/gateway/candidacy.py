@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from weave_ryu.gateway import pace
 from weave_ryu.gateway.election import Candidate, Claim, rank, yields
 from weave_ryu.gateway.preemption import Preemption
+from weave_ryu.gateway.registry import OUTLIVED_BELOW
 from weave_ryu.gateway.role import Intent, Role, State
 from weave_ryu.gateway.states import Listening, Requesting, Standby
 from weave_ryu.gateway.surroundings import Other, Outlook, PortSpec, Surroundings
@@ -89,8 +90,9 @@ class Candidacy:
         return next((c.name for c in ready if rank(c, ready) == 0), None)
 
     def newest_word(self, now: float) -> int:
-        """The highest that another gateway tells, see `PortRecord`."""
-        return max((other.record.word for other in self.others(now)), default=0)
+        """The highest that another gateway tells, see `PortRecord`; lies apart, as in epochs."""
+        words = (other.record.word for other in self.others(now))
+        return max((word for word in words if word < OUTLIVED_BELOW), default=0)
 
     def was_asked_later(self, source: PeerName, word: int, now: float) -> bool:
         """Another gateway's operator made it active after this port's said `word`.
@@ -101,7 +103,7 @@ class Candidacy:
         own = word, self._around.own
         records = [o.record for o in self.others(now) if o.name == source]
         words = [r.word for r in records if r.role == Role.ACTIVE]
-        return any((other, source) > own or not other for other in words)
+        return any(own < (x, source) < (OUTLIVED_BELOW, source) or not x for x in words)
 
     def must_yield(self, epoch: int, now: float) -> str | None:
         """Why this port must close if it forwards with `epoch` and is not forced; None if not."""
@@ -206,7 +208,8 @@ class Candidacy:
             and self.was_asked_later(holder.name, wish.word, now)
         )
         if holder is not None and is_later:
-            return GiveUp(Intent(Role.AUTO), f"{holder.name} was made active later")
+            instead = Intent(Role.AUTO) if wish.before.opens else wish.before
+            return GiveUp(instead, f"{holder.name} was made active later")
         if isinstance(phase, Requesting):
             return self._request(phase, now)
         return Ask(wish.until, preempts=False)

@@ -1,8 +1,7 @@
 """One gateway port: compares what is wanted with what it does, and takes the next step. Sans-IO.
 
-`PortMachine` decides; what it decides on comes from a `Surroundings`, what it wants done goes out
-as commands. Whatever happens (a wish, a message, an answer of the switch, time) changes what it
-knows, and `tick` then looks at the whole: nothing is remembered to be done later.
+`PortMachine` decides on what its `Surroundings` say, and queues commands. Whatever happens changes
+what it knows, and `tick` then looks at the whole: nothing is remembered to be done later.
 
 `wish` has what is wanted, `states` what it does, `gatekeeper` what the switch lets pass,
 `candidacy` the other gateways and what a closed port does next, `handing` planned hand-overs.
@@ -180,6 +179,7 @@ class PortMachine:
     def shut_down(self, now: float) -> None:
         """Hand over if there is a successor, else close."""
         self._want(Intent(self.intent.role, drained=True), "the daemon shuts down", now)
+        self.wishes.is_over = True
 
     def _want(self, intent: Intent, said: str, now: float) -> None:
         if self.intent.closes and not (intent.closes or intent.opens):
@@ -215,6 +215,8 @@ class PortMachine:
                     self.enter(Input.STANDS_BY, Standby(), "", now)
                 else:
                     self.enter(Input.LISTENS, Listening(now), "", now)
+            case Fault():
+                self.phase = Fault()
             case Closing(why):
                 self.enter(Input.CLOSED, Standby(), why, now)
             case Opening(epoch, why):
@@ -285,23 +287,21 @@ class PortMachine:
             # A renewal that was not confirmed may have reached the switch, or still will.
             timers = self.around.timers
             may_pass_until = now + timers.permit_s + timers.switch_lag_s
-        elif isinstance(phase, Blocked | Resetting):
+        elif isinstance(phase, Blocked | Fault | Resetting):
             may_pass_until = phase.may_pass_until
         self.keeper.lose()
         if happened is Input.SWITCH_LOST:
             self.enter(happened, Blocked(may_pass_until), why, now)
             return
         is_dead = happened is Input.LINK_LOST
-        self.enter(happened, Fault() if is_dead else Resetting(may_pass_until), why, now)
+        self.enter(happened, (Fault if is_dead else Resetting)(may_pass_until), why, now)
         self.ask(Gate.CLOSED)
 
     def _reconcile(self, now: float) -> None:
         """The next step from what it does to what is wanted."""
         match self.phase:
-            case Blocked(until):
+            case Blocked(until) | Fault(until):
                 self._reset(until, now)
-            case Fault():
-                self._reset(LONG_AGO, now)
             case Listening() | Standby() | Requesting():
                 self._look_for_work(self.phase, now)
             case Active():

@@ -36,8 +36,14 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The segment's link is down: nothing passes a dead link."""
+    """The segment's link is down: nothing passes a dead link.
 
+    Args:
+        may_pass_until: as in `Blocked`, should the link come back before the switch has confirmed
+            that it has closed.
+    """
+
+    may_pass_until: float = LONG_AGO
     shown: ClassVar[State] = State.FAULT
     due_at: ClassVar[float] = NEVER
 

@@ -77,6 +77,8 @@ class Wishes:
         self.last = Wish(0, self.intent, self.intent, str(self.intent), NEVER)
         """Who wanted it, and what became of that; at first the configuration, or what was
         remembered of an earlier life."""
+        self.is_over = False
+        """The daemon ends: nothing is accepted any more."""
 
     def check(self, role: Role, force: bool, insists: PeerName | None) -> None:
         """Refuse what cannot be done now.
@@ -90,6 +92,8 @@ class Wishes:
             NotReadyError: says why.
         """
         port = self._spec.port
+        if self.is_over:
+            raise NotReadyError(f"{port}: the daemon shuts down; ask again when it has restarted")
         if not self._around.is_switch_up:
             raise NotReadyError(f"{port}: the switch is not connected; try again later")
         if role is not Role.ACTIVE:
@@ -105,7 +109,9 @@ class Wishes:
     def want(self, intent: Intent, said: str, word: int, now: float) -> None:
         """The newest word counts, whatever became of the one before."""
         until = now + self._around.timers.wish_s if intent.opens else NEVER
-        self.last = Wish(self.last.number + 1, intent, self.intent, said, until, word)
+        # What was asked for and not done yet has never been: it does not come back.
+        before = self.last.before if self.last.is_urgent else self.intent
+        self.last = Wish(self.last.number + 1, intent, before, said, until, word)
         self.intent = intent
 
     def settle(self, is_done: bool, hindrance: Callable[[], str], now: float) -> None:
@@ -130,7 +136,7 @@ class Wishes:
         wanted, self.intent = self.intent, to
         self.last = replace(self.last, outcome=Outcome.TAKEN_BACK, why=why)
         self._emit(TakeBack(self._spec.port, self._spec.segment, wanted, why))
-        if to.role is not wanted.role:
+        if to.role is not wanted.role and self.last.number:  # not what stands in the configuration
             self._emit(RememberRole(self._spec.port, to.role))
         self._around.publish()
 

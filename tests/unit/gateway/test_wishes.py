@@ -1,12 +1,16 @@
 """wish_kept: what was asked for and accepted is done, or taken back with a reason."""
 
+from dataclasses import replace
+
 import pytest
 from core_world import World, settled_pair, spec
 
 from weave_ryu.gateway.commands import RememberRole, SetGate, TakeBack
 from weave_ryu.gateway.detection import Bfd
+from weave_ryu.gateway.records import MAX_COUNTER, encode
 from weave_ryu.gateway.role import Intent, Role
 from weave_ryu.gateway.states import Closing, Entering, Leaving, Requesting, Standby
+from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.gateway.wish import Outcome
 from weave_ryu.names import PeerName
 
@@ -213,3 +217,58 @@ def test_forced_gateway_that_seems_dead_is_replaced_once():
     before = len(world.port("B").history)
     world.run(0.9)
     assert len(world.port("B").history) == before + 1
+
+
+def test_wish_that_was_replaced_before_it_was_done_does_not_come_back():
+    """Force that was withdrawn opened a second gateway by force when its successor ran out."""
+    world = pair()
+    world.reads_macs = False  # the holder never gets ready to hand over
+    world.call("B", "set_role", "gw0", Role.STANDBY)
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.run(0.1)
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.run(world.timers.wish_s + 0.3)
+    assert world.port("B").intent == Intent(Role.STANDBY)
+    assert len(world.all_commands("B", TakeBack)) == 1
+
+
+def test_nothing_is_accepted_while_the_daemon_ends():
+    world = pair()
+    world.call("A", "shut_down")
+    with pytest.raises(NotReadyError, match="shuts down"):
+        world.call("A", "set_role", "gw0", Role.ACTIVE)
+    world.run(3.0)
+    assert world.states() == {"A": "standby", "B": "active"}
+
+
+def test_word_that_leaves_no_room_is_not_believed():
+    world = pair()
+    record = world.cores["A"].registry.record(A)
+    port = replace(record.ports[0], role="active", word=MAX_COUNTER - 1)
+    told = replace(record, sequence=record.sequence + 1, ports=(port,))
+    world.call("B", "received", A, encode([told]), True)
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    assert world.port("B").wish.word < 10
+    encode([world.cores["B"].registry.own_record])
+
+
+def test_link_that_comes_back_before_the_close_is_confirmed_may_pass_frames():
+    world = pair()
+    world.switch_answers["A"] = False
+    world.call("A", "switch_state", True, {"gw0": False})
+    close = world.all_commands("A", SetGate)[-1]
+    world.run(0.1)
+    world.call("A", "gate_failed", "gw0", close.token, "no answer")
+    world.call("A", "switch_state", True, {"gw0": True})
+    assert world.port("A").record(world.now).is_active
+    world.run(1.2)
+    assert not world.port("A").record(world.now).is_active
+
+
+def test_what_the_configuration_says_is_not_forgotten():
+    world = World(("A", spec()))
+    world.run(3.0)
+    world.start("B", spec(Role.ACTIVE))
+    world.run(3.0)
+    assert world.port("B").wish.outcome is Outcome.TAKEN_BACK
+    assert world.all_commands("B", RememberRole) == []
