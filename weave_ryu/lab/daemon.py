@@ -76,7 +76,11 @@ class Daemon:
             parts = (self._gateway, f"role={role or 'standby'}", options)
             command = [*command, "--gateway", ",".join(filter(None, parts))]
         self.process = processes.spawn(
-            command, log=self.log, environment=self._environment, namespace=self.namespace
+            command,
+            log=self.log,
+            environment=self._environment,
+            namespace=self.namespace,
+            niceness=processes.NICENESS,
         )
         self._on_start(self.process)
 

@@ -89,6 +89,7 @@ class Switch:
             log=self.directory / "ovsdb-server.out",
             environment=self.environment,
             namespace=self.namespace,
+            niceness=processes.NICENESS,
         )
         if not processes.poll_until(self._accepts_connections, _START_TIMEOUT_S):
             tail = processes.log_tail(self.directory / "ovsdb-server.log")
@@ -116,6 +117,7 @@ class Switch:
             log=self.directory / "ovs-vswitchd.out",
             environment=self.environment,
             namespace=self.namespace,
+            niceness=processes.NICENESS,
         )
         if not processes.poll_until(self._forwards, _START_TIMEOUT_S):
             tail = processes.log_tail(self.directory / "ovs-vswitchd.log")

@@ -21,6 +21,13 @@ from weave_ryu.lab.patience import stretched
 MARKER = "WEAVE_RYU_LAB"
 """Environment variable that holds the lab's prefix in each of its processes."""
 
+NICENESS = -10
+"""Of switches and daemons, as on a real host: ``ovs-ctl`` and our systemd unit start them so.
+
+What loads a lab (the stations that send and watch, other processes of the machine) would not run on
+the hosts that it stands for; at equal priority it delays the start of a daemon by seconds.
+"""
+
 _POLL_INTERVAL_S = 0.02
 
 
@@ -55,11 +62,19 @@ def spawn(
     log: Path,
     environment: Mapping[str, str],
     namespace: Path | None = None,
+    niceness: int = 0,
 ) -> ProcessRef:
     """Start a process in a session of its own, in a namespace, with its output appended to a log.
 
     ``ip netns exec`` is used rather than a plain fork on a thread inside the namespace, because it
     also shows the process a ``/sys`` of that namespace.
+
+    Args:
+        command: program and arguments.
+        log: file that takes what it prints.
+        environment: added to ours.
+        namespace: where it runs; here if None.
+        niceness: added to ours; where that is not permitted, it starts without (``nice(1)``).
 
     Raises:
         LabError: the program does not exist.
@@ -67,6 +82,8 @@ def spawn(
     arguments = list(command)
     if namespace is not None:
         arguments = ["ip", "netns", "exec", namespace.name, *arguments]
+    if niceness:
+        arguments = ["nice", f"--adjustment={niceness}", *arguments]
     file_actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),

@@ -43,6 +43,19 @@ def test_marked_process_is_found(sleeper):
     assert found
 
 
+def test_process_starts_with_the_niceness_that_was_asked(tmp_path):
+    process = processes.spawn(
+        ["sleep", "60"], log=tmp_path / "log", environment={}, niceness=processes.NICENESS
+    )
+    try:
+        wanted = os.getpriority(os.PRIO_PROCESS, 0) + processes.NICENESS
+        assert processes.poll_until(
+            lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == max(wanted, -20), timeout_s=5
+        )
+    finally:
+        processes.stop(process)
+
+
 def test_missing_program_is_an_error_with_its_name(tmp_path):
     with pytest.raises(LabError, match="no-such-program"):
         processes.spawn(["no-such-program"], log=tmp_path / "log", environment={})
