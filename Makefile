@@ -62,7 +62,7 @@ lint: $(TOOLS) ## types, style, shell scripts
 	$(BIN)/shellcheck $(SCRIPTS)
 
 unit: $(TOOLS) ## all tests that need neither root nor Open vSwitch
-	$(PYTEST) -m 'not netns'
+	$(PYTEST) -m 'not netns' -n auto --dist loadfile
 
 netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root
 	$(PYTEST) -m netns -v

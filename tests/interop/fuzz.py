@@ -404,14 +404,14 @@ class Fuzzer:
         self.tried = dict.fromkeys(self.corpus, 0)
         self.found: dict[str, str] = {}
 
-    def run(self, seconds: float, keep: Path | None = None) -> None:
-        """Go on until the time is up; found cases are written to `keep`."""
+    def run(self, seconds: float, keep: Path | None = None, at_least: int = 0) -> None:
+        """Go on until the time is up and so many were tried; found cases are written to `keep`."""
         until = time.monotonic() + seconds
         for target, inputs in self.corpus.items():
             for raw in inputs[: 1000 if seconds > 30 else 5]:
                 self._try(target, raw, keep)
         names = sorted(self.corpus)
-        while time.monotonic() < until:
+        while time.monotonic() < until or sum(self.tried.values()) < at_least:
             target = names[sum(self.tried.values()) // 50 % len(names)]
             inputs = self.corpus[target]
             raw = mutate(target, self.rng.choice(inputs), self.rng.choice(inputs), self.rng)

@@ -13,6 +13,6 @@ def test_what_was_found_once_is_mended():
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_half_a_second_of_fuzzing_finds_nothing(target):
     fuzzer = Fuzzer(seed=6783, targets=[target])
-    fuzzer.run(0.5)
-    assert fuzzer.tried[target] > 10
+    fuzzer.run(0.5, at_least=20)
+    assert fuzzer.tried[target] >= 20
     assert fuzzer.found == {}

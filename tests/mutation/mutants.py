@@ -127,7 +127,7 @@ MUTANTS = (
     Mutant(
         "nobody yields",
         CANDIDACY,
-        "if yields(own, Claim(other.name, record.epoch, record.priority)):",
+        "if yields(own, Claim(other.candidate, record.epoch)):",
         "if False:",
     ),
     Mutant(
@@ -192,9 +192,9 @@ MUTANTS = (
     Mutant(
         "a wish that comes while the gate closes is dropped",
         PORT,
-        "        self.wishes.want(intent, said, word, now)",
+        "        self.wishes.want(intent, said, word, hosts, now)",
         "        if not isinstance(self.phase, Closing):\n"
-        "            self.wishes.want(intent, said, word, now)",
+        "            self.wishes.want(intent, said, word, hosts, now)",
         was_real=True,
     ),
 )

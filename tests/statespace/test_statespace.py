@@ -63,7 +63,10 @@ NOT_REACHED = {
     # A failure in the midst of something else: `make model` has two faults, and wishes with faults.
     *((state, failure) for state in {*STATES} - {Active, Standby} for failure in FAILURES),
     (Active, Input.LINK_LOST),
+    # Who is asked while all listen opens first, and need not ask for the role.
+    (Listening, Input.ASKS),
     (Listening, Input.INVITED),
+    (Requesting, Input.ENDS_ASKING),
     (Requesting, Input.OPENS),
 }
 """Beyond what one fault, or two wishes, lead to."""

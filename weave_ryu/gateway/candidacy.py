@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from weave_ryu.gateway import pace
 from weave_ryu.gateway.election import Candidate, Claim, rank, yields
 from weave_ryu.gateway.preemption import Preemption
-from weave_ryu.gateway.registry import OUTLIVED_BELOW
+from weave_ryu.gateway.records import OUTLIVED_BELOW
 from weave_ryu.gateway.role import Intent, Role, State
-from weave_ryu.gateway.states import Listening, Requesting, Standby
+from weave_ryu.gateway.states import Listening, PortState, Requesting, Standby
 from weave_ryu.gateway.surroundings import Other, Outlook, PortSpec, Surroundings
 from weave_ryu.gateway.vacancy import Vacancy
 from weave_ryu.gateway.wish import Wish
@@ -73,6 +73,8 @@ class Candidacy:
         self._around = around
         self._vacancy = Vacancy(spec.segment)
         self._preemption = Preemption(spec)
+        self._met: frozenset[PeerName] = frozenset()
+        """Whose word was known when somebody asked for a role here."""
 
     # Looking.
 
@@ -89,6 +91,16 @@ class Candidacy:
         ready = [o.candidate for o in self.others(now) if o.is_fresh and o.record.ready]
         return next((c.name for c in ready if rank(c, ready) == 0), None)
 
+    def is_about_to_be_free(self, now: float) -> bool:
+        """Another gateway drains from a hand-over: it may be a successor right after."""
+        others = (o for o in self.others(now) if o.is_fresh and o.record.role != Role.STANDBY)
+        return any(other.record.state == State.DRAINING for other in others)
+
+    def is_hurt(self, name: PeerName, now: float) -> bool:
+        """Another gateway says that its switch or its link is gone."""
+        hurt = (State.FAULT, State.BLOCKED)
+        return any(o.name == name and o.record.state in hurt for o in self.others(now))
+
     def newest_word(self, now: float) -> int:
         """The highest that another gateway tells, see `PortRecord`; lies apart, as in epochs."""
         words = (other.record.word for other in self.others(now))
@@ -97,29 +109,58 @@ class Candidacy:
     def was_asked_later(self, source: PeerName, word: int, now: float) -> bool:
         """Another gateway's operator made it active after this port's said `word`.
 
-        Of two at the same moment the one with the higher name counts. One that tells no word is of
-        an older version, and is believed.
+        One that tells no word is of an older version, and is believed.
         """
-        own = word, self._around.own
-        records = [o.record for o in self.others(now) if o.name == source]
-        words = [r.word for r in records if r.role == Role.ACTIVE]
-        return any(own < (x, source) < (OUTLIVED_BELOW, source) or not x for x in words)
+        asked = [o for o in self.others(now) if o.name == source and o.record.role == Role.ACTIVE]
+        own = self._candidate(word)
+        return any(not o.record.word or rank(own, [o.candidate]) for o in asked)
 
-    def must_yield(self, epoch: int, now: float) -> str | None:
-        """Why this port must close if it forwards with `epoch` and is not forced; None if not."""
-        own = Claim(self._around.own, epoch, self._spec.priority)
+    def _candidate(self, word: int, *, is_damped: bool = False) -> Candidate:
+        return Candidate(self._around.own, self._spec.priority, is_damped, word)
+
+    def must_yield(self, epoch: int, word: int, now: float) -> str | None:
+        """Why this port must close if it forwards and is not forced; None if it may stay.
+
+        Args:
+            epoch: with which it forwards.
+            word: that made it active; 0 if none did.
+            now: monotonic seconds.
+        """
+        own = Claim(self._candidate(word), epoch)
         for other in self.others(now):
             record = other.record
             if not (record.is_active and other.is_fresh):
                 continue
             if other.insists:
                 return f"yields to {other.name}, which is active by force"
-            if yields(own, Claim(other.name, record.epoch, record.priority)):
+            if yields(own, Claim(other.candidate, record.epoch)):
                 return f"yields to {other.name}, which forwards with epoch {record.epoch}"
         return None
 
-    def outlook(self, intent: Intent, is_damped: bool, now: float) -> Outlook:
-        """When the port would open if nothing changed, and why."""
+    def obstacles(self, phase: PortState, intent: Intent) -> list[str]:
+        """Why the port could not take over now; empty if it could."""
+        found = []
+        if not self._around.is_switch_up:
+            found.append("the switch is not connected")
+        elif not self._around.has_carrier(self._spec.port):
+            found.append("the segment's link is down")
+        if intent.drained:
+            found.append("it is drained")
+        if intent.role is Role.STANDBY:
+            found.append("role standby: only the operator may activate it")
+        if isinstance(phase, Listening):
+            found.append("it still listens for other gateways")
+        return found
+
+    def outlook(self, intent: Intent, word: int, is_damped: bool, now: float) -> Outlook:
+        """When the port would open if nothing changed, and why.
+
+        Args:
+            intent: what is wanted.
+            word: that made it active; 0 if none did.
+            is_damped: it has lost the role by faults too often lately.
+            now: monotonic seconds.
+        """
         if intent.drained:
             return Outlook(None, "stays closed: drained")
         if intent.role is Role.STANDBY:
@@ -128,17 +169,12 @@ class Candidacy:
         taken = self._vacancy.taken(others)
         if taken is not None:
             return taken
-        own = Candidate(self._around.own, self._spec.priority, is_damped)
+        own = self._candidate(word, is_damped=is_damped)
         stagger_s = self._around.timers.stagger_s
         return self._vacancy.outlook(own, others, self._elsewhere(now), stagger_s, now)
 
     def _elsewhere(self, now: float) -> tuple[PeerName, ...]:
         return self._around.elsewhere(self._spec.segment, now)
-
-    def _is_vacant(self, now: float) -> bool:
-        """Nobody forwards, not even a switch whose daemon is silent."""
-        vacant_at, _ = self._vacancy.look(self.others(now), self._elsewhere(now), now)
-        return vacant_at is not None and vacant_at <= now
 
     def _holder(self, now: float) -> Other | None:
         """The gateway that forwards, or hands over just now, and can be asked."""
@@ -155,9 +191,20 @@ class Candidacy:
         """What was seen before says nothing any more."""
         self._vacancy.reset()
 
-    def wanted_anew(self) -> None:
+    def wanted_anew(self, now: float) -> None:
         """Somebody has asked for a role."""
         self._preemption.reset()
+        self._met = frozenset(other.name for other in self.others(now))
+
+    def older_word(self, now: float) -> int:
+        """The highest of gateways that are heard for the first time since somebody asked here.
+
+        They had it before: what was asked for here is newer, though nothing was known of theirs.
+        """
+        others = self.others(now)
+        words = [other.candidate.word for other in others if other.name not in self._met]
+        self._met |= {other.name for other in others}
+        return max(words, default=0)
 
     # Deciding.
 
@@ -189,25 +236,25 @@ class Candidacy:
             # from the segment for new frames.
             return Open(f"{wish.said} by force") if now >= ready_at else None
         if intent.opens and wish.is_urgent:
-            return self._seek_role(phase, wish, now) if now >= ready_at else None
-        return self._stand_for_election(phase, intent, ready_at, is_damped, now)
+            return self._seek_role(phase, wish, is_damped, now) if now >= ready_at else None
+        outlook = self.outlook(intent, wish.standing_word(intent), is_damped, now)
+        return self._stand_for_election(phase, intent, outlook, ready_at, is_damped, now)
 
     def _seek_role(
-        self, phase: Listening | Standby | Requesting, wish: Wish, now: float
+        self, phase: Listening | Standby | Requesting, wish: Wish, is_damped: bool, now: float
     ) -> Next | None:
-        """The operator waits: who forwards hands over or dies; nobody opens beside it."""
+        """The operator waits: who forwards hands over or dies; nobody opens beside it.
+
+        Of several that are asked at once the newest comes first, and all of them before the others.
+        """
         insists = self.insists(now)
         if insists is not None:
             return GiveUp(wish.before, f"{insists} is active by force")
-        if self._is_vacant(now):
+        outlook = self.outlook(wish.intent, wish.word, is_damped, now)
+        if outlook.at is not None and outlook.at <= now:
             return Open(wish.said)
         holder = self._holder(now)
-        is_later = (
-            holder is not None
-            and holder.record.word > 0
-            and self.was_asked_later(holder.name, wish.word, now)
-        )
-        if holder is not None and is_later:
+        if holder is not None and rank(self._candidate(wish.word), [holder.candidate]):
             instead = Intent(Role.AUTO) if wish.before.opens else wish.before
             return GiveUp(instead, f"{holder.name} was made active later")
         if isinstance(phase, Requesting):
@@ -218,11 +265,11 @@ class Candidacy:
         self,
         phase: Listening | Standby | Requesting,
         intent: Intent,
+        outlook: Outlook,
         ready_at: float,
         is_damped: bool,
         now: float,
     ) -> Next | None:
-        outlook = self.outlook(intent, is_damped, now)
         if outlook.at is None:
             return self._while_taken(phase, intent, outlook.why, is_damped, now)
         # Those that started together, or were let into elections, have listened until the same

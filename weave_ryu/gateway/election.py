@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weave_ryu.names import PeerName
 
@@ -15,25 +15,31 @@ class Candidate:
     Args:
         name: of the peer.
         priority: the highest is first.
-        damped: it has lost the role by a fault too often lately, and comes after all others.
+        damped: it has lost the role by a fault too often lately, and comes after the others.
+        word: number of the word by which an operator made it active, see `records.PortRecord`; 0 =
+            none, or not any more.
     """
 
     name: PeerName
     priority: int
     damped: bool = False
+    word: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A gateway that forwards."""
 
-    name: PeerName
+    candidate: Candidate
     epoch: int
-    priority: int
 
 
 def rank(own: Candidate, others: Iterable[Candidate]) -> int:
-    """How many candidates come first: highest priority, then lowest name."""
+    """How many candidates come first.
+
+    An operator's word stands above all else, the newest first; of two words of the same moment
+    that of the higher name. Among the others the highest priority, then the lowest name.
+    """
     return sum(1 for other in others if _order(other) < _order(own))
 
 
@@ -45,9 +51,11 @@ def yields(own: Claim, other: Claim) -> bool:
     """
     if own.epoch != other.epoch:
         return own.epoch < other.epoch
-    mine, theirs = Candidate(own.name, own.priority), Candidate(other.name, other.priority)
+    # Damping is for those that stand by: two that count each other's faults would both yield.
+    mine, theirs = replace(own.candidate, damped=False), replace(other.candidate, damped=False)
     return _order(theirs) < _order(mine)
 
 
-def _order(candidate: Candidate) -> tuple[bool, int, PeerName]:
-    return candidate.damped, -candidate.priority, candidate.name
+def _order(candidate: Candidate) -> tuple[int, int, bool, int, PeerName]:
+    word, name = candidate.word, candidate.name
+    return -word, -name if word else 0, candidate.damped, -candidate.priority, name

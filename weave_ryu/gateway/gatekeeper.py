@@ -71,6 +71,11 @@ class GateKeeper:
         if self.is_open:
             self.renewed_at = max(self.renewed_at, sent_at)
 
+    def renew_late(self, at: float) -> None:
+        """Renew at that moment, or as late as is safe."""
+        timers = self._timers
+        self.next_renewal = min(at, self.renewed_at + timers.permit_s - timers.renew_s)
+
     def renew_if_due(self, now: float) -> None:
         """Keep the permits alive."""
         if self.is_open and self.asked is None and now >= self.next_renewal:

@@ -68,7 +68,7 @@ class HandOvers:
         if not is_free or epoch <= port.epoch:
             self._tell(source, Step.ABORT, epoch)
             return
-        until = now + 2 * port.around.timers.hand_over.answer_s
+        until = now + 2 * self._tempo.answer_s
         port.ask(Gate.KNOWN, source)
         port.enter(Input.INVITED, Entering(source, epoch, until), f"{source} hands over", now)
 
@@ -110,14 +110,23 @@ class HandOvers:
                 self._tell(partner, Step.ABORT, side.epoch)
                 port.wishes.give_up(why)
                 port.close(Input.RESIGNS, why, now)
+            elif port.candidacy.is_hurt(side.to, now) and side.can_stay:
+                self._carry_out(side, side.deserted(), now)
             elif now >= side.due_at:
                 self._carry_out(side, side.due(now), now)
-        elif port.intent.closes or insists is not None:
+        elif (port.intent.closes and side.can_end) or insists is not None:
             why = wish.said if insists is None else f"{insists} is active by force"
             self._tell(partner, Step.ABORT, side.epoch)
             port.close(Input.GIVEN_UP, why, now)
+        elif port.candidacy.is_hurt(side.source, now) and side.deserted().side is not side:
+            self._carry_out(side, side.deserted(), now)
         elif now >= side.due_at:
             self._carry_out(side, side.due(now, self._tempo), now)
+
+    def broken(self, side: Leaving | Entering) -> None:
+        """Switch or link are gone: the other side is not to wait for this one."""
+        if side.can_end:
+            self._tell(_partner(side), Step.ABORT, side.epoch)
 
     def _carry_out(self, side: Leaving | Entering, move: Move, now: float) -> None:
         port = self.port
@@ -128,7 +137,7 @@ class HandOvers:
             self.emit(Prime(port.spec.port, self._hosts))
             # What a packet taught does not always make the switch look at it again; a change of
             # flows does, and a renewal is one.
-            port.keeper.next_renewal = now + self._tempo.busy_s + pace.PRIMED_S
+            port.keeper.renew_late(now + self._tempo.busy_s + pace.PRIMED_S)
         if move.announce:
             self.emit(Announce(port.spec.port, frozenset(), self._hosts))
         if move.gate is not None:
@@ -152,7 +161,9 @@ class HandOvers:
             due_at = now + port.around.timers.hand_over.drain_s
             port.enter(Input.HANDED_OVER, Draining(leaving.to, why, due_at), why, now)
             return
+        is_hurt = port.candidacy.is_hurt(leaving.to, now)
         how = "did not answer" if move.say is Step.ABORT else "gave the hand-over up"
+        how = "has lost its switch or its link" if is_hurt else how
         why = f"{leaving.why}; {leaving.to} {how}"
         if port.intent.closes:
             port.close(Input.RESIGNS, why, now)

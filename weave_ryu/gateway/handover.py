@@ -44,6 +44,11 @@ class Tempo:
         return self.hosts / pace.ANNOUNCEMENTS_PER_S
 
     @property
+    def answer_s(self) -> float:
+        """Within that the successor is ready: its switch must learn all hosts first."""
+        return self.times.answer_s + self.busy_s
+
+    @property
     def settle_s(self) -> float:
         """From the successor's first announcement until broadcasts change hands."""
         return self.times.settle_s + self.busy_s
@@ -130,6 +135,11 @@ class Leaving:
         return self.stage is not LeavingStage.READING
 
     @property
+    def can_end(self) -> bool:
+        """The successor has not been told to open."""
+        return self.stage not in (LeavingStage.HANDED, LeavingStage.EBBING)
+
+    @property
     def can_stay(self) -> bool:
         """Broadcasts have not begun to change hands: it may still go on as if nothing had been."""
         stage = self.stage
@@ -140,7 +150,7 @@ class Leaving:
         """Its MACs have been read, and told."""
         if self.stage is not LeavingStage.READING:
             return Move(self)
-        return Move(self._then(LeavingStage.INVITING, now + tempo.times.answer_s), say=Step.PREPARE)
+        return Move(self._then(LeavingStage.INVITING, now + tempo.answer_s), say=Step.PREPARE)
 
     def heard(self, step: Step, epoch: int, now: float, tempo: Tempo) -> Move:
         """The successor says something; what does not fit the moment is ignored."""
@@ -151,6 +161,10 @@ class Leaving:
         if step is Step.ABORT and self.can_stay:
             return Move(None, End.FAILED)
         return Move(self)
+
+    def deserted(self) -> Move:
+        """The successor says that its switch or its link is gone."""
+        return Move(None, End.FAILED, say=Step.ABORT) if self.can_stay else Move(self)
 
     def confirmed(self, now: float) -> Move:
         """The switch has confirmed the gate that was asked for last."""
@@ -205,6 +219,11 @@ class Entering:
         return min(self.next_at, self.until)
 
     @property
+    def can_end(self) -> bool:
+        """The old side still forwards: it may go on as if nothing had been."""
+        return self.stage is not EnteringStage.OPENING
+
+    @property
     def draws(self) -> bool:
         """Its switch passes known unicast, so that it may announce."""
         return self.stage is not EnteringStage.PREPARING
@@ -219,6 +238,10 @@ class Entering:
         ):
             return Move(self._then(EnteringStage.OPENING), gate=Gate.OPEN)
         return Move(self)
+
+    def deserted(self) -> Move:
+        """The old side says that its switch or its link is gone, so that it passes nothing."""
+        return self.heard(Step.YOURS)
 
     def confirmed(self, now: float, tempo: Tempo) -> Move:
         """The switch has confirmed the gate that was asked for last."""

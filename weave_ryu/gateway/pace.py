@@ -30,6 +30,9 @@ TAKEN_S = 0.03
 ASK_AGAIN_S = 0.25
 """Between two requests for the role: the holder may be busy with another hand-over."""
 
+RESET_AGAIN_S = 0.25
+"""A switch that has not confirmed that it closed is told again so much later."""
+
 PREEMPT_RETRY_S = 10.0
 
 FRESHLY_ACTIVE_S = 1.0

@@ -119,18 +119,7 @@ class PortMachine:
 
     def obstacles(self) -> list[str]:
         """Why it could not take over now; empty if it could."""
-        found = []
-        if not self.around.is_switch_up:
-            found.append("the switch is not connected")
-        elif not self.around.has_carrier(self.spec.port):
-            found.append("the segment's link is down")
-        if self.intent.drained:
-            found.append("it is drained")
-        if self.intent.role is Role.STANDBY:
-            found.append("role standby: only the operator may activate it")
-        if isinstance(self.phase, Listening):
-            found.append("it still listens for other gateways")
-        return found
+        return self.candidacy.obstacles(self.phase, self.intent)
 
     def record(self, now: float) -> PortRecord:
         """What the others are told."""
@@ -138,7 +127,7 @@ class PortMachine:
         epoch = phase.epoch if isinstance(phase, Opening) else self.epoch
         ready = phase.shown is State.STANDBY and not self.obstacles()
         damped, why, forced = self.is_damped(now), self.history[-1].reason, self.intent.forced
-        word = self.wish.word if self.intent.opens else 0
+        word = self.wish.standing_word(self.intent)
         key = state, epoch, role, ready, damped, why, forced, word
         if key != self._recorded[0]:  # with each lease it is asked for, and nearly always the same
             said = str(state), epoch, str(role), spec.priority, ready, damped, as_reason(why)
@@ -147,7 +136,8 @@ class PortMachine:
 
     def outlook(self, now: float) -> Outlook:
         """When this port would open if nothing changed, and why."""
-        return self.candidacy.outlook(self.intent, self.is_damped(now), now)
+        word = self.wish.standing_word(self.intent)
+        return self.candidacy.outlook(self.intent, word, self.is_damped(now), now)
 
     def deadline(self, due_at: float) -> float:
         """When to call `tick` again: `due_at`, or sooner."""
@@ -186,8 +176,9 @@ class PortMachine:
             # Others may be let into elections at the same moment: the best of them comes first.
             self._met_since = now
         word = max(self.wish.word, self.candidacy.newest_word(now)) + 1
-        self.wishes.want(intent, said, word, now)
-        self.candidacy.wanted_anew()
+        hosts = len(self.around.macs(self.spec.port)[1])
+        self.wishes.want(intent, said, word, hosts, now)
+        self.candidacy.wanted_anew(now)
         self.around.publish()
 
     def _is_done(self, intent: Intent, now: float) -> bool:
@@ -281,6 +272,8 @@ class PortMachine:
 
     def _lose(self, happened: Input, why: str, now: float) -> None:
         phase, may_pass_until = self.phase, LONG_AGO
+        if isinstance(phase, Entering | Leaving):
+            self.hand_overs.broken(phase)
         if phase.shown is State.ACTIVE:
             self._faults.append(now)
         if self.keeper.is_open or isinstance(phase, Opening):
@@ -294,6 +287,10 @@ class PortMachine:
             self.enter(happened, Blocked(may_pass_until), why, now)
             return
         is_dead = happened is Input.LINK_LOST
+        if happened is Input.UNCONFIRMED and isinstance(phase, Resetting):
+            # It has failed at this very thing: not as fast as it can fail.
+            self.enter(happened, Resetting(may_pass_until, now + pace.RESET_AGAIN_S), why, now)
+            return
         self.enter(happened, (Fault if is_dead else Resetting)(may_pass_until), why, now)
         self.ask(Gate.CLOSED)
 
@@ -301,23 +298,25 @@ class PortMachine:
         """The next step from what it does to what is wanted."""
         match self.phase:
             case Blocked(until) | Fault(until):
-                self._reset(until, now)
+                # Permits of an earlier life must be gone before anything else is decided.
+                self.enter(Input.READY, Resetting(until), "", now)
+                self.ask(Gate.CLOSED)
+            case Resetting(until, due_at) if now >= due_at:
+                self.phase = Resetting(until)
+                self.ask(Gate.CLOSED)
             case Listening() | Standby() | Requesting():
                 self._look_for_work(self.phase, now)
             case Active():
                 self._look_whether_to_stay(now)
             case Entering() | Leaving():
                 self.hand_overs.go_on(self.phase, now)
-            case Draining(_, why, due_at) if now >= due_at:
+            case Draining(to, why, due_at) if now >= due_at or self.candidacy.is_hurt(to, now):
                 self.close(Input.DRAINED, why, now)
-
-    def _reset(self, may_pass_until: float, now: float) -> None:
-        # Permits of an earlier life must be gone before anything else is decided.
-        self.enter(Input.READY, Resetting(may_pass_until), "", now)
-        self.ask(Gate.CLOSED)
 
     def _look_for_work(self, phase: Listening | Standby | Requesting, now: float) -> None:
         since = phase.since if isinstance(phase, Listening) else self._met_since
+        if isinstance(phase, Listening):
+            self.wishes.stay_newest(self.candidacy.older_word(now))
         damped = self.is_damped(now)
         match self.candidacy.next(phase, self.wish, self.intent, since, damped, now):
             case Open(why):
@@ -343,12 +342,13 @@ class PortMachine:
             # Where another one forwards by force, nobody is to open beside it.
             insists = self.candidacy.insists(now)
             successor = self.candidacy.successor(now) if insists is None else None
-            if successor is None:
-                self.close(Input.RESIGNS, self.wish.said, now)
-            else:
+            if successor is not None:
                 self.hand_overs.begin(successor, self.wish.said, now)
+            elif insists is not None or not self.candidacy.is_about_to_be_free(now):
+                self.close(Input.RESIGNS, self.wish.said, now)
         elif not self.intent.forced:
-            why = self.candidacy.must_yield(self.epoch, now)
+            word = self.wish.standing_word(self.intent)
+            why = self.candidacy.must_yield(self.epoch, word, now)
             if why is not None:
                 self.wishes.give_up(why)
                 self.close(Input.RESIGNS, why, now)

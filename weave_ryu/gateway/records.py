@@ -29,6 +29,8 @@ MAX_MACS = 65536
 """Of each side of a table: more are not told."""
 MAX_REASON = 200
 MAX_COUNTER = (1 << 63) - 1
+OUTLIVED_BELOW = MAX_COUNTER - (1 << 32)
+"""Numbers from here on are lies; above them there must be room to count on."""
 
 SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names of segments: as in file and interface names, so that they need no quoting anywhere."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from weave_ryu.gateway.records import MAX_COUNTER, GatewayRecord, PortRecord
+from weave_ryu.gateway.records import OUTLIVED_BELOW, GatewayRecord, PortRecord
 from weave_ryu.names import PeerName
-
-OUTLIVED_BELOW = MAX_COUNTER - (1 << 32)
-"""Numbers of an old life from here on are lies; above them there must be room to count on."""
 
 
 @dataclass(frozen=True, slots=True)

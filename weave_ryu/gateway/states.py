@@ -50,11 +50,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Resetting:
-    """The switch is to close, whatever it let pass before; see `Blocked` for `may_pass_until`."""
+    """The switch is to close, whatever it let pass before; see `Blocked` for `may_pass_until`.
+
+    Args:
+        due_at: when it is told again; never while its answer is awaited.
+    """
 
     may_pass_until: float = LONG_AGO
+    due_at: float = NEVER
     shown: ClassVar[State] = State.BLOCKED
-    due_at: ClassVar[float] = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +254,7 @@ def told(state: PortState, now: float) -> State:
     and its permits have not run out yet.
     """
     match state:
-        case Blocked(until) | Resetting(until) if now < until:
+        case Blocked(until) | Resetting(until, _) if now < until:
             return State.ACTIVE
         case Opening():
             return State.ACTIVE

@@ -8,7 +8,7 @@ from typing import Protocol
 from weave_ryu.errors import WeaveRyuError
 from weave_ryu.gateway.detection import Judgement
 from weave_ryu.gateway.election import Candidate
-from weave_ryu.gateway.records import PortRecord
+from weave_ryu.gateway.records import OUTLIVED_BELOW, PortRecord
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
@@ -43,7 +43,9 @@ class Other:
     @property
     def candidate(self) -> Candidate:
         """It, in an election."""
-        return Candidate(self.name, self.record.priority, self.record.damped)
+        record = self.record
+        is_asked = record.role == Role.ACTIVE and record.word < OUTLIVED_BELOW
+        return Candidate(self.name, record.priority, record.damped, record.word if is_asked else 0)
 
     @property
     def insists(self) -> bool:

@@ -39,6 +39,7 @@ class Wish:
         outcome: see `Outcome`; of one that was kept, another gateway's operator may take the role
             back later.
         word: orders the wishes of all gateways of the segment, see `PortRecord`.
+        within_s: what `until` was computed with.
         why: it was taken back.
     """
 
@@ -48,6 +49,7 @@ class Wish:
     said: str
     until: float
     word: int = 0
+    within_s: float = NEVER
     outcome: Outcome = Outcome.PENDING
     why: str = ""
 
@@ -55,6 +57,10 @@ class Wish:
     def is_urgent(self) -> bool:
         """Somebody has just asked, and waits for it: who forwards is asked to hand over."""
         return self.outcome is Outcome.PENDING and self.until != NEVER
+
+    def standing_word(self, intent: Intent) -> int:
+        """`word`, while it is what makes the port active: it wants `intent` now; else 0."""
+        return self.word if intent.opens else 0
 
 
 class Wishes:
@@ -106,13 +112,28 @@ class Wishes:
                 "give it another role, or force this one, too"
             )
 
-    def want(self, intent: Intent, said: str, word: int, now: float) -> None:
-        """The newest word counts, whatever became of the one before."""
-        until = now + self._around.timers.wish_s if intent.opens else NEVER
+    def want(self, intent: Intent, said: str, word: int, hosts: int, now: float) -> None:
+        """The newest word counts, whatever became of the one before.
+
+        Args:
+            intent: what is wanted.
+            said: who asked, in a clause.
+            word: its number.
+            hosts: of the segment, as a hand-over tells of each.
+            now: monotonic seconds.
+        """
+        within_s = self._around.timers.wish_within_s(hosts)
+        until = now + within_s if intent.opens else NEVER
         # What was asked for and not done yet has never been: it does not come back.
         before = self.last.before if self.last.is_urgent else self.intent
-        self.last = Wish(self.last.number + 1, intent, before, said, until, word)
+        self.last = Wish(self.last.number + 1, intent, before, said, until, word, within_s)
         self.intent = intent
+
+    def stay_newest(self, older: int) -> None:
+        """Another gateway's operator had asked for `older` before somebody asked here."""
+        if self.last.is_urgent and older >= self.last.word:
+            self.last = replace(self.last, word=older + 1)
+            self._around.publish()
 
     def settle(self, is_done: bool, hindrance: Callable[[], str], now: float) -> None:
         """Compare the last wish with what the port does now.
@@ -128,8 +149,7 @@ class Wishes:
         if is_done:
             self.last = replace(wish, outcome=Outcome.KEPT)
         elif now >= wish.until:
-            within_s = self._around.timers.wish_s
-            self.take_back(wish.before, f"not done within {within_s:.1f} s: {hindrance()}")
+            self.take_back(wish.before, f"not done within {wish.within_s:.1f} s: {hindrance()}")
 
     def take_back(self, to: Intent, why: str) -> None:
         """What is wanted cannot be had, or another gateway was made active later."""

@@ -186,7 +186,8 @@ class Gateways:
         """Hand over or close all ports; returns when that is done, or took too long."""
         self.core.shut_down(time.monotonic())
         self.pump()
-        self._wait(lambda: self.core.is_quiet, self.core.timers.wish_s)
+        within_s = max((port.wish.within_s for port in self.core.ports.values()), default=0.0)
+        self._wait(lambda: self.core.is_quiet, within_s)
 
     # What the API asks for.
 
@@ -238,7 +239,7 @@ class Gateways:
         self.pump()
         self._wait(
             lambda: port.wish.number != number or port.wish.outcome is not Outcome.PENDING,
-            self.core.timers.wish_s + LATE_S,
+            port.wish.within_s + LATE_S,
         )
         wish = port.wish
         if wish.number != number:

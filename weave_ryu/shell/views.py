@@ -256,11 +256,11 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
 
 def _wish(daemon: Daemon, port: PortMachine) -> dict[str, Any]:
     """What was asked for last, and what became of it."""
-    wish = port.wish
+    wish, timers = port.wish, daemon.gateways.core.timers
     return {
         "asked": str(wish.intent),
         "outcome": str(wish.outcome),
-        "within_s": round(daemon.gateways.core.timers.wish_s, 3),
+        "within_s": round(wish.within_s if wish.number else timers.wish_s, 3),
         "why": daemon.standings.readable(wish.why),
     }
 

@@ -25,7 +25,8 @@ class World:
         self.password = None
         self.has_detours = False
         self.reads_macs = False
-        """Switches answer `ReadMacs`, with nothing; else tests do that by hand."""
+        """Switches answer `ReadMacs`, with `reading`; else tests do that by hand."""
+        self.reading = Reading()
         self.granted = {}
         self.switch_answers = {}
         self._queue, self._order = [], itertools.count()
@@ -129,7 +130,7 @@ class World:
 
     def _read(self, letter, core, port):
         if self.cores.get(letter) is core and letter not in self.paused:
-            self.call(letter, "macs_read", port, Reading())
+            self.call(letter, "macs_read", port, self.reading)
 
     def _grant(self, letter, core, command, sent_at):
         self.granted[letter] = (command.gate, sent_at + self.timers.permit_s)

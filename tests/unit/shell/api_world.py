@@ -52,7 +52,7 @@ class FakeGateways:
 
 def want(port, role):
     """An operator has asked for a role, and nothing has come of it yet."""
-    port.wishes.want(Intent(role), f"the operator asked for {role}", 1, time.monotonic())
+    port.wishes.want(Intent(role), f"the operator asked for {role}", 1, 0, time.monotonic())
 
 
 def pretend(port, state, reason="test", epoch=0):
