@@ -61,11 +61,11 @@ lint: $(TOOLS) ## types, style, shell scripts
 	$(BIN)/ruff format --check
 	$(BIN)/shellcheck $(SCRIPTS)
 
-unit: $(TOOLS) ## all tests that need neither root nor Open vSwitch
+unit: $(TOOLS) ## all tests that need neither root nor Open vSwitch, on all processors
 	$(PYTEST) -m 'not netns' -n auto --dist loadfile
 
-netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root
-	$(PYTEST) -m netns -v
+netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root, two at a time
+	$(PYTEST) -m netns -v -n 2 --dist loadfile
 
 kernel-test: vm-deps $(TOOLS) ## the kernel datapath, in a virtual machine that it makes, as root; VM= more options
 	$(BIN)/python -m tests.vm $(VM)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -88,7 +87,8 @@ def keepalived(lab, tmp_path):
         )
 
     def stop(name):
-        processes.kill(running.pop(name), signal.SIGTERM)
+        # It waits for its own children, and they for the script that they have called.
+        processes.stop(running.pop(name), grace_s=20.0)
 
     start.stop = stop
     yield start

@@ -244,7 +244,7 @@ def test_how_to(ready, sshd, page, tools, for_everybody, tmp_path):
         ),
         *((rf"\b192\.0\.2\.{n}\b", ip) for n, ip in enumerate(underlay, 1)),
         (r"\beth1\b", "gw0"),
-        (r"\bgw1/", "A/"),
+        (r"(?<![\w/-])gw1/", "A/"),
         (r"\bc1\b", f"{prefix}-c1"),
     ]
     places = {"gw1": (gateway.netns, gateway.switch.environment)}
