@@ -61,7 +61,11 @@ class WeaveApp(RyuApp):  # type: ignore[misc]
         self._switch.answered(event.msg, last=event.msg.type == ofproto_v1_3.ONF_BCT_COMMIT_REPLY)
 
     @set_ev_cls(
-        [ofp_event.EventOFPFlowStatsReply, ofp_event.EventOFPPortDescStatsReply],
+        [
+            ofp_event.EventOFPFlowStatsReply,
+            ofp_event.EventOFPMeterConfigStatsReply,
+            ofp_event.EventOFPPortDescStatsReply,
+        ],
         [CONFIG_DISPATCHER, MAIN_DISPATCHER],
     )
     def _multipart(self, event: Any) -> None:  # noqa: ANN401

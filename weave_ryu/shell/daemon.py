@@ -29,7 +29,17 @@ from weave_ryu.ovsdb.bridge import BFD_PREFIX, BfdSpec
 from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
-from weave_ryu.shell import hub, leftovers, meshd, setup, strangers, traced, underlay, waiting
+from weave_ryu.shell import (
+    hub,
+    leftovers,
+    meshd,
+    restoring,
+    setup,
+    strangers,
+    traced,
+    underlay,
+    waiting,
+)
 from weave_ryu.shell.coordinator import (
     BridgePorts,
     ForwardingView,
@@ -102,6 +112,7 @@ class Daemon:
             self._wanted,
             self.view.deadline,
             self._switch_ready,
+            self._flows_lost,
             config.restart_hold,
         )
         core = GatewayCore(
@@ -127,6 +138,7 @@ class Daemon:
         self._underlay_changed = hub.Signal()
         self._strangers = strangers.StrangerLog(self._wake_strangers)
         self._leftovers = leftovers.Collector(self._ovsdb, config.bridge)
+        self._restorer = restoring.Restorer(self._ovsdb, lambda: self._spec, self._bridge_made_anew)
         self._is_asking = False
         self._layout = 0
         self._graphs = routes.GraphBuilder(established_only=True)
@@ -139,6 +151,7 @@ class Daemon:
         self._ovsdb.on_lost = self._database_lost
         hub.spawn(self._underlay_loop)
         hub.spawn(self._leftovers.run)
+        hub.spawn(self._restorer.run)
         hub.spawn(self._links.run)
         self._database_changed()
         self.forwarder.start()
@@ -326,6 +339,15 @@ class Daemon:
         self._read_bfd()
         self._underlay_changed.set()
         self._leftovers.database_changed()
+        self._restorer.database_changed()
+
+    def _bridge_made_anew(self) -> None:
+        """Somebody has deleted it: what was noted with it is noted again."""
+        setup.remember_identity(self._identity, self.config.bridge, self._ovsdb)
+        for name in self.gateways.names():
+            self._remember_role(name, self.gateways.port(name).intent.role)
+        self._bfd_specs = ()
+        self.forwarder.changed()
 
     def _database_lost(self) -> None:
         """The switch stands still until it has its database again, which it first asks for in 1 s.
@@ -383,6 +405,10 @@ class Daemon:
         """The switch went away (`app.WeaveApp`)."""
         _log.warning("switch_disconnected", bridge=self.config.bridge)
         self.forwarder.switch_changed()
+        self.gateways.switch_lost()
+
+    def _flows_lost(self) -> None:
+        """What others have taken from the switch does not come back: it cannot be a gateway's."""
         self.gateways.switch_lost()
 
     def _switch_ready(self) -> None:

@@ -8,6 +8,7 @@ reply is kept as it came (`postpone`), and of each flow only what is asked for i
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ class FlowStats:
         has_instructions: False = what it matches is dropped.
         mac: the first MAC that its match names whole, destination or source, as
             ``aa:bb:cc:dd:ee:ff``; None if there is none.
+        digest: of its match and instructions, as the switch shows them.
     """
 
     table_id: int
@@ -50,6 +52,7 @@ class FlowStats:
     byte_count: int
     has_instructions: bool
     mac: str | None
+    digest: int
 
 
 class RawFlows:
@@ -93,7 +96,8 @@ def read(data: bytes) -> Iterator[FlowStats]:
         mac = _mac(data, match_at + _MATCH.size, match_end)
         # The match is padded to a multiple of eight octets.
         acts = match_at + (match_length + 7) // 8 * 8 < end
-        yield FlowStats(table, priority, cookie, seconds, hard, packets, octets, acts, mac)
+        digest = zlib.crc32(data[match_at:end])
+        yield FlowStats(table, priority, cookie, seconds, hard, packets, octets, acts, mac, digest)
         offset = end
 
 

@@ -10,6 +10,7 @@ import structlog
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.names import ShortId
 from weave_ryu.pipeline import cookies, diff, rules
+from weave_ryu.pipeline.audit import FlowAudit
 from weave_ryu.pipeline.cookies import KIND_MASK, SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import FlowSpec
 from weave_ryu.pipeline.parts import LEARN_PRIORITY_SECOND_HAND
@@ -22,6 +23,18 @@ from weave_ryu.shell.openflow import Switch
 _log = structlog.get_logger()
 
 RETRY_S = 0.2
+
+AUDIT_EVERY_S = 2.0
+"""Between two looks whether the switch still holds what it was given."""
+
+AUDIT_SOON_S = 0.25
+"""After a change of flows."""
+
+AUDIT_SHARE = 0.02
+"""Of the time at most is spent with that: where it takes long, it is done less often."""
+
+LOST_AFTER_S = 2.0
+"""A switch whose flows are not back after so long cannot be a gateway's."""
 
 FORGET_AGAIN_AFTER_S = 0.6
 """The switch may learn from frames of before up to half a second later, when it credits them to
@@ -41,7 +54,9 @@ class Forwarder:
         switch: the local bridge.
         wanted: computes the desired state now.
         deadline: when the desired state changes by itself, monotonic seconds, or None.
-        on_ready: called each time the flows of a switch that connected are in place.
+        on_ready: called each time the flows of a switch that connected are in place, or in place
+            again.
+        on_lost: called when flows that somebody has taken are not back in time.
         settle_s: how long after the start flows of an earlier daemon are left alone while its
             neighbours are not all back.
     """
@@ -52,6 +67,7 @@ class Forwarder:
         wanted: Callable[[], ForwardingState],
         deadline: Callable[[], float | None],
         on_ready: Callable[[], None],
+        on_lost: Callable[[], None],
         settle_s: float,
     ) -> None:
         self._switch = switch
@@ -59,8 +75,14 @@ class Forwarder:
         self._wanted = wanted
         self._deadline = deadline
         self._on_ready = on_ready
+        self._on_lost = on_lost
         self._changed = hub.Signal()
         self._installed: set[diff.InstalledFlow] | None = None
+        self._audit = FlowAudit()
+        self._audit_at = float("inf")
+        self._out_of_sync_since: float | None = None
+        self._altered: frozenset[diff.InstalledFlow] = frozenset()
+        """Flows that do something else than their cookies say: to be deleted whatever is wanted."""
         self._inherited: frozenset[int] = frozenset()
         self._settled_at = time.monotonic() + settle_s
         self._is_settled = False
@@ -81,6 +103,7 @@ class Forwarder:
     def switch_changed(self) -> None:
         """The switch connected or went away: what is installed is not known any more."""
         self._installed = None
+        self._audit.forget()
         self._changed.set()
 
     @property
@@ -92,27 +115,75 @@ class Forwarder:
         while True:
             deadline = self._next_deadline()
             timeout = None if deadline is None else max(0.05, deadline - time.monotonic())
-            self._changed.wait(timeout)
+            is_changed = self._changed.wait(timeout)
             if not self._switch.is_connected:
                 continue
             try:
-                self._work()
+                if self._installed is not None and time.monotonic() >= self._audit_at:
+                    self._look_whether_it_holds()
+                if is_changed or self._installed is None or self._is_due():
+                    self._work()
             except OpenFlowError as error:
                 _log.warning("flows_not_installed", error=str(error))
                 self._installed = None
+                self._give_up_if_late()
                 hub.sleep(RETRY_S)
                 self._changed.set()
+            else:
+                self._out_of_sync_since = None
+
+    def _give_up_if_late(self) -> None:
+        now = time.monotonic()
+        if self._out_of_sync_since is None:
+            self._out_of_sync_since = now
+        elif now - self._out_of_sync_since >= LOST_AFTER_S:
+            self._on_lost()
+
+    def _is_due(self) -> bool:
+        """What is wanted changes by itself now."""
+        candidates = [self._deadline(), None if self._is_settled else self._settled_at]
+        at = min((at for at in candidates if at is not None), default=None)
+        return at is not None and time.monotonic() >= at
 
     def _next_deadline(self) -> float | None:
-        candidates = [self._deadline(), None if self._is_settled else self._settled_at]
+        audit_at = None if self._installed is None else self._audit_at
+        settled_at = None if self._is_settled else self._settled_at
+        candidates = [self._deadline(), settled_at, audit_at]
         return min((at for at in candidates if at is not None), default=None)
+
+    def _look_whether_it_holds(self) -> None:
+        """Find out what others have done to the switch; then nothing counts as installed.
+
+        No message tells of it: the connection stays, and flows that somebody deletes are gone
+        without a word (a flow can ask for one, OFPFF_SEND_FLOW_REM; not one that is changed).
+        """
+        began = time.monotonic()
+        given = set(self._installed or ())
+        found = self._switch.read_flows()
+        has_meters = self._switch.has_meters()
+        took_s = time.monotonic() - began
+        self._audit_at = began + max(AUDIT_EVERY_S, took_s / AUDIT_SHARE)
+        deviation = self._audit.compare(found, given)
+        if self._installed is None or (has_meters and not deviation):
+            return  # it has connected anew meanwhile, or all is well
+        _log.warning(
+            "flows_changed_by_others",
+            missing=len(deviation.missing),
+            altered=len(deviation.altered),
+            foreign=len(deviation.foreign),
+            meters="as given" if has_meters else "changed",
+            remedy="they are put back; whoever changes them must leave this bridge alone",
+        )
+        self._altered |= deviation.altered
+        self._installed = None
+        self._out_of_sync_since = began
 
     def _work(self) -> None:
         fresh = self._installed is None
         if fresh:
             self._switch.read_ports()
             self._switch.set_meters()
-            self._installed = set(self._switch.read_flows())
+            self._installed = {flow for flow, _ in self._switch.read_flows()} - self._altered
             self._inherit(self._installed)
         state = self._wanted()
         self.desired = rules.flows(state)
@@ -125,7 +196,8 @@ class Forwarder:
             desired,
             keep=lambda kind: holds_back and kind in _OF_THE_MESH,
         )
-        self._switch.commit(plan)
+        self._switch.commit(plan, [(flow.cookie, cookies.EXACT) for flow in self._altered])
+        self._altered = frozenset()
         kept = {
             flow
             for flow in self._installed or ()
@@ -136,6 +208,9 @@ class Forwarder:
             _log.debug("flows_installed", added=len(plan.add), deleted=len(plan.delete))
         if not holds_back:
             self._forget_changed(state, plan.delete)
+        if plan or fresh:
+            # Soon: what others do to a flow shows only once it has been seen.
+            self._audit_at = min(self._audit_at, time.monotonic() + AUDIT_SOON_S)
         if fresh:
             self._on_ready()
 

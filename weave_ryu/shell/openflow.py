@@ -222,14 +222,22 @@ class Switch:
                     if command == _OFP.OFPMC_MODIFY:
                         raise
 
-    def read_flows(self) -> list[diff.InstalledFlow]:
-        """All flows of this program in the switch, learnt ones left out."""
+    def read_flows(self) -> list[tuple[diff.InstalledFlow, int]]:
+        """All flows of this program in the switch, learnt ones left out, with their digests."""
         flows = []
         for kind in cookies.Kind:
             if kind not in cookies.UNMANAGED:
                 for entry in self.dump(cookies.subject_cookie(kind, 0), cookies.KIND_MASK):
-                    flows.append(diff.InstalledFlow(entry.table_id, entry.priority, entry.cookie))
+                    key = diff.InstalledFlow(entry.table_id, entry.priority, entry.cookie)
+                    flows.append((key, entry.digest))
         return flows
+
+    def has_meters(self) -> bool:
+        """Whether all meters are as `set_meters` has made them."""
+        request = _PARSER.OFPMeterConfigStatsRequest(self._require(), 0, _OFP.OFPM_ALL)
+        replies = self._ask([request], "meters")
+        found = {m.meter_id: [b.rate for b in m.bands] for reply in replies for m in reply.body}
+        return all(found.get(meter) == [rate] for meter, rate in METER_RATES.items())
 
     def dump(
         self, cookie: int, mask: int, table: int = ofproto_v1_3.OFPTT_ALL

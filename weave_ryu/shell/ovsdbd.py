@@ -67,6 +67,10 @@ _COLUMNS = {
     "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
 }
 
+FAIL_MODE = "secure"
+PROTOCOLS = ["OpenFlow10", "OpenFlow13", "OpenFlow15"]
+"""1.0 is for people: without it a plain `ovs-ofctl dump-flows` is refused."""
+
 CONNECT_TIMEOUT_S = 5.0
 COMMIT_TIMEOUT_S = 10.0
 
@@ -171,6 +175,36 @@ class Ovsdb:
                     found[str(port.name)] = AttachedPort(str(port.uuid), called)
         return found
 
+    def deviations(self, spec: BridgeSpec) -> list[str]:
+        """What is not as `ensure` makes it, each in a clause; gateway ports left out.
+
+        Somebody may have taken one of those out on purpose, and puts it back himself.
+        """
+        bridge = self._find("Bridge", spec.name)
+        if bridge is None:
+            return [f"there is no bridge {spec.name}"]
+        found = []
+        mode = _only(bridge.fail_mode) or "standalone"
+        if mode != FAIL_MODE:
+            found.append(f"fail_mode is {mode}, not {FAIL_MODE}")
+        targets = sorted(row.target for row in bridge.controller)
+        if targets != [spec.controller]:
+            found.append(f"controller is {', '.join(targets) or 'not set'}, not {spec.controller}")
+        if set(bridge.protocols) != set(PROTOCOLS):
+            found.append(f"protocols are {', '.join(sorted(bridge.protocols)) or 'the default'}")
+        for key, value in _settings(spec).items():
+            if (now := bridge.other_config.get(key)) != value:
+                found.append(f"other_config:{key} is {now or 'not set'}, not {value}")
+        names = {port.name for port in bridge.ports}
+        found += [f"tunnel port {name} is gone" for name in sorted(spec.tunnels.keys() - names)]
+        for number, table in spec.tables.items():
+            row = bridge.flow_tables.get(number)
+            if row is None or _only(row.name) != table.name:
+                found.append(f"table {number} is not called {table.name}")
+            elif table.limit is not None and _only(row.flow_limit) != table.limit:
+                found.append(f"table {table.name} has another limit than {table.limit}")
+        return found
+
     # Changing.
 
     def ensure(self, spec: BridgeSpec) -> None:
@@ -263,13 +297,9 @@ class Ovsdb:
             bridge.datapath_type = spec.datapath
             self._add_port(txn, bridge, spec.name, "internal", {})
             self._root().addvalue("bridges", bridge)
-        _set(bridge, "fail_mode", ["secure"])
-        # 1.0 is for people: without it a plain `ovs-ofctl dump-flows` is refused.
-        _set(bridge, "protocols", ["OpenFlow10", "OpenFlow13", "OpenFlow15"])
-        settings = dict(spec.settings)
-        if spec.hardware_address is not None:
-            settings["hwaddr"] = str(spec.hardware_address)
-        for key, value in settings.items():
+        _set(bridge, "fail_mode", [FAIL_MODE])
+        _set(bridge, "protocols", PROTOCOLS)
+        for key, value in _settings(spec).items():
             if dict(_read(bridge, "other_config", {})).get(key) != value:
                 bridge.setkey("other_config", key, value)
         present = {port.name for port in _read(bridge, "ports", [])}
@@ -407,6 +437,20 @@ class Ovsdb:
     def _find(self, table: str, name: str) -> Any:  # noqa: ANN401
         rows = self._idl.tables[table].rows.values()
         return next((row for row in rows if row.name == name), None)
+
+
+def _settings(spec: BridgeSpec) -> dict[str, str]:
+    """All of the bridge's ``other_config`` that is the daemon's."""
+    if spec.hardware_address is None:
+        return dict(spec.settings)
+    return {**spec.settings, "hwaddr": str(spec.hardware_address)}
+
+
+def _only(column: Any) -> Any:  # noqa: ANN401
+    """The value of a column that has one or none; the IDL gives a list where it may have none."""
+    if isinstance(column, list):
+        return column[0] if column else None
+    return column
 
 
 def _read(row: Any, column: str, default: Any) -> Any:  # noqa: ANN401

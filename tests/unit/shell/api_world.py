@@ -86,6 +86,7 @@ def flow_entry(flow, packets=5):
         hard_timeout=flow.hard_timeout_s,
         has_instructions=bool(flow.actions),
         mac=None,
+        digest=0,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff
-from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.cookies import EXACT, SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.state import ForwardingState, Hop, RemotePeer
 from weave_ryu.pipeline.tables import MAC
 
@@ -42,7 +42,7 @@ class NotingSwitch:
     is_connected = True
 
     def __init__(self):
-        self.found = set()
+        self.found, self.digests = set(), {}
         self.forgotten, self.learnt, self.forgotten_macs = [], [], []
 
     def read_ports(self):
@@ -51,10 +51,16 @@ class NotingSwitch:
     def set_meters(self):
         pass
 
+    def has_meters(self):
+        return True
+
     def read_flows(self):
-        return list(self.found)
+        return [(flow, self.digests.get(flow, 0)) for flow in self.found]
 
     def commit(self, plan, forget=()):
+        self.found -= {flow for flow in self.found if (flow.cookie, EXACT) in forget}
+        for flow in plan.add:
+            self.digests.pop(diff.installed(flow), None)
         self.found |= {diff.installed(flow) for flow in plan.add}
         self.found -= set(plan.delete)
 
@@ -84,7 +90,7 @@ def switch():
 
 
 def forwarder_on(switch, states, settle_s=0.0):
-    return Forwarder(switch, lambda: states[-1], lambda: None, lambda: None, settle_s)
+    return Forwarder(switch, lambda: states[-1], lambda: None, lambda: None, lambda: None, settle_s)
 
 
 def test_older_place_beside_a_gateway_does_not_come_to_light_again(switch):
@@ -170,3 +176,44 @@ def test_what_an_earlier_daemon_took_a_gateways_hosts_for_is_forgotten(switch):
     forwarder_on(switch, [state_of(PEER)])._work()
     forwarder_on(switch, [state_of(GATEWAY)])._work()
     assert switch.forgotten == [BEHIND_PEER]
+
+
+@pytest.mark.parametrize("harm", ["all", "one", "altered", "foreign"])
+def test_what_others_do_to_flows_is_found_and_undone(switch, harm):
+    forwarder = forwarder_on(switch, [state_of(PEER)])
+    forwarder._work()
+    forwarder._look_whether_it_holds()
+    assert forwarder.is_in_sync
+    given = set(switch.found)
+    victim = min(given)
+    if harm == "all":
+        switch.found.clear()
+    elif harm == "one":
+        switch.found.remove(victim)
+    elif harm == "altered":
+        switch.digests[victim] = 1
+    else:
+        switch.found.add(replace(victim, cookie=victim.cookie + 1))
+    forwarder._look_whether_it_holds()
+    assert not forwarder.is_in_sync
+    forwarder._work()
+    assert forwarder.is_in_sync
+    assert switch.found == given
+    assert switch.digests.get(victim, 0) == 0
+    forwarder._look_whether_it_holds()
+    assert forwarder.is_in_sync
+
+
+def test_gateways_are_told_when_flows_do_not_come_back(switch, monkeypatch):
+    now, lost = [100.0], []
+    monkeypatch.setattr("weave_ryu.shell.forwarder.time.monotonic", lambda: now[0])
+    forwarder = Forwarder(
+        switch, lambda: state_of(PEER), lambda: None, lambda: None, lambda: lost.append(now[0]), 0.0
+    )
+    forwarder._work()
+    switch.found.clear()
+    forwarder._look_whether_it_holds()
+    for _ in range(30):
+        forwarder._give_up_if_late()
+        now[0] += 0.1
+    assert lost[0] == pytest.approx(102.0, abs=0.11)
