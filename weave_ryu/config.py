@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import ssl
 
 DatapathChoice = Literal["auto", "system", "netdev"]
+LocalPorts = Literal["all", "attached"]
 
 HEADER_OVERHEAD_BYTES = 50
 """Outer IPv4 (20), UDP (8), VXLAN (8) and inner Ethernet (14) of a tunnel frame."""
@@ -79,6 +80,7 @@ class DaemonConfig:
     bridge: str = "weave"
     datapath_type: DatapathChoice = "auto"
     ovs_db: str = ""
+    local_ports: LocalPorts = "all"
     gateway: tuple[GatewaySpec, ...] = ()
     restart_hold: float = 10.0
     failover: str = "default"
@@ -400,6 +402,7 @@ _CHECKS: Mapping[str, Any] = {
     "bridge": _check_bridge,
     "datapath_type": _choice("auto", "system", "netdev"),
     "ovs_db": _check_remote,
+    "local_ports": _choice("all", "attached"),
     "gateway": _check_gateways,
     "restart_hold": _check_seconds,
     "failover": _choice(*PROFILES),

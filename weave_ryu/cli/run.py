@@ -45,6 +45,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--bridge", help="name of the bridge (default weave)")
     add("--datapath-type", metavar="auto|system|netdev", help="default auto: kernel if it can")
     add("--ovs-db", metavar="REMOTE", help="database (default unix:$OVS_RUNDIR/db.sock)")
+    add("--local-ports", metavar="all|attached", help="ports open for containers (default all)")
     add(
         "--gateway",
         action="append",

@@ -138,6 +138,14 @@ NAMESPACE_KEY = "weave-ryu-netns"
 """The same: the namespace, as whoever attached it has called it."""
 
 
+GATEWAY_KEY = "weave-ryu-gateway"
+"""The same of one that the daemon made a gateway port: what it is for, also when the daemon is not
+told of it any more."""
+
+ROLE_KEY = "weave-ryu-role"
+"""The same: the role that an operator has set."""
+
+
 @dataclass(frozen=True, slots=True)
 class AttachedPort:
     """A port that `weave-ryu attach` made.

@@ -53,6 +53,7 @@ from weave_ryu.shell.gatewayd import Gateways
 from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import HandOverFrame, Switch, TunnelFrame
 from weave_ryu.shell.ovsdbd import Ovsdb
+from weave_ryu.shell.portuse import PortUse
 from weave_ryu.shell.standings import Standings
 
 _log = structlog.get_logger()
@@ -138,6 +139,11 @@ class Daemon:
         self._underlay_changed = hub.Signal()
         self._strangers = strangers.StrangerLog(self._wake_strangers)
         self._leftovers = leftovers.Collector(self._ovsdb, config.bridge)
+        self._uses = PortUse(
+            config.bridge,
+            [spec.port for spec in config.gateway],
+            only_attached=config.local_ports == "attached",
+        )
         self._restorer = restoring.Restorer(self._ovsdb, lambda: self._spec, self._bridge_made_anew)
         self._is_asking = False
         self._layout = 0
@@ -340,6 +346,8 @@ class Daemon:
         self._underlay_changed.set()
         self._leftovers.database_changed()
         self._restorer.database_changed()
+        if self._uses.look(self._ovsdb.interfaces()):
+            self.forwarder.changed()
 
     def _bridge_made_anew(self) -> None:
         """Somebody has deleted it: what was noted with it is noted again."""
@@ -487,7 +495,7 @@ class Daemon:
             spec = gateway_specs.get(port.name)
             if spec is not None:
                 gateways.append(GatewayPort(port.number, port.name, spec.segment, spec.hello))
-            else:
+            elif self._uses.is_open(port.name):
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))
 

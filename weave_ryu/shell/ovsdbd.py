@@ -22,6 +22,7 @@ from weave_ryu.ovsdb.bridge import (
     ATTACHED_KEY,
     BEFORE_PREFIX,
     BFD_PREFIX,
+    GATEWAY_KEY,
     NAMESPACE_KEY,
     SEEN_KEY,
     UNDERLAY_KEY,
@@ -308,7 +309,11 @@ class Ovsdb:
                 self._add_port(txn, bridge, name, "vxlan", tunnel_options(udp_port))
         for name in spec.gateway_ports:
             if name not in present:
-                self._add_port(txn, bridge, name, "", {})
+                self._add_port(txn, bridge, name, "", {}, noted={GATEWAY_KEY: "yes"})
+                continue
+            interface = self._find("Interface", name)
+            if interface is not None and GATEWAY_KEY not in interface.external_ids:
+                interface.setkey("external_ids", GATEWAY_KEY, "yes")
         self._set_controller(txn, bridge, spec)
         self._name_tables(txn, bridge, spec)
         internal = self._find("Interface", spec.name)
@@ -323,6 +328,7 @@ class Ovsdb:
         kind: str,
         options: dict[str, str],
         bfd: dict[str, str] | None = None,
+        noted: dict[str, str] | None = None,
     ) -> None:
         interface = txn.insert(self._idl.tables["Interface"])
         interface.name, interface.type = name, kind
@@ -330,6 +336,8 @@ class Ovsdb:
             interface.options = options
         if bfd:
             interface.bfd = bfd
+        if noted:
+            interface.external_ids = noted
         port = txn.insert(self._idl.tables["Port"])
         port.name, port.interfaces = name, [interface]
         bridge.addvalue("ports", port)

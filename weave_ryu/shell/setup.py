@@ -17,13 +17,12 @@ from weave_ryu.errors import ConfigError, NetworkError, OvsdbError
 from weave_ryu.gateway.role import Role
 from weave_ryu.links import host_addresses
 from weave_ryu.names import MAX_SHORT_ID, PeerName, ShortId
-from weave_ryu.ovsdb.bridge import BridgeSpec, Datapath, FlowTableSpec
+from weave_ryu.ovsdb.bridge import ROLE_KEY, BridgeSpec, Datapath, FlowTableSpec
 from weave_ryu.pipeline.tables import MAC_LIMIT, TABLES
 from weave_ryu.shell.ovsdbd import Ovsdb
 
 NAME_KEY = "weave-ryu-name"
 SHORT_ID_KEY = "weave-ryu-short-id"
-ROLE_KEY = "weave-ryu-role"
 CONFIGURED_ROLE_KEY = "weave-ryu-configured-role"
 
 
