@@ -140,7 +140,8 @@ NAMESPACE_KEY = "weave-ryu-netns"
 
 GATEWAY_KEY = "weave-ryu-gateway"
 """The same of one that the daemon made a gateway port: what it is for, also when the daemon is not
-told of it any more."""
+told of it any more. Its value is the link that was plugged in: the host's boot id and the kernel's
+number, as ``UUID/IFINDEX``, or ``yes`` until that is known."""
 
 ROLE_KEY = "weave-ryu-role"
 """The same: the role that an operator has set."""

@@ -33,6 +33,7 @@ from weave_ryu.shell import (
     hub,
     leftovers,
     meshd,
+    replug,
     restoring,
     setup,
     strangers,
@@ -144,6 +145,9 @@ class Daemon:
             [spec.port for spec in config.gateway],
             only_attached=config.local_ports == "attached",
         )
+        self._replugger = replug.Replugger(
+            self._ovsdb, config.bridge, lambda: self._spec.gateway_ports
+        )
         self._restorer = restoring.Restorer(self._ovsdb, lambda: self._spec, self._bridge_made_anew)
         self._is_asking = False
         self._layout = 0
@@ -158,6 +162,7 @@ class Daemon:
         hub.spawn(self._underlay_loop)
         hub.spawn(self._leftovers.run)
         hub.spawn(self._restorer.run)
+        hub.spawn(self._replugger.run)
         hub.spawn(self._links.run)
         self._database_changed()
         self.forwarder.start()

@@ -132,6 +132,15 @@ class Ovsdb:
         row = self._find("Bridge", bridge)
         return None if row is None else row.other_config.get(key)
 
+    def interface_setting(self, bridge: str, name: str, key: str) -> str | None:
+        """A value of the ``external_ids`` of a port's interface; None if the bridge has none."""
+        row = self._find("Bridge", bridge)
+        for port in () if row is None else row.ports:
+            if port.name == name:
+                value = port.interfaces[0].external_ids.get(key)
+                return None if value is None else str(value)
+        return None
+
     def underlays(self, overlay: str) -> list[UnderlayBridge]:
         """Bridges in userspace other than the overlay's."""
         found = []
@@ -261,6 +270,29 @@ class Ovsdb:
 
         self._transact(f"ports of bridge {bridge} whose namespaces have gone", change)
         return sorted(removed)
+
+    def replug(self, bridge: str, name: str) -> None:
+        """Take a port out, and put it in again as it was: Open vSwitch opens its link anew.
+
+        Raises:
+            OvsdbError: the database refused, or did not confirm in time.
+        """
+        noted: dict[str, str] = {}
+
+        def take_out(_txn: Any) -> None:  # noqa: ANN401
+            row = self._find("Bridge", bridge)
+            for port in [] if row is None else list(row.ports):
+                if port.name == name:
+                    noted.update(port.interfaces[0].external_ids)
+                    row.delvalue("ports", port)
+
+        def put_in(txn: Any) -> None:  # noqa: ANN401
+            row = self._find("Bridge", bridge)
+            if row is not None and name not in {port.name for port in row.ports}:
+                self._add_port(txn, row, name, "", {}, noted=noted)
+
+        self._transact(f"removal of port {name}", take_out)
+        self._transact(f"return of port {name}", put_in)
 
     def ensure_bfd(self, bridge: str, specs: Iterable[BfdSpec]) -> None:
         """Have exactly these BFD sessions on the bridge.
