@@ -110,7 +110,7 @@ class HandOvers:
                 self._tell(partner, Step.ABORT, side.epoch)
                 port.wishes.give_up(why)
                 port.close(Input.RESIGNS, why, now)
-            elif port.candidacy.is_hurt(side.to, now) and side.can_stay:
+            elif port.candidacy.is_hurt(side.to, now) and side.deserted().side is not side:
                 self._carry_out(side, side.deserted(), now)
             elif now >= side.due_at:
                 self._carry_out(side, side.due(now), now)
@@ -148,7 +148,7 @@ class HandOvers:
             self._left(side, move, now)
         elif move.end is End.DONE:
             port.opened(side.epoch, f"{side.source} handed over", now)
-        elif move.say is Step.ABORT:
+        elif now >= side.until:
             port.close(Input.GIVEN_UP, "the hand-over was not completed in time", now)
         else:
             port.close(Input.GIVEN_UP, f"{side.source} gave the hand-over up", now)

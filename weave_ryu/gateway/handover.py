@@ -73,6 +73,7 @@ class LeavingStage(enum.Enum):
     SWEEPING = "the switch drops cached decisions"
     HANDED = "the successor opens"
     EBBING = "its switch closes outwards"
+    RETURNING = "its switch opens again: the successor cannot go on"
 
 
 class EnteringStage(enum.Enum):
@@ -137,7 +138,8 @@ class Leaving:
     @property
     def can_end(self) -> bool:
         """The successor has not been told to open."""
-        return self.stage not in (LeavingStage.HANDED, LeavingStage.EBBING)
+        told = (LeavingStage.HANDED, LeavingStage.EBBING, LeavingStage.RETURNING)
+        return self.stage not in told
 
     @property
     def can_stay(self) -> bool:
@@ -158,13 +160,19 @@ class Leaving:
             return Move(self)
         if step is Step.READY and self.stage is LeavingStage.INVITING:
             return Move(self._then(LeavingStage.SETTLING, now + tempo.settle_s))
-        if step is Step.ABORT and self.can_stay:
-            return Move(None, End.FAILED)
-        return Move(self)
+        return self._go_back() if step is Step.ABORT else Move(self)
 
     def deserted(self) -> Move:
         """The successor says that its switch or its link is gone."""
-        return Move(None, End.FAILED, say=Step.ABORT) if self.can_stay else Move(self)
+        return replace(self._go_back(), say=Step.ABORT)
+
+    def _go_back(self) -> Move:
+        """The successor passes nothing: this side goes on; its switch may have to open for it."""
+        if self.can_stay:
+            return Move(None, End.FAILED)
+        if self.stage is LeavingStage.RETURNING:
+            return Move(self)
+        return Move(self._then(LeavingStage.RETURNING, float("inf")), gate=Gate.OPEN)
 
     def confirmed(self, now: float) -> Move:
         """The switch has confirmed the gate that was asked for last."""
@@ -172,6 +180,8 @@ class Leaving:
             return Move(self._then(LeavingStage.SWEEPING, now + pace.SWEEP_S))
         if self.stage is LeavingStage.EBBING:
             return Move(None, End.DONE)
+        if self.stage is LeavingStage.RETURNING:
+            return Move(None, End.FAILED)
         return Move(self)
 
     def due(self, now: float) -> Move:
@@ -256,7 +266,8 @@ class Entering:
     def due(self, now: float, tempo: Tempo) -> Move:
         """`due_at` has come."""
         if now >= self.until:
-            return Move(None, End.FAILED, say=Step.ABORT)
+            # Where its switch may have opened, the other side is not to open beside it.
+            return Move(None, End.FAILED, say=Step.ABORT if self.can_end else None)
         match self.stage:
             case EnteringStage.PRIMING:
                 watches_at = now + tempo.settle_s - pace.WATCH_LEAD_S

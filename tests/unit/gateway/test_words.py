@@ -5,6 +5,7 @@ from core_world import World, settled_pair, spec
 
 from weave_ryu.gateway import pace
 from weave_ryu.gateway.commands import SetGate
+from weave_ryu.gateway.handing import HandOvers
 from weave_ryu.gateway.handover import Entering, EnteringStage, Leaving, LeavingStage
 from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.role import Intent, Role
@@ -145,7 +146,50 @@ def test_link_that_the_successor_loses_leaves_nobody_waiting(stage):
     assert watch.gap_s < (0.2 if stage is EnteringStage.OPENING else 0.03)
 
 
-@pytest.mark.parametrize("stage", list(LeavingStage))
+def disturbed_hand_over(disturb, after_s):
+    """What is seen when something happens to B, so long after it was asked to take over from A."""
+    world = pair()
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.run(after_s)
+    watch = Watch(world)
+
+    def look():
+        if not world.cores["B"].has_carrier("gw0"):
+            world.granted.pop("B", None)  # nothing passes a dead link
+        watch()
+
+    look()
+    disturb(world)
+    world.run(4.0, look)
+    assert world.forwarders() == ["A"]
+    assert watch.most == 1
+    assert watch.gap_s <= 0.1
+    return world
+
+
+def lose_link(world):
+    world.call("B", "switch_state", True, {"gw0": False})
+
+
+@pytest.mark.parametrize("after_s", [step / 100 for step in range(0, 150, 2)])
+def test_successor_that_is_drained_at_any_moment_leaves_no_gap(after_s):
+    world = disturbed_hand_over(lambda world: world.call("B", "drain", "gw0"), after_s)
+    assert world.port("B").wish.outcome is Outcome.KEPT
+
+
+@pytest.mark.parametrize("after_s", [step / 100 for step in range(0, 100, 2)])
+def test_successor_whose_link_is_lost_at_any_moment_leaves_no_gap(after_s):
+    disturbed_hand_over(lose_link, after_s)
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.2, 0.3, 0.4])
+def test_record_of_the_successor_is_enough(after_s, monkeypatch):
+    """Its ABORT may be lost on the way."""
+    monkeypatch.setattr(HandOvers, "broken", lambda _self, _side: None)
+    disturbed_hand_over(lose_link, after_s)
+
+
+@pytest.mark.parametrize("stage", [s for s in LeavingStage if s is not LeavingStage.RETURNING])
 def test_link_that_the_old_side_loses_leaves_nobody_waiting(stage):
     world = pair()
     world.call("B", "set_role", "gw0", Role.ACTIVE)
