@@ -117,10 +117,11 @@ class Daemon:
             self._flows_lost,
             config.restart_hold,
         )
+        self._sequence = setup.first_sequence(config.bridge, self._ovsdb, int(time.time() * 1000))
         core = GatewayCore(
             identity.name,
             self.router.uid,
-            int(time.time() * 1000),
+            self._sequence,
             [_port_spec(spec) for spec in setup.remembered_roles(config, self._ovsdb)],
             PROFILES[config.failover],
             time.monotonic(),
@@ -157,6 +158,7 @@ class Daemon:
         """Change the host: make the bridge, join the mesh, watch the gateway ports."""
         self._ovsdb.ensure(self._spec)
         setup.remember_identity(self._identity, self.config.bridge, self._ovsdb)
+        setup.remember_sequence(self._sequence, self.config.bridge, self._ovsdb)
         self._ovsdb.on_change = self._database_changed
         self._ovsdb.on_lost = self._database_lost
         hub.spawn(self._underlay_loop)
@@ -357,6 +359,7 @@ class Daemon:
     def _bridge_made_anew(self) -> None:
         """Somebody has deleted it: what was noted with it is noted again."""
         setup.remember_identity(self._identity, self.config.bridge, self._ovsdb)
+        setup.remember_sequence(self._sequence, self.config.bridge, self._ovsdb)
         for name in self.gateways.names():
             self._remember_role(name, self.gateways.port(name).intent.role)
         self._bfd_specs = ()

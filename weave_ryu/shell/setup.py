@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import ConfigError, NetworkError, OvsdbError
+from weave_ryu.gateway.records import OUTLIVED_BELOW
 from weave_ryu.gateway.role import Role
 from weave_ryu.links import host_addresses
 from weave_ryu.names import MAX_SHORT_ID, PeerName, ShortId
@@ -24,6 +25,12 @@ from weave_ryu.shell.ovsdbd import Ovsdb
 NAME_KEY = "weave-ryu-name"
 SHORT_ID_KEY = "weave-ryu-short-id"
 CONFIGURED_ROLE_KEY = "weave-ryu-configured-role"
+SEQUENCE_KEY = "weave-ryu-sequence"
+
+SEQUENCE_BLOCK = 100_000
+"""So far a life of the daemon may count before the next one begins above it: a gateway counts once
+for each change of its record, and once for 65,536 hellos."""
+MAX_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +197,27 @@ def remember_identity(identity: Identity, bridge: str, ovsdb: Ovsdb) -> None:
     """Keep name and short id with the bridge."""
     ovsdb.set_bridge_setting(bridge, NAME_KEY, str(identity.name))
     ovsdb.set_bridge_setting(bridge, SHORT_ID_KEY, str(identity.short_id))
+
+
+def first_sequence(bridge: str, ovsdb: Ovsdb, now_ms: int) -> int:
+    """Where this life of the daemon begins to count what it tells.
+
+    Above all that the lives before have told, whatever the clock says: hellos on the segment that
+    count from below are refused as replays by all who have heard the earlier ones.
+
+    Args:
+        bridge: with which it is kept.
+        ovsdb: its database.
+        now_ms: milliseconds since 1970, for a bridge that knows nothing.
+    """
+    text = ovsdb.bridge_setting(bridge, SEQUENCE_KEY) or ""
+    kept = int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else 0
+    return max(now_ms, kept if kept < OUTLIVED_BELOW >> 16 else 0)
+
+
+def remember_sequence(first: int, bridge: str, ovsdb: Ovsdb) -> None:
+    """Let the next life begin above this one; before anything is told."""
+    ovsdb.set_bridge_setting(bridge, SEQUENCE_KEY, str(first + SEQUENCE_BLOCK))
 
 
 def remember_short_id(config: DaemonConfig, ovsdb: Ovsdb, short_id: ShortId) -> None:
