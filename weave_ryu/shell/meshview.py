@@ -201,6 +201,7 @@ class MeshView:
     def _stream(self) -> Iterator[bytes]:
         self._listeners += 1
         try:
+            self._daemon.standings.note()
             self._refresh()
             sent, sent_at = self._version, time.monotonic()
             yield b"retry: 1000\ndata: " + self._text + b"\n\n"

@@ -255,6 +255,7 @@ class StateCollector(Collector):
         )
         epoch = _gauge("segment_epoch", "Highest epoch heard of.", ("segment",))
         ready = _gauge("segment_standbys_ready", "Gateways that could take over now.", ("segment",))
+        self._daemon.standings.note()
         for name in self._daemon.standings.segments():
             gateways = [one for _, one in self._daemon.standings.of(name)]
             states = Counter(one.believed for one in gateways)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from weave_ryu.gateway.records import PortRecord
 from weave_ryu.names import PeerName
-from weave_ryu.shell.standing import Headline, Seen, Standing, headline, weigh
+from weave_ryu.shell.standing import Seen, Standing, weigh
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
@@ -67,15 +67,13 @@ class Standings:
         return sorted({port.segment for record in records for port in record.ports})
 
     def of(self, segment: str) -> list[tuple[PeerName, Standing]]:
-        """All gateway ports of a segment with their peers, sorted by peer and port."""
-        self.note()
+        """All gateway ports of a segment with their peers, sorted by peer and port.
+
+        `note` is called before, once for all segments of an answer.
+        """
         seen = self._seen(segment)
         standings = weigh([one for _, one in seen], self._daemon.gateways.core.timers.give_up_s)
         return [(name, one) for (name, _), one in zip(seen, standings, strict=True)]
-
-    def headline(self, segment: str) -> Headline:
-        """Who forwards on a segment, and who could."""
-        return headline([one for _, one in self.of(segment)])
 
     def _seen(self, segment: str) -> list[tuple[PeerName, Seen]]:
         core, own = self._daemon.gateways.core, self._daemon.router.name

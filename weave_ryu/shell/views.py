@@ -194,6 +194,7 @@ def gateways(daemon: Daemon) -> list[dict[str, Any]]:
         found = daemon.macs.learnt() if daemon.switch.is_connected else []
     except OpenFlowError:
         found = []  # it has just died: who forwards is asked for all the more
+    daemon.standings.note()
     return [gateway(daemon, port, found) for port in daemon.gateways.core.ports.values()]
 
 

@@ -252,3 +252,14 @@ def test_package_holds_the_page():
 
     assert (files("weave_ryu") / "web" / "index.html").is_file()
     assert "web/*" in (WEB.parents[1] / "setup.cfg").read_text()
+
+
+@pytest.mark.parametrize("path", ["/mesh", "/metrics", "/gateways"])
+def test_labels_are_noted_once_for_all_segments_of_an_answer(call, daemon, monkeypatch, path):
+    segments = ("dmz", "office", "vlan")
+    ports = tuple(PortRecord(segment, "eth1", "standby", 0) for segment in segments)
+    hear(daemon, GatewayRecord(W, 1, 1, ports))
+    noted, real = [], type(daemon.standings).note
+    monkeypatch.setattr(type(daemon.standings), "note", lambda self: (noted.append(1), real(self)))
+    assert call(path).status_code == 200
+    assert noted == [1]
