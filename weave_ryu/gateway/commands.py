@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.role import Entry, Intent, Role
+from weave_ryu.gateway.role import Intent, Role
+from weave_ryu.gateway.states import Entry
 from weave_ryu.names import PeerName
 
 

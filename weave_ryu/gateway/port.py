@@ -22,13 +22,14 @@ from weave_ryu.gateway.gatekeeper import GateKeeper
 from weave_ryu.gateway.handing import HandOvers
 from weave_ryu.gateway.handover import Entering, Leaving
 from weave_ryu.gateway.records import PortRecord, as_reason
-from weave_ryu.gateway.role import Entry, Intent, Role, State
+from weave_ryu.gateway.role import Intent, Role, State
 from weave_ryu.gateway.states import (
     LONG_AGO,
     Active,
     Blocked,
     Closing,
     Draining,
+    Entry,
     Fault,
     Input,
     Listening,
@@ -347,8 +348,7 @@ class PortMachine:
             elif insists is not None or not self.candidacy.is_about_to_be_free(now):
                 self.close(Input.RESIGNS, self.wish.said, now)
         elif not self.intent.forced:
-            word = self.wish.standing_word(self.intent)
-            why = self.candidacy.must_yield(self.epoch, word, now)
+            why = self.candidacy.must_yield(self.epoch, self.wish.standing_word(self.intent), now)
             if why is not None:
                 self.wishes.give_up(why)
                 self.close(Input.RESIGNS, why, now)
@@ -368,7 +368,7 @@ class PortMachine:
             return
         seen = tuple((str(o.name), o.record.state) for o in self.candidacy.others(now))
         self.phase = to
-        entry = Entry(now, to.shown, self.epoch, why or happened.value, seen)
+        entry = Entry(now, to.shown, self.epoch, why or happened.value, seen, happened)
         self.history.append(entry)
         self._emit(Report(self.spec.port, self.spec.segment, entry))
         self.around.publish()

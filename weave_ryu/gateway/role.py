@@ -60,22 +60,3 @@ class State(enum.StrEnum):
     """Has handed over; still lets in what switches send to it for a moment."""
     FAULT = "fault"
     """Nothing passes: the segment's link is down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a port's history.
-
-    Args:
-        at: monotonic seconds.
-        state: entered.
-        epoch: the port's epoch then.
-        reason: who or what, in a clause.
-        seen: other gateways of the segment and their states then.
-    """
-
-    at: float
-    state: State
-    epoch: int
-    reason: str
-    seen: tuple[tuple[str, str], ...] = ()

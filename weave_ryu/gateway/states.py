@@ -188,6 +188,27 @@ class Input(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a port's history.
+
+    Args:
+        at: monotonic seconds.
+        state: entered.
+        epoch: the port's epoch then.
+        reason: who or what, in a clause.
+        seen: other gateways of the segment and their states then.
+        happened: what led to the state; None for the first line.
+    """
+
+    at: float
+    state: State
+    epoch: int
+    reason: str
+    seen: tuple[tuple[str, str], ...] = ()
+    happened: Input | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """Where an input leads, and a note for whoever reads the table."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from weave_ryu.gateway.records import GatewayRecord
-from weave_ryu.gateway.role import Entry
+from weave_ryu.gateway.states import Entry
 from weave_ryu.names import PeerName
 
 MAX_EVENTS = 500

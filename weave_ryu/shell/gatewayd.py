@@ -39,7 +39,8 @@ from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.holding import PASS_S, Holding, Side
 from weave_ryu.gateway.port import PortMachine
-from weave_ryu.gateway.role import Entry, Role, State
+from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.states import Entry
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.gateway.wish import Outcome
 from weave_ryu.names import PeerName, ShortId

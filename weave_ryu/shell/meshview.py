@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from weave_ryu import __version__
-from weave_ryu.gateway.role import Entry
+from weave_ryu.gateway.states import Entry
 from weave_ryu.names import PeerName
 from weave_ryu.shell import hub
 from weave_ryu.shell.chronicle import Chronicle, Event

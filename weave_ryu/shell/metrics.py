@@ -23,7 +23,8 @@ from weave_ryu import __version__
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.port import PortMachine
-from weave_ryu.gateway.role import Entry, Role, State
+from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.states import Entry, Input
 from weave_ryu.pipeline.cookies import KIND_MASK, Kind, parse, subject_cookie
 from weave_ryu.pipeline.tables import BY_NUMBER
 from weave_ryu.shell.standing import Lost
@@ -138,7 +139,7 @@ class Counting:
 
     def _failover(self, port: PortMachine, entry: Entry) -> tuple[str, float] | None:
         before = port.history[-2] if len(port.history) > 1 else None
-        if before is not None and before.state is State.ARMING and "hand" in before.reason:
+        if before is not None and before.happened is Input.INVITED:
             return "handover", entry.at - before.at
         core = self._daemon.gateways.core
         ages = [

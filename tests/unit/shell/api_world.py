@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 from weave_ryu.config import DaemonConfig
 from weave_ryu.gateway.core import GatewayCore
-from weave_ryu.gateway.role import Entry, Intent, Role, State
-from weave_ryu.gateway.states import Active, Blocked, Draining, Fault, Listening, Standby
+from weave_ryu.gateway.role import Intent, Role, State
+from weave_ryu.gateway.states import Active, Blocked, Draining, Entry, Fault, Listening, Standby
 from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.mesh.config import RouterConfig

@@ -10,7 +10,8 @@ from api_world import OWN, W, join
 
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode
-from weave_ryu.gateway.role import Entry, State
+from weave_ryu.gateway.role import State
+from weave_ryu.gateway.states import Entry
 from weave_ryu.shell.chronicle import MAX_EVENTS, Chronicle
 
 WEB = Path(__file__).parents[3] / "weave_ryu" / "web"

@@ -12,7 +12,8 @@ from weave_ryu.errors import OpenFlowError
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode
-from weave_ryu.gateway.role import Entry, State
+from weave_ryu.gateway.role import State
+from weave_ryu.gateway.states import Entry, Input
 from weave_ryu.pipeline import render, rules
 from weave_ryu.pipeline.permits import permits
 from weave_ryu.pipeline.state import GatewayPort
@@ -150,12 +151,13 @@ def test_takeover_lasts_since_the_last_sign_of_life(value, daemon, call):
 
 def test_handover_lasts_since_it_began(value, daemon, call):
     hear(daemon.gateways.core, "active", 7, 100.0)
-    takes_over(daemon, 100.5, Entry(100.2, State.ARMING, 0, f"{W} hands over"), "handed over")
+    invited = Entry(100.2, State.ARMING, 0, "whatever it says", (), Input.INVITED)
+    takes_over(daemon, 100.5, invited, "handed over")
     assert value("gateway_failover_seconds", "_sum", kind="handover") == pytest.approx(0.3)
 
 
 def test_first_activation_is_no_failover(families, daemon, call):
-    takes_over(daemon, 5.0, Entry(1.0, State.ARMING, 0, "ready"), "no gateway forwards")
+    takes_over(daemon, 5.0, Entry(1.0, State.ARMING, 0, "beforehand"), "no gateway forwards")
     assert families()["weave_ryu_gateway_failover_seconds"].samples == []
 
 
