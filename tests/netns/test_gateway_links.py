@@ -41,7 +41,7 @@ def run(peer, *words):
             env={**os.environ, **peer.switch.environment},
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=False,
         ),
     )

@@ -39,7 +39,7 @@ def builder(prefix, eventually):
         # A test run in the background of a shell ignores it, and that would be inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
-    eventually(lambda: processes.find_marked(prefix), what="first process of the lab")
+    eventually(lambda: processes.find_marked(prefix), 30, "first process of the lab")
     yield process
     process.kill()
     process.wait()

@@ -121,10 +121,10 @@ def kill(process: ProcessRef, number: signal.Signals = signal.SIGKILL) -> None:
     """Send a deadly signal and wait until the process is gone.
 
     Raises:
-        LabError: it is still there after 5 s.
+        LabError: it is still there after 15 s.
     """
     process.send(number)
-    if not wait_gone(process, 5.0):
+    if not wait_gone(process, 15.0):
         raise LabError(f"process {process.pid} did not end", f"signal {number.name} was sent")
 
 
