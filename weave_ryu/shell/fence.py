@@ -142,6 +142,11 @@ class Fence:
         self._renewed_at = float("-inf")
 
     @property
+    def is_made(self) -> bool:
+        """Its table is there, as far as is known."""
+        return self._socket is not None
+
+    @property
     def is_open(self) -> bool:
         """It passes frames, as far as is known."""
         return time.monotonic() - self._renewed_at < self._layout.timeout_ms / 1000
@@ -266,12 +271,21 @@ class Fences:
     def __init__(self, bridge: str, ports: Iterable[str], timeout_s: float) -> None:
         self._netlink = Netlink()
         self._fences = {name: Fence(bridge, name, timeout_s, self._netlink) for name in ports}
+        self._bridge = bridge
         self._troubles: dict[str, str] = {}
-        clean_up(bridge, self._fences, self._netlink)
+
+    def start(self) -> None:
+        """Make them, closed, and remove what a daemon that died has left."""
+        _clean_up(self._bridge, self._fences, self._netlink)
+        self.look_after()
 
     def of(self, port: str) -> Fence:
         """One port's."""
         return self._fences[port]
+
+    def trouble(self, port: str) -> str:
+        """Why there is none before a port, in a clause; empty if there is one."""
+        return self._troubles.get(port, "")
 
     def look_after(self) -> None:
         """Make what is missing, and note of which ports that is not possible."""
@@ -302,8 +316,19 @@ class Fences:
         self._netlink.close()
 
 
-def clean_up(bridge: str, ports: Iterable[str], netlink: Netlink) -> None:
+def clean_up(bridge: str, ports: Iterable[str]) -> None:
     """Remove what a daemon that died has left of this bridge, and before these ports."""
+    try:
+        netlink = Netlink()
+    except NetworkError:
+        return  # then there is nothing to remove
+    try:
+        _clean_up(bridge, ports, netlink)
+    finally:
+        netlink.close()
+
+
+def _clean_up(bridge: str, ports: Iterable[str], netlink: Netlink) -> None:
     mine = tuple(f"/{port}" for port in ports)
     for table in nft.tables_in(netlink.ask(nft.ask_tables())):
         is_of_bridge = table.startswith(f"{nft.PREFIX}{bridge}/")

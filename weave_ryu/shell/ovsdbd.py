@@ -37,7 +37,14 @@ from weave_ryu.shell import hub
 Result = TypeVar("Result")
 
 _COLUMNS = {
-    "Open_vSwitch": ["bridges", "datapath_types", "iface_types", "next_cfg", "cur_cfg"],
+    "Open_vSwitch": [
+        "bridges",
+        "datapath_types",
+        "iface_types",
+        "next_cfg",
+        "cur_cfg",
+        "other_config",
+    ],
     "Bridge": [
         "name",
         "ports",
@@ -111,6 +118,11 @@ class Ovsdb:
     def datapath_types(self) -> list[str]:
         """What this Open vSwitch supports, such as ``system`` and ``netdev``."""
         return [str(name) for name in self._root().datapath_types]
+
+    def setting(self, key: str) -> str | None:
+        """A value of ``other_config`` of Open vSwitch itself."""
+        found: str | None = self._root().other_config.get(key)
+        return found
 
     def bridge_datapath(self, bridge: str) -> str | None:
         """The datapath type of an existing bridge; None if there is no such bridge."""
