@@ -307,7 +307,7 @@ def test_no_link_yet(wire, capsys):
 def test_what_a_dead_daemon_has_left_is_removed(wire, one):
     nft_tool("table netdev weave-ryu/weave/gone { }\ntable netdev weave-ryu/old/gw0 { }")
     made = fence.Fences("weave", ["gw0"], TIMEOUT_S)
-    made.look_after()
+    made.start()
     made.let_go()
     assert tables() == ["weave-ryu/weave/gw0"]
 
