@@ -16,6 +16,7 @@ import ovs.jsonrpc
 import ovs.poller
 import ovs.stream
 import ovs.vlog
+import structlog
 
 from weave_ryu.errors import OvsdbError
 from weave_ryu.ovsdb.bridge import (
@@ -33,6 +34,8 @@ from weave_ryu.ovsdb.bridge import (
     tunnel_options,
 )
 from weave_ryu.shell import hub
+
+_log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
@@ -74,8 +77,32 @@ _COLUMNS = {
     "Flow_Table": ["name", "flow_limit", "overflow_policy", "groups"],
 }
 
-CONNECT_TIMEOUT_S = 5.0
+SAY_EVERY_S = 5.0
+"""How often it is told that the database is waited for."""
+PORT_TIMEOUT_S = 10.0
+"""How long a new bridge may take to have its own port."""
 COMMIT_TIMEOUT_S = 10.0
+
+
+def wait_for_content(ready: hub.Event, remote: str) -> None:
+    """Wait for as long as it takes: a loaded host is slow, and giving up would not make it faster.
+
+    Args:
+        ready: sent when the database has told its content.
+        remote: of the database.
+    """
+    waited_s = 0.0
+    while not ready.ready():
+        with hub.Timeout(SAY_EVERY_S, False):
+            ready.wait()
+            continue
+        waited_s += SAY_EVERY_S
+        _log.warning(
+            "database_waited_for",
+            remote=remote,
+            reason=f"it has sent no content for {waited_s:.0f} s: is the host overloaded, or was "
+            "the database never set up (ovs-vsctl init)?",
+        )
 
 
 class Ovsdb:
@@ -108,10 +135,7 @@ class Ovsdb:
         self._wake_write.setblocking(False)
         self._ready = hub.Event()
         hub.spawn(self._loop)
-        with hub.Timeout(CONNECT_TIMEOUT_S, False):
-            self._ready.wait()
-            return
-        raise OvsdbError(f"connection to {remote}", "the database sent no content in time")
+        wait_for_content(self._ready, remote)
 
     # Reading.
 
@@ -191,7 +215,12 @@ class Ovsdb:
         Raises:
             OvsdbError: the database refused, or did not confirm in time.
         """
+        is_new = self._find("Bridge", spec.name) is None
         self._transact(f"set-up of bridge {spec.name}", lambda txn: self._write(txn, spec))
+        if is_new:
+            # A switch that is told of port and MTU at once warns that it has no device to set it.
+            self._await_port(spec.name)
+        self._transact(f"MTU of bridge {spec.name}", lambda _: self._set_mtu(spec))
 
     def set_bridge_setting(self, bridge: str, key: str, value: str) -> None:
         """Keep a value in the bridge's ``external_ids``; it survives a restart of the host."""
@@ -293,9 +322,17 @@ class Ovsdb:
                 self._add_port(txn, bridge, name, "", {})
         self._set_controller(txn, bridge, spec)
         self._name_tables(txn, bridge, spec)
+
+    def _set_mtu(self, spec: BridgeSpec) -> None:
         internal = self._find("Interface", spec.name)
         if internal is not None:
             _set(internal, "mtu_request", [spec.mtu_bytes])
+
+    def _await_port(self, name: str) -> None:
+        """Until the switch has made the port; it may take its time, or have an error to tell."""
+        with hub.Timeout(PORT_TIMEOUT_S, False):
+            while name not in (found := self.interfaces()) or found[name].number < 0:
+                hub.sleep(0.02)
 
     def _add_port(
         self,
