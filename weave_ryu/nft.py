@@ -18,6 +18,7 @@ Formats: linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h; hooks ``egres
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -160,8 +161,9 @@ def ask_tables() -> bytes:
 def error_in(answers: bytes) -> int:
     """The first error (an errno), 0 if everything was done."""
     for kind, body in _messages(answers):
-        if kind == _ERROR and (code := struct.unpack_from("=i", body)[0]):
-            return -int(code)
+        code = int.from_bytes(body[:4], sys.byteorder, signed=True)
+        if kind == _ERROR and code:
+            return -code
     return 0
 
 
