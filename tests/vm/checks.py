@@ -30,6 +30,9 @@ FAILOVER_BOUNDS_MS = {
     "activate": 1500,
 }
 
+LEAST_RATIO = 0.8
+"""Of TCP throughput to that of a plain bridge, where an emulated processor does all the work."""
+
 KEEPS_THE_ROLE = {
     # A switch that runs does not notice for seconds, and forwards as it should meanwhile.
     "ovsdb-server stopped",
@@ -148,6 +151,19 @@ def judge_fence(ended: Ended) -> list[Row]:
     return rows
 
 
+def judge_offload(ended: Ended) -> list[Row]:
+    rows = []
+    for found in documents(ended):
+        measured = (
+            f"{found['ours_mbit_s']:.0f} Mbit/s, NORMAL {found['normal_mbit_s']:.0f}: "
+            f"ratio {found['ratio']:.2f}"
+        )
+        rows.append(judged(f"tcp: {found['way']}", found["ratio"] >= LEAST_RATIO, measured))
+    if ended.status != 0 or not rows:
+        rows += nothing("tcp", ended)
+    return rows
+
+
 def pytest_of(*arguments: str) -> tuple[str, ...]:
     # Nothing is known here of mypy's or the browser's plug-ins, and no cache is kept.
     command = ("python3", "-m", "pytest", "-p", "no:cacheprovider", "-m", "netns", "-q", "-rf")
@@ -181,6 +197,7 @@ CHECKS = {
             weave_ryu("lab", "failover", *DATAPATH, *PEERS, "--runs", "1", "--json", *_events()),
             judge_failover,
         ),
+        Check("tcp", ("python3", "-m", "tests.vm.offload"), judge_offload),
         Check("fence", ("python3", "-m", "tests.vm.fence", *DATAPATH), judge_fence),
     )
 }

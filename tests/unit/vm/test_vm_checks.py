@@ -86,6 +86,16 @@ def test_failover_holds_the_worst_direction_against_the_bound():
     assert result(loops=1) == checks.FAILED
 
 
+def test_tcp_is_held_against_a_plain_bridge():
+    found = {"way": "x", "ours_mbit_s": 90.0, "normal_mbit_s": 100.0, "ratio": 0.9, "spread": 1.1}
+
+    def result(**changes):
+        return checks.judge_offload(Ended(0, 1.0, json.dumps(found | changes) + "\n"))[0].result
+
+    assert result() == checks.PASSED
+    assert result(ratio=0.79) == checks.FAILED
+
+
 def test_tests_that_failed_are_named():
     said = "FAILED tests/netns/test_x.py::test_that - oh\n= 1 failed, 4 passed in 80.1s =\n"
     total, one = checks.judge_tests("traffic")(Ended(1, 80.0, said))
