@@ -96,10 +96,10 @@ class GateKeeper:
             return None
         age_s = now - self.renewed_at
         self.lateness_s = max(0.0, age_s - self._timers.renew_s)
-        fence = self._timers.fence
-        if fence is not None and now - self._fenced_at >= fence.open_s:
-            return now - self._fenced_at
-        return age_s if age_s >= self._timers.permit_s else None
+        if age_s < self._timers.permit_s:
+            fence, fence_age_s = self._timers.fence, now - self._fenced_at
+            return fence_age_s if fence is not None and fence_age_s >= fence.open_s else None
+        return age_s
 
     def lose(self) -> None:
         """What the switch lets pass is not known any more; it runs out by itself."""
