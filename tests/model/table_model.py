@@ -37,6 +37,8 @@ class Frame:
     dst: str
     tun_src: str = "0.0.0.0"
     tun_id: int = 0
+    inside: tuple[Term, ...] = ()
+    """Fields of what it carries; by default nothing that any flow asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class _Walk:
                 return self.frame.tun_src
             case Field.TUN_ID:
                 return self.frame.tun_id
-        raise AssertionError(what)
+        return next((term.value for term in self.frame.inside if term.what is what), -1)
 
 
 class TableModel:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
-from overlay_model import OverlayModel
+from overlay_model import CONTAINER, GATEWAY, TUNNEL, OverlayModel
 from table_model import Frame
 
+from weave_ryu.pipeline import rules
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.ingress import FRAGMENTATION_NEEDED, PACKET_TOO_BIG
 from weave_ryu.pipeline.reserved import RESERVED
 
 FULL = list(itertools.combinations("ABWXYZ", 2))
@@ -166,3 +169,26 @@ def test_other_groups_are_forwarded():
         everybody = {f"{letter}-c1" for letter in overlay.letters} | {"Host1", "Host2"}
         for sender in ("W-c1", "Host1"):
             assert overlay.send(sender, address) == dict.fromkeys(everybody - {sender}, 1), address
+
+
+@pytest.mark.parametrize("said", [FRAGMENTATION_NEEDED, PACKET_TOO_BIG])
+@pytest.mark.parametrize(("station", "port"), [("A-c1", CONTAINER), ("Host1", GATEWAY)])
+def test_word_of_frames_too_long_reaches_the_sender_alone(station, port, said):
+    """The kernel answers in the name of the station that did not get the frame."""
+    overlay = OverlayModel([("A", "B")], gateways="A", active="A")
+    overlay.send(station)
+    overlay.send("B-c1", overlay.mac(station))
+    model, own, peer = overlay.models["A"], overlay.short_ids["A"], overlay.short_ids["B"]
+    told = Frame(
+        TUNNEL,
+        overlay.mac("B-c1"),
+        overlay.mac(station),
+        overlay.addresses["B"],
+        rules.tunnel_id(peer, own),
+        said,
+    )
+    learnt = dict(model.learnt)
+    assert [copy.port for copy in model.send(told)] == [port]
+    assert model.learnt == learnt
+    assert model.send(replace(told, inside=())) == []
+    assert model.send(replace(told, tun_src="192.0.2.99")) == []

@@ -66,7 +66,7 @@ def log(lab):
 
 def test_daemon_works_with_the_rights_that_the_unit_leaves(lab):
     status = Path(f"/proc/{lab.peers['A'].daemon.process.pid}/status").read_text()
-    assert re.search(r"^CapBnd:\t0000000000001000$", status, re.MULTILINE)  # CAP_NET_ADMIN
+    assert re.search(r"^CapBnd:\t0000000000003000$", status, re.MULTILINE)  # NET_ADMIN, NET_RAW
     assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
     assert lab.peers["A"].gateway_state()["state"] == "active"
 

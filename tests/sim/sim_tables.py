@@ -30,15 +30,22 @@ from weave_ryu.pipeline.tables import BY_NAME, BY_NUMBER, MARKS
 
 CONTROLLER = -1
 _SLOT = {mark: place for place, mark in enumerate(MARKS)}
-_IN_PORT, _SRC, _DST, _TUN_SRC, _TUN_ID, _SRC_NUMBER, _DST_NUMBER = range(
-    len(MARKS), len(MARKS) + 7
+_IN_PORT, _SRC, _DST, _TUN_SRC, _TUN_ID, _SRC_NUMBER, _DST_NUMBER, _INSIDE = range(
+    len(MARKS), len(MARKS) + 8
 )
+_NOTHING = -1
+"""What frames carry here: no flow asks for that."""
 _FIELD_SLOT = {
     Field.IN_PORT: _IN_PORT,
     Field.ETH_SRC: _SRC,
     Field.ETH_DST: _DST,
     Field.TUN_SRC: _TUN_SRC,
     Field.TUN_ID: _TUN_ID,
+    Field.ETH_TYPE: _INSIDE,
+    Field.IP_PROTO: _INSIDE,
+    Field.ICMP_TYPE: _INSIDE,
+    Field.ICMP_CODE: _INSIDE,
+    Field.ICMPV6_TYPE: _INSIDE,
 }
 _NUMBER_SLOT = {Field.ETH_SRC: _SRC_NUMBER, Field.ETH_DST: _DST_NUMBER, Field.TUN_ID: _TUN_ID}
 _NO_MARKS = [0] * len(MARKS)
@@ -78,7 +85,8 @@ class Walk:
     __slots__ = ("asked", "noted", "sent", "slots", "tunnel", "visited")
 
     def __init__(self, in_port, src, dst, tun_src, tun_id):
-        self.slots = [*_NO_MARKS, in_port, src, dst, tun_src, tun_id, _number(src), _number(dst)]
+        numbers = _number(src), _number(dst)
+        self.slots = [*_NO_MARKS, in_port, src, dst, tun_src, tun_id, *numbers, _NOTHING]
         self.tunnel = None
         self.sent = []
         self.noted = []

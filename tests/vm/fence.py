@@ -2,8 +2,9 @@
 
 ``python3 -m tests.vm.fence --datapath-type system`` strikes the active gateway in every way in
 which nobody can ask it any more, looks at its port on the segment and prints JSON: for how long
-frames still came out, and how many came by both gateways. Streams run all the time, for a kernel
-datapath goes on with what it has cached as long as that is used.
+frames still came out, how many of them after the other gateway had opened, and how many came by
+both. Streams run all the time, for a kernel datapath goes on with what it has cached as long as
+that is used.
 """
 
 import argparse
@@ -38,7 +39,10 @@ class Found:
         last_s: the last frame out of it, after the strike.
         is_open: frames still came out when we ceased to look.
         out: frames that came out of it after the strike.
+        opened_s: the first frame out of the other gateway, after the strike; None if none came.
+        after: frames out of the struck one after that.
         by_both: broadcasts that both gateways let through, in either direction.
+        duplicates: frames that a station got twice, of all four streams.
         gap_ms: the longest silence from container to host.
         taken_over: the other gateway says that it is active.
     """
@@ -47,7 +51,10 @@ class Found:
     last_s: float
     is_open: bool
     out: int
+    opened_s: float | None
+    after: int
     by_both: int
+    duplicates: int
     gap_ms: float
     taken_over: bool
 
@@ -77,12 +84,36 @@ def kill_database(gateway):
     return gateway.start_database
 
 
+def stop_database(gateway):
+    gateway.switch.database_server.send(signal.SIGSTOP)
+    return lambda: gateway.switch.database_server.send(signal.SIGCONT)
+
+
+def all_of(*strikes):
+    """Several at once; what can be repaired is repaired in the order of a boot."""
+
+    def strike(gateway):
+        repairs = [strike(gateway) for strike in strikes]
+
+        def repair():
+            for one in reversed(repairs):
+                one()
+
+        return repair
+
+    return strike
+
+
 CASES = {
     "daemon killed": kill_daemon,
     "daemon stopped": stop_daemon,
-    "ovsdb-server killed": kill_database,
     "ovs-vswitchd killed": kill_vswitchd,
     "ovs-vswitchd stopped": stop_vswitchd,
+    "ovsdb-server killed": kill_database,
+    "ovsdb-server stopped": stop_database,
+    "daemon and ovs-vswitchd killed": all_of(kill_daemon, kill_vswitchd),
+    "daemon and ovs-vswitchd stopped": all_of(stop_daemon, stop_vswitchd),
+    "all three killed": all_of(kill_daemon, kill_vswitchd, kill_database),
 }
 
 
@@ -116,6 +147,16 @@ def measure(lab, bench, case):
             if at > struck_ns
         ]
         last_ns = max([struck_ns, *out])
+        by_other = [
+            at
+            for stream in (to_host, floods[0])
+            for at in traffic.arrivals(stream, f"{standby.nick_name}/in")
+            if at > struck_ns
+        ]
+        opened_ns = min(by_other, default=None)
+        ends = ((to_host, host), (to_container, container), (floods[0], host))
+        # The host's broadcasts: each gateway that lets one in makes one more copy of it.
+        ends += ((floods[1], container),)
         # Broadcasts of the host: each gateway that lets one in makes one more copy of it.
         by_both = traffic.delivery(floods[1], container).duplicated
         by_both += traffic.came_by_several(floods[0], entrances)
@@ -124,7 +165,10 @@ def measure(lab, bench, case):
             round((last_ns - struck_ns) / 1e9, 2),
             end_ns - last_ns < STILL_S * 1e9,
             len(out),
+            None if opened_ns is None else round((opened_ns - struck_ns) / 1e9, 2),
+            sum(at > opened_ns for at in out) if opened_ns is not None else 0,
             by_both,
+            sum(traffic.delivery(*end).duplicated for end in ends),
             round(traffic.gap_ms(to_host, host, struck_ns, end_ns)),
             taken_over,
         )

@@ -57,6 +57,9 @@ class Settings:
         packages: more Debian packages in the image.
         cards: for each network card, the number of the wire it is on; cards on one wire see one
             another, and nothing else.
+        cables: for each further card, a netdev of QEMU's that joins it to another machine, such as
+            ``socket,udp=127.0.0.1:4001,localaddr=127.0.0.1:4002``.
+        number: of the machine among those that are joined; part of its cards' addresses.
         disks_mib: sizes of more disks, empty: /dev/vdc and so on.
     """
 
@@ -65,6 +68,8 @@ class Settings:
     processors: int = 2
     memory_mib: int = 3072
     cards: tuple[int, ...] = ()
+    cables: tuple[str, ...] = ()
+    number: int = 0
     disks_mib: tuple[int, ...] = ()
     accelerator: str = "tcg,thread=multi"
 
@@ -150,11 +155,13 @@ def qemu_command(settings: Settings, image: Path, directory: Path) -> list[str]:
         with disk.open("wb") as made:
             made.truncate(size_mib << 20)
         command += ["-drive", f"file={disk},format=raw,if=virtio"]
-    for number, wire in enumerate(settings.cards):
-        command += ["-netdev", f"hubport,id=card{number},hubid={wire}"]
-        mac = f"52:54:00:00:00:{number + 1:02x}"
+    netdevs = [f"hubport,hubid={wire}" for wire in settings.cards] + list(settings.cables)
+    for number, netdev in enumerate(netdevs):
+        kind, _, rest = netdev.partition(",")
+        command += ["-netdev", f"{kind},id=card{number},{rest}"]
+        mac = f"52:54:00:00:{settings.number:02x}:{number + 1:02x}"
         command += ["-device", f"virtio-net-pci,netdev=card{number},mac={mac}"]
-    return command if settings.cards else [*command, "-nic", "none"]
+    return command if netdevs else [*command, "-nic", "none"]
 
 
 class Machine:
@@ -181,6 +188,10 @@ class Machine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, and remove its files."""
         self._stack.close()
 
     def _start(self, settings: Settings, tell: Tell) -> None:
@@ -211,6 +222,10 @@ class Machine:
                 if self._qemu.poll() is not None or time.monotonic() > deadline:
                     raise MachineError(f"QEMU does not run: {error}") from error
                 time.sleep(0.05)
+
+    def die(self) -> None:
+        """As when the power goes."""
+        self._end()
 
     def _end(self) -> None:
         # It has nothing that is worth a shutdown.

@@ -47,5 +47,22 @@ def _flows(arguments: argparse.Namespace) -> int:
         ]
         for flow in flows
     ]
+    if arguments.explain:
+        for gateway in client.of(arguments).get_json("/gateways"):
+            rows += _fence(gateway)
     tables.show("", headers, rows)
     return 0
+
+
+def _fence(gateway: dict[str, Any]) -> list[list[object]]:
+    """What stands before a gateway port in the kernel; no flow, but no frame passes without it."""
+    fence = gateway.get("fence")
+    if fence is None:
+        return []
+    if "table" not in fence:
+        return [["nftables", "", "fence", gateway["port"], "", f"there is none: {fence['why']}"]]
+    why = (
+        f"{fence['state']}; the kernel closes {gateway['port']} {fence['open_s']} s after the last "
+        "renewal, whatever has died"
+    )
+    return [[f"nftables {fence['table']}", "", "fence", gateway["port"], "", fence["why"] or why]]

@@ -62,7 +62,8 @@ def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[obje
                 "yes" if gateway["ready"] else "no",
                 age(gateway["since"], now),
                 f"{gateway['macs_local']}/{gateway['macs_remote']}",
-                f"{gateway['why']}; next: {gateway['next']}{_unkept(gateway.get('wish'))}",
+                f"{gateway['why']}; next: {gateway['next']}{_unkept(gateway.get('wish'))}"
+                f"{_fence(gateway.get('fence'))}",
             ]
         )
         for name, other in sorted(gateway["peer_states"].items()):
@@ -90,6 +91,13 @@ def _unkept(wish: dict[str, str] | None) -> str:
     if wish["outcome"] == "taken back":
         return f"; {wish['asked']} was taken back: {wish['why']}"
     return f"; asked for: {wish['asked']}, not done yet" if wish["outcome"] == "pending" else ""
+
+
+def _fence(fence: dict[str, Any] | None) -> str:
+    """What closes a port of the kernel datapath; with another one there is none."""
+    if fence is None:
+        return ""
+    return f"; fence: {fence['state']}" + (f" ({fence['why']})" if fence["why"] else "")
 
 
 ELSEWHERE = ("SEGMENT", "GATEWAY", "PORT", "ROLE", "STATE", "EPOCH", "READY", "WHY")

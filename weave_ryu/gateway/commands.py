@@ -40,6 +40,13 @@ class RenewGate:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewFence:
+    """Keep the fence of an open port open, before what follows; then call `GateKeeper.fenced`."""
+
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast:
     """Gossip to all peers on the gateway channel."""
 
@@ -191,6 +198,7 @@ class Report:
 Command = (
     SetGate
     | RenewGate
+    | RenewFence
     | Broadcast
     | Tell
     | SayHello

@@ -61,7 +61,7 @@ class GatewayCore:
         password: bytes | None = None,
     ) -> None:
         self.timers = timers.check()
-        self.registry = Registry(own, incarnation, sequence)
+        self.registry = Registry(own, incarnation, sequence, self.timers.dead_ms)
         self._commands: list[Command] = []
         self._hearing = Hearing(own, sequence, password)
         self.lookout = Lookout(self.registry, self._hearing, self.timers)
@@ -169,6 +169,8 @@ class GatewayCore:
         self._tick(now)
         if self.ports and now >= self.next_lease:
             self.next_lease = now + self.timers.lease_s
+            for port in self.ports.values():
+                port.keeper.renew_fence(now)
             self._publish_if_stale()
             self.leases.send()
             self._say_hello()

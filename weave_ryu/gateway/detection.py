@@ -40,12 +40,15 @@ class Evidence:
         bfd: the session between the switches.
         bfd_age_s: since it changed to what it is.
         hello_age_s: since its last hello on the segment; None if none was heard, or hellos are off.
+        fence_s: so old is its last lease at least when its port is closed although its switch is
+            dead: it has told so. 0: a dead switch passes nothing.
     """
 
     lease_age_s: float
     bfd: Bfd = Bfd.NONE
     bfd_age_s: float = 0.0
     hello_age_s: float | None = None
+    fence_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,9 @@ def judge(evidence: Evidence, timers: Timers) -> Judgement:
     if age_s < timers.silent_s:
         return Judgement(Verdict.ELSEWHERE, None)
     if evidence.bfd is Bfd.DOWN:
-        since_s = min(evidence.bfd_age_s, age_s - timers.silent_s)
-        return Judgement(Verdict.HOST_DEAD, -since_s, age_s)
+        # Whether the host is gone or its kernel goes on forwarding, nobody can tell from here.
+        silent_s = max(timers.silent_s, evidence.fence_s)
+        return Judgement(Verdict.HOST_DEAD, max(-evidence.bfd_age_s, silent_s - age_s), age_s)
     remaining = timers.take_over_s - age_s
     if evidence.bfd is Bfd.UP:
         return Judgement(Verdict.DAEMON_SILENT, remaining, age_s)

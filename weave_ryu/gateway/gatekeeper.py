@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway.commands import Command, RenewGate, SetGate
+from weave_ryu.gateway.commands import Command, RenewFence, RenewGate, SetGate
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
 
@@ -15,7 +15,7 @@ class GateKeeper:
 
     Args:
         port: name of the gateway port.
-        timers: `permit_s` and `renew_s`.
+        timers: `permit_s`, `renew_s` and `fence`.
         emit: takes commands.
     """
 
@@ -32,6 +32,7 @@ class GateKeeper:
         self.renewed_at = 0.0
         """When the permits were sent that were confirmed last: from then on they run out."""
         self.next_renewal = 0.0
+        self._fenced_at = 0.0
         self.lateness_s = 0.0
 
     @property
@@ -53,12 +54,12 @@ class GateKeeper:
         self.asked = SetGate(self._port, gate, self._token, forget, partner)
         self._emit(self.asked)
 
-    def confirm(self, token: int, sent_at: float) -> bool:
-        """The switch has confirmed; True if that is what was asked for last."""
+    def confirm(self, token: int, sent_at: float, now: float) -> bool:
+        """The switch has confirmed, and the fence is renewed; True if that was asked for last."""
         if self.asked is None or self.asked.token != token:
             return False  # another decision was made meanwhile, and is on its way
         self.gate, self._partner, self.asked = self.asked.gate, self.asked.partner, None
-        self.renewed_at = sent_at
+        self.renewed_at, self._fenced_at = sent_at, now
         self.next_renewal = sent_at + self._timers.renew_s
         return True
 
@@ -82,14 +83,27 @@ class GateKeeper:
             self.next_renewal = now + self._timers.renew_s
             self._emit(RenewGate(self._port, self.gate, self._partner))
 
+    def fenced(self, renewed_at: float) -> None:
+        """The fence, if there is one, was renewed then."""
+        self._fenced_at = renewed_at
+
+    def renew_fence(self, now: float) -> None:
+        """Before a lease: keep the fence open, as long as the permits live and it may be open."""
+        if self._timers.fence is None or not self.is_open:
+            return
+        is_closing = self.asked is not None and self.asked.gate is Gate.CLOSED
+        if not is_closing and now - self.renewed_at < self._timers.permit_s:
+            self._emit(RenewFence(self._port))
+
     def late_s(self, now: float) -> float | None:
-        """Since the last renewal, if the permits have run out since; else None."""
+        """Since the last renewal, if permits or fence have run out since; else None."""
         if not self.is_open or self.asked is not None:
             return None
         age_s = now - self.renewed_at
         self.lateness_s = max(0.0, age_s - self._timers.renew_s)
         if age_s < self._timers.permit_s:
-            return None
+            fence, fence_age_s = self._timers.fence, now - self._fenced_at
+            return fence_age_s if fence is not None and fence_age_s >= fence.open_s else None
         return age_s
 
     def lose(self) -> None:

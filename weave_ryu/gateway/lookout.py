@@ -172,7 +172,10 @@ class Lookout:
         """Signs of life of another gateway, and what they mean together."""
         signs = self.signs.get(name) or Signs(heard_at=float("-inf"))
         hello_age = self._hearing.age_s(name, now)
-        evidence = Evidence(now - signs.heard_at, signs.bfd, now - signs.bfd_at, hello_age)
+        record = self._registry.record(name)
+        fence_s = record.fence_ms / 1000 if record is not None else 0.0
+        ages = now - signs.heard_at, signs.bfd, now - signs.bfd_at, hello_age
+        evidence = Evidence(*ages, fence_s)
         judgement = judge(evidence, self._timers)
         return PeerView(name, evidence.lease_age_s, signs.bfd, judgement, hello_age)
 

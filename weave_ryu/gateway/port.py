@@ -198,7 +198,7 @@ class PortMachine:
 
     def gate_set(self, token: int, sent_at: float, now: float) -> None:
         """The switch has confirmed a gate: the permits were sent, and run out, from `sent_at`."""
-        if not self.keeper.confirm(token, sent_at):
+        if not self.keeper.confirm(token, sent_at, now):
             return
         match self.phase:
             case Resetting():
@@ -279,8 +279,7 @@ class PortMachine:
             self._faults.append(now)
         if self.keeper.is_open or isinstance(phase, Opening):
             # A renewal that was not confirmed may have reached the switch, or still will.
-            timers = self.around.timers
-            may_pass_until = now + timers.permit_s + timers.switch_lag_s
+            may_pass_until = now + self.around.timers.lingering_s
         elif isinstance(phase, Blocked | Fault | Resetting):
             may_pass_until = phase.may_pass_until
         self.keeper.lose()

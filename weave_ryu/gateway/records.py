@@ -28,6 +28,7 @@ MAX_PORTS = 256
 MAX_MACS = 65536
 """Of each side of a table: more are not told."""
 MAX_REASON = 200
+MAX_FENCE_MS = 10_000
 MAX_COUNTER = (1 << 63) - 1
 OUTLIVED_BELOW = MAX_COUNTER - (1 << 32)
 """Numbers from here on are lies; above them there must be room to count on."""
@@ -84,12 +85,15 @@ class GatewayRecord:
         incarnation: its UID.
         sequence: grows with each change, over restarts too.
         ports: all its gateway ports, sorted by name.
+        fence_ms: so old is its last lease at least when its ports are closed although its switch
+            is dead; 0: dead switches pass nothing.
     """
 
     name: PeerName
     incarnation: int
     sequence: int
     ports: tuple[PortRecord, ...]
+    fence_ms: int = 0
 
     def segments(self) -> frozenset[str]:
         """The segments that it is a gateway of, whatever its roles."""
@@ -203,6 +207,7 @@ def encode(
             "name": str(record.name),
             "incarnation": record.incarnation,
             "sequence": record.sequence,
+            **({"fence_ms": record.fence_ms} if record.fence_ms else {}),
             "ports": [
                 {
                     "segment": p.segment,
@@ -311,9 +316,9 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
         )
         for port in _list(entry, "ports", MAX_PORTS)
     )
-    return GatewayRecord(
-        _name(entry), _number(entry, "incarnation", 1 << 64), _number(entry, "sequence"), ports
-    )
+    count = _number(entry, "incarnation", 1 << 64), _number(entry, "sequence")
+    fence_ms = _number({"fence_ms": 0, **entry}, "fence_ms", MAX_FENCE_MS)
+    return GatewayRecord(_name(entry), *count, ports, fence_ms)
 
 
 def _hand_over(entry: Any) -> HandOver:  # noqa: ANN401

@@ -43,12 +43,14 @@ class Registry:
         sequence: where this incarnation starts to count. It must be above what the last
             incarnation reached; a clock does (milliseconds since 1970), and where the clock was
             set back, `merge` catches up as soon as somebody tells of the old life.
+        fence_ms: of this peer, see `GatewayRecord`.
     """
 
-    def __init__(self, own: PeerName, incarnation: int, sequence: int) -> None:
+    def __init__(self, own: PeerName, incarnation: int, sequence: int, fence_ms: int = 0) -> None:
         self._own = own
         self._incarnation = incarnation
         self._sequence = sequence
+        self._fence_ms = fence_ms
         self._records: dict[PeerName, GatewayRecord] = {}
         self.own_record: GatewayRecord | None = None
         """What this peer tells; None before it has told anything."""
@@ -109,7 +111,8 @@ class Registry:
         """Replace this peer's record, with a new sequence number."""
         self._sequence += 1
         ordered = tuple(sorted(ports, key=lambda port: port.port))
-        record = GatewayRecord(self._own, self._incarnation, self._sequence, ordered)
+        who = self._own, self._incarnation, self._sequence
+        record = GatewayRecord(*who, ordered, self._fence_ms)
         self._store(record)
         self.own_record = record
         return record

@@ -11,10 +11,17 @@ switch. Nobody may take over before that, unless the switch is known to be dead,
 The give-up is counted from the last lease that the dead daemon sent: one more renewal may have
 followed it. A lease that arrives late only makes the others wait longer. (keepalived.conf(5) states
 the same rule for its interface delays.)
+
+Where the switch is dead, too, nothing is left to wait for, unless the kernel goes on forwarding by
+what the dead switch has told it. There a second fence closes the port (`shell.fence`):
+
+    give-up of the fence  =  lease + fence + lag of the fence
+    take-over from the dead  =  the same and a margin, as its owner tells in its record
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from weave_ryu.errors import ConfigError
@@ -37,6 +44,18 @@ class HandOverTimes:
     """
     answer_s: float = 1.0
     """After this long without an answer it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class FenceTimes:
+    """Of the kernel's fence in front of a port; seconds. It is renewed before each lease."""
+
+    open_s: float = 0.5
+    """How long it stays open after a renewal: five leases, of which four may be late."""
+    lag_s: float = 0.02
+    """How much later it may close: two ticks of the kernel's slowest clock (measured: 0.004 s)."""
+    margin_s: float = 0.03
+    """What another gateway waits beyond the sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +87,28 @@ class Timers:
     hand_over: HandOverTimes = HandOverTimes()
     sync_s: float = 2.0
     """How often MAC tables are looked at, and told to the others if they changed."""
+    fence: FenceTimes | None = None
+    """None: the switch forwards in userspace, and nothing passes once it is dead."""
 
     @property
     def give_up_s(self) -> float:
         """Own give-up time: from the last lease sent to the last frame passed."""
         return self.renew_s + self.permit_s + self.switch_lag_s
+
+    @property
+    def fence_give_up_s(self) -> float:
+        """From the last lease sent to the last frame passed, where the switch is dead, too."""
+        return self.lease_s + self.fence.open_s + self.fence.lag_s if self.fence else 0.0
+
+    @property
+    def dead_ms(self) -> int:
+        """What a gateway tells: so old is its last lease at least when its port has closed."""
+        return math.ceil((self.fence_give_up_s + self.fence.margin_s) * 1000) if self.fence else 0
+
+    @property
+    def lingering_s(self) -> float:
+        """How long a port may pass frames after it was to close, if no switch confirms that."""
+        return self.fence.lag_s if self.fence else self.permit_s + self.switch_lag_s
 
     @property
     def wish_s(self) -> float:
@@ -106,6 +142,13 @@ class Timers:
                 f"must be more than {self.give_up_s:.2f} s, after which a dead gateway has "
                 "stopped by itself (renewal + permit + switch lag)",
             )
+        if self.fence is not None and not self.lease_s * 3 <= self.fence.open_s < self.permit_s:
+            raise ConfigError(
+                "fence",
+                self.fence.open_s,
+                f"must be at least three leases ({3 * self.lease_s:.3f} s) and less than the "
+                f"permit ({self.permit_s} s)",
+            )
         if self.renew_s * 3 > self.permit_s:
             raise ConfigError(
                 "renew", self.renew_s, f"must be at most a third of the permit ({self.permit_s} s)"
@@ -129,3 +172,6 @@ PROFILES = {
     "fast": replace(Timers(), bfd_interval_ms=20, lease_s=0.025, doubt_s=0.032, silent_s=0.06),
 }
 """``fast`` suits gateways with cores to spare: a host that stalls for 60 ms loses its role."""
+
+FENCES = {"default": FenceTimes(), "fast": FenceTimes(open_s=0.15)}
+"""By the same names; for gateways on the kernel datapath."""

@@ -33,6 +33,24 @@ from weave_ryu.pipeline.parts import (
 from weave_ryu.pipeline.reserved import RESERVED
 from weave_ryu.pipeline.state import GatewayPort, Hop, LocalPort, RemotePeer
 
+FRAGMENTATION_NEEDED = (
+    Term(Field.ETH_TYPE, 0x0800),
+    Term(Field.IP_PROTO, 1),
+    Term(Field.ICMP_TYPE, 3),
+    Term(Field.ICMP_CODE, 4),
+)
+PACKET_TOO_BIG = (
+    Term(Field.ETH_TYPE, 0x86DD),
+    Term(Field.IP_PROTO, 58),
+    Term(Field.ICMPV6_TYPE, 2),
+)
+"""What a sender must hear when a frame does not fit through the underlay (RFC 792, RFC 4443).
+
+The kernel makes it where it should have sent the frame through the tunnel, with the addresses of
+both ends exchanged, and has it come in by the tunnel with the frame's tunnel id as it was
+(`skb_tunnel_check_pmtu`, Linux 5.9).
+"""
+
 
 def flows(
     own: ShortId,
@@ -43,6 +61,14 @@ def flows(
     """Flows of the tables before `lookup` that no other peer has a part in."""
     yield from _classify(own, tunnels, local, gateways)
     yield from _tunnel_in(own)
+    for too_big in (FRAGMENTATION_NEEDED, PACKET_TOO_BIG):
+        yield frame(
+            t.TUNNEL_SOURCE.name,
+            310,
+            (Term(t.SRC_PEER, own), *too_big),
+            (Goto(t.LOOKUP.name),),
+            "too long for the underlay, says this host's kernel in a peer's name; learns nothing",
+        )
     yield frame(
         t.TUNNEL_SOURCE.name,
         300,

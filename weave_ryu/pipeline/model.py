@@ -22,6 +22,11 @@ class Field(enum.Enum):
     TUN_SRC = "tun_src"
     TUN_DST = "tun_dst"
     TUN_ID = "tun_id"
+    ETH_TYPE = "dl_type"
+    IP_PROTO = "nw_proto"
+    ICMP_TYPE = "icmp_type"
+    ICMP_CODE = "icmp_code"
+    ICMPV6_TYPE = "icmpv6_type"
 
 
 @dataclass(frozen=True, slots=True)

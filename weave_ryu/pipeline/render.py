@@ -92,7 +92,8 @@ def _match_parts(match: Match) -> list[str]:
 
 def _masked(what: Field, value: int | str, mask: int | str | None) -> str:
     def text(number: int | str) -> str:
-        return f"{number:#x}" if what is Field.TUN_ID and isinstance(number, int) else str(number)
+        is_hex = what in (Field.TUN_ID, Field.ETH_TYPE) and isinstance(number, int)
+        return f"{number:#x}" if is_hex else str(number)
 
     return text(value) if mask is None else f"{text(value)}/{text(mask)}"
 

@@ -65,7 +65,15 @@ TUNNEL_SOURCE = Table(
     2,
     "tunnel_source",
     "Checks the source peer; learns the source MAC of frames that are for this peer.",
-    (SRC_PEER, DST_PEER),
+    (
+        SRC_PEER,
+        DST_PEER,
+        Field.ETH_TYPE,
+        Field.IP_PROTO,
+        Field.ICMP_TYPE,
+        Field.ICMP_CODE,
+        Field.ICMPV6_TYPE,
+    ),
     ("relay", "reverse_path", "gateway_source", "origins", "mac", "lookup"),
     "dropped: the topology knows no such source peer",
 )

@@ -18,7 +18,7 @@ from weave_ryu.gateway.records import CHANNEL, decode, encode
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.strangers import STRANGER_S
 from weave_ryu.gateway.surroundings import PortSpec
-from weave_ryu.gateway.timers import PROFILES
+from weave_ryu.gateway.timers import FENCES, PROFILES, FenceTimes
 from weave_ryu.mesh import events as mesh_events
 from weave_ryu.mesh import routes
 from weave_ryu.mesh.commands import SendHeartbeat
@@ -30,6 +30,7 @@ from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
 from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
 from weave_ryu.shell import (
+    fence,
     hub,
     leftovers,
     meshd,
@@ -80,6 +81,11 @@ class Daemon:
         self.started_at = time.time()
         self._ovsdb = Ovsdb(ovsdb_remote)
         self.datapath = setup.choose_datapath(config, self._ovsdb)
+        specs = setup.remembered_roles(config, self._ovsdb)
+        unfenced = setup.check_fence(specs, self.datapath, self._ovsdb)
+        timers = PROFILES[config.failover]
+        if self.datapath == "system" and specs and unfenced is None:
+            timers = replace(timers, fence=FENCES[config.failover])
         missing = setup.check_gateway_links(config, self._ovsdb)
         self.names = waiting.Names(self._connect)
         targets, self._names_to_ask = self.names.split(config.peer)
@@ -122,13 +128,21 @@ class Daemon:
             identity.name,
             self.router.uid,
             self._sequence,
-            [_port_spec(spec) for spec in setup.remembered_roles(config, self._ovsdb)],
-            PROFILES[config.failover],
+            [_port_spec(spec) for spec in specs],
+            timers,
             time.monotonic(),
             config.password,
         )
         self.registry = core.registry
-        self.gateways = Gateways(core, self.switch, self, self._remember_role, self._own_short_id)
+        self.gateways = Gateways(
+            core,
+            self.switch,
+            self,
+            self._remember_role,
+            self._own_short_id,
+            self._fences(timers.fence),
+            unfenced,
+        )
         spec = setup.bridge_spec(config, self.datapath, controller, identity.name)
         present = tuple(port for port in spec.gateway_ports if port not in missing)
         self._spec = replace(spec, gateway_ports=present)
@@ -154,8 +168,15 @@ class Daemon:
         self._layout = 0
         self._graphs = routes.GraphBuilder(established_only=True)
 
+    def _fences(self, times: FenceTimes | None) -> fence.Fences | None:
+        ports = [spec.port for spec in self.config.gateway]
+        return None if times is None else fence.Fences(self.config.bridge, ports, times.open_s)
+
     def start(self) -> None:
         """Change the host: make the bridge, join the mesh, watch the gateway ports."""
+        if self.gateways.fences is None:
+            # Of an earlier life, with another datapath: nobody would open it any more.
+            fence.clean_up(self.config.bridge, [spec.port for spec in self.config.gateway])
         self._ovsdb.ensure(self._spec)
         setup.remember_identity(self._identity, self.config.bridge, self._ovsdb)
         setup.remember_sequence(self._sequence, self.config.bridge, self._ovsdb)

@@ -47,6 +47,11 @@ _FIELDS = {
     Field.TUN_SRC: "tun_ipv4_src",
     Field.TUN_DST: "tun_ipv4_dst",
     Field.TUN_ID: "tunnel_id",
+    Field.ETH_TYPE: "eth_type",
+    Field.IP_PROTO: "ip_proto",
+    Field.ICMP_TYPE: "icmpv4_type",
+    Field.ICMP_CODE: "icmpv4_code",
+    Field.ICMPV6_TYPE: "icmpv6_type",
 }
 
 

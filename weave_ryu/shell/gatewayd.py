@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Protocol, assert_never
+from typing import Protocol, TypeGuard, assert_never
 
 import structlog
 
 from weave_ryu import links
-from weave_ryu.errors import ConfigError, OpenFlowError, RemoteProtocolError
+from weave_ryu.errors import ConfigError, NetworkError, OpenFlowError, RemoteProtocolError
 from weave_ryu.gate import Gate
 from weave_ryu.gateway import reading
 from weave_ryu.gateway.commands import (
@@ -28,6 +28,7 @@ from weave_ryu.gateway.commands import (
     ReadMacs,
     Reassert,
     RememberRole,
+    RenewFence,
     RenewGate,
     Report,
     SayHello,
@@ -51,6 +52,7 @@ from weave_ryu.pipeline.rules import HEARSAY_BESIDE, LEARN_PRIORITY
 from weave_ryu.pipeline.state import GatewayPort
 from weave_ryu.pipeline.tables import MAC, ORIGINS
 from weave_ryu.shell import encode, hub
+from weave_ryu.shell import fence as fencing
 from weave_ryu.shell.announce import INTRODUCE_AT_S, INTRODUCE_LATE_S, Announcer
 from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import MAX_BATCHES, HandOverFrame, Switch
@@ -101,6 +103,10 @@ def _permits_of(
     return flows, frozenset(diff.installed(flow) for flow in flows)
 
 
+def _closes(command: Command) -> TypeGuard[SetGate]:
+    return isinstance(command, SetGate) and command.gate is Gate.CLOSED
+
+
 class Mesh(Protocol):
     """What gateways need of the mesh."""
 
@@ -139,6 +145,8 @@ class Gateways:
         mesh: the way to the other peers.
         remember: keeps the role that the operator set last, over restarts.
         own_short_id: of this peer.
+        fences: of the gateway ports; None where the switch forwards in userspace.
+        unfenced: why no port may be opened, in a clause; None: they may.
     """
 
     def __init__(
@@ -148,8 +156,12 @@ class Gateways:
         mesh: Mesh,
         remember: Callable[[str, Role], None],
         own_short_id: Callable[[], ShortId],
+        fences: fencing.Fences | None = None,
+        unfenced: str | None = None,
     ) -> None:
         self.core = core
+        self.fences = fences
+        self.unfenced = unfenced
         self._switch = switch
         self._mesh = mesh
         self._remember = remember
@@ -175,6 +187,9 @@ class Gateways:
 
     def start(self) -> None:
         """Begin to watch the ports."""
+        if self.fences is not None:
+            self.fences.start()
+            hub.spawn(self._look_after_fences, self.fences)
         self.core.start(time.monotonic())
         hub.spawn(self._gate_loop)
         hub.spawn(self._timer_loop)
@@ -189,6 +204,10 @@ class Gateways:
         self.pump()
         within_s = max((port.wish.within_s for port in self.core.ports.values()), default=0.0)
         self._wait(lambda: self.core.is_quiet, within_s)
+        if self.fences is not None and self.core.is_quiet:
+            # The links are others' to use from now on; a port that could not be closed stays shut.
+            hub.sleep(self.core.timers.hand_over.cache_s)
+            self.fences.remove()
 
     # What the API asks for.
 
@@ -220,6 +239,8 @@ class Gateways:
             NotReadyError: it cannot be done now, or was not completed in time.
         """
         port = self.port(name)
+        if self.unfenced is not None and role is not Role.STANDBY:
+            raise NotReadyError(f"{name}: role {role} is refused: {self.unfenced}")
         self.core.set_role(name, role, time.monotonic(), force=force)
         self._await_wish(port)
 
@@ -320,7 +341,12 @@ class Gateways:
         self.ports_changed()
 
     def switch_lost(self) -> None:
-        """The switch is not connected: nothing is known of the ports."""
+        """The switch is not connected: nothing is known of the ports.
+
+        The kernel may go on forwarding by what the switch has told it; before others are told that
+        these ports are closed, they are.
+        """
+        self._close_fences()
         self._is_ready = False
         self._permits.clear()
         self.ports_changed()
@@ -332,6 +358,8 @@ class Gateways:
             # Open vSwitch shows the port of a link that has vanished as one without carrier.
             down = {name for name in self.core.ports if not carrier.get(name)}
             self._note_missing({name for name in down if not links.exists(name)})
+        else:
+            self._close_fences()
         self.core.switch_state(
             self._is_ready and self._switch.is_connected, carrier, time.monotonic()
         )
@@ -354,6 +382,8 @@ class Gateways:
         self._is_pumping = True
         try:
             while commands := self.core.poll_commands():
+                # Whatever is told of a port that closes is true when it is told.
+                self._close_fences(c.port for c in commands if _closes(c))
                 for command in commands:
                     self._perform(command)
         finally:
@@ -366,6 +396,8 @@ class Gateways:
         match command:
             case SetGate() | RenewGate():
                 self._gate_queue.put((time.monotonic(), command))
+            case RenewFence(port):
+                self._renew_fence(port)
             case Broadcast(payload):
                 self._mesh.broadcast(payload)
             case Tell(peer, payload, detour):
@@ -424,7 +456,9 @@ class Gateways:
                         "opening", f"it waited {sent_at - queued_at:.1f} s: paused?"
                     )
                 renewed_at = self._set_gate(command, sent_at)
-            except OpenFlowError as error:
+                if opens and isinstance(command, SetGate):
+                    self._open_fence(command, sent_at)
+            except (OpenFlowError, NetworkError) as error:
                 _log.warning("gate_not_set", port=command.port, error=str(error))
                 self.core.gate_failed(command.port, token, str(error), time.monotonic())
             else:
@@ -437,6 +471,48 @@ class Gateways:
                     self.core.gate_set(command.port, token, renewed_at, now)
                     self._go_on_holding(command, now)
             self.pump()
+
+    def _open_fence(self, command: SetGate, sent_at: float) -> None:
+        """Let the port pass what the switch lets pass, if that is wanted still.
+
+        Raises:
+            OpenFlowError: the permits that the switch has confirmed have run out meanwhile.
+            NetworkError: there is no fence.
+        """
+        if self.unfenced is not None:
+            raise NetworkError(self.unfenced)
+        keeper = self.core.ports[command.port].keeper
+        if self.fences is None or not keeper.awaits(command.token):
+            return
+        took_s = time.monotonic() - sent_at
+        if took_s >= self.core.timers.permit_s:
+            raise OpenFlowError("opening", f"the switch took {took_s:.1f} s")
+        fence = self.fences.of(command.port)
+        if keeper.is_open and not fence.is_open:
+            raise OpenFlowError("opening", "the fence has run out meanwhile: paused?")
+        fence.renew()
+
+    def _renew_fence(self, port: str) -> None:
+        if self.fences is None:
+            return
+        now = time.monotonic()
+        try:
+            self.fences.of(port).renew()
+        except NetworkError as error:
+            _log.warning("fence_not_renewed", port=port, error=str(error))
+        else:
+            self.core.ports[port].keeper.fenced(now)
+
+    def _close_fences(self, ports: Iterable[str] | None = None) -> None:
+        if self.fences is not None:
+            for name in self.core.ports if ports is None else ports:
+                self.fences.of(name).close()
+
+    @staticmethod
+    def _look_after_fences(fences: fencing.Fences) -> None:
+        while True:
+            hub.sleep(fencing.LOOK_EVERY_S)
+            fences.look_after()
 
     def _set_gate(self, command: SetGate | RenewGate, now: float) -> float:
         """Install the permits; returns since when the oldest of them lives."""

@@ -62,6 +62,16 @@ def listen(address: Any, **options: Any) -> Any:  # noqa: ANN401
     return eventlet.listen(address, reuse_port=False, **options)
 
 
+def plain_socket(*arguments: int) -> Any:  # noqa: ANN401
+    """A socket that waits as the system's do: for one on which nobody ever waits."""
+    return eventlet.patcher.original("socket").socket(*arguments)
+
+
+def stand_still(seconds: float) -> None:
+    """Let time pass while nobody else runs, who could see things half done."""
+    eventlet.patcher.original("time").sleep(seconds)
+
+
 def spawn(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
     """Run a function in a green thread of its own."""
     return eventlet.spawn(function, *arguments)

@@ -242,10 +242,25 @@ class StateCollector(Collector):
             for side, found in zip(("mesh", "segment"), core.macs(port.spec.port), strict=True):
                 macs.add_metric((*labels, side), len(found))
         yield from (state, role, *flags.values(), epoch, since, macs)
+        yield from self._fences()
         timers = core.timers
         if core.ports:
             yield _gauge("permit_life_seconds", "Life of a permit.", value=timers.permit_s)
             yield _gauge("permit_renewal_seconds", "Time between renewals.", value=timers.renew_s)
+
+    def _fences(self) -> Iterator[Metric]:
+        fences = self._daemon.gateways.fences
+        ports = self._daemon.gateways.core.ports.values() if fences is not None else ()
+        found = {(p.spec.port, p.spec.segment): fences.of(p.spec.port) for p in ports if fences}
+        is_open = _gauge("gateway_fence_open", "1 if the fence of a port passes frames.", _PORT)
+        for labels, fence in found.items():
+            is_open.add_metric(labels, fence.is_open)
+        yield is_open
+        renewals = {labels: fence.counts.renewals for labels, fence in found.items()}
+        yield _counter("gateway_fence_renewals", "Renewals of a port's fence.", _PORT, renewals)
+        mended = {labels: fence.counts.mended for labels, fence in found.items()}
+        text = "Times that a port's fence was made anew, as somebody had removed or changed it."
+        yield _counter("gateway_fence_mended", text, _PORT, mended)
 
     def _segments(self) -> Iterator[Metric]:
         core, now = self._daemon.gateways.core, time.monotonic()

@@ -76,6 +76,20 @@ _SCHEMAS: Json = {
         ),
         damped=_FLAG,
         fencing={"type": "object", "additionalProperties": _NUMBER},
+        fence={
+            "anyOf": [
+                {"type": "null"},
+                _object(
+                    {"state": {"enum": ["open", "closed", "none"]}, "why": _STRING},
+                    table=_STRING,
+                    open_s=_NUMBER,
+                    give_up_s=_NUMBER,
+                    take_over_s=_NUMBER,
+                    renewals=_COUNT,
+                    mended=_COUNT,
+                ),
+            ]
+        },
         history=_list(_object({"at": _TIME, "state": _STATE, "epoch": _COUNT, "reason": _STRING})),
     ),
     "OtherGateway": _object(

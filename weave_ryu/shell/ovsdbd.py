@@ -16,6 +16,7 @@ import ovs.jsonrpc
 import ovs.poller
 import ovs.stream
 import ovs.vlog
+import structlog
 
 from weave_ryu.errors import OvsdbError
 from weave_ryu.ovsdb.bridge import (
@@ -35,10 +36,19 @@ from weave_ryu.ovsdb.bridge import (
 )
 from weave_ryu.shell import hub
 
+_log = structlog.get_logger()
+
 Result = TypeVar("Result")
 
 _COLUMNS = {
-    "Open_vSwitch": ["bridges", "datapath_types", "iface_types", "next_cfg", "cur_cfg"],
+    "Open_vSwitch": [
+        "bridges",
+        "datapath_types",
+        "iface_types",
+        "next_cfg",
+        "cur_cfg",
+        "other_config",
+    ],
     "Bridge": [
         "name",
         "ports",
@@ -72,8 +82,32 @@ FAIL_MODE = "secure"
 PROTOCOLS = ["OpenFlow10", "OpenFlow13", "OpenFlow15"]
 """1.0 is for people: without it a plain `ovs-ofctl dump-flows` is refused."""
 
-CONNECT_TIMEOUT_S = 5.0
+SAY_EVERY_S = 5.0
+"""How often it is told that the database is waited for."""
+PORT_TIMEOUT_S = 10.0
+"""How long a new bridge may take to have its own port."""
 COMMIT_TIMEOUT_S = 10.0
+
+
+def wait_for_content(ready: hub.Event, remote: str) -> None:
+    """Wait for as long as it takes: a loaded host is slow, and giving up would not make it faster.
+
+    Args:
+        ready: sent when the database has told its content.
+        remote: of the database.
+    """
+    waited_s = 0.0
+    while not ready.ready():
+        with hub.Timeout(SAY_EVERY_S, False):
+            ready.wait()
+            continue
+        waited_s += SAY_EVERY_S
+        _log.warning(
+            "database_waited_for",
+            remote=remote,
+            reason=f"it has sent no content for {waited_s:.0f} s: is the host overloaded, or was "
+            "the database never set up (ovs-vsctl init)?",
+        )
 
 
 class Ovsdb:
@@ -106,16 +140,18 @@ class Ovsdb:
         self._wake_write.setblocking(False)
         self._ready = hub.Event()
         hub.spawn(self._loop)
-        with hub.Timeout(CONNECT_TIMEOUT_S, False):
-            self._ready.wait()
-            return
-        raise OvsdbError(f"connection to {remote}", "the database sent no content in time")
+        wait_for_content(self._ready, remote)
 
     # Reading.
 
     def datapath_types(self) -> list[str]:
         """What this Open vSwitch supports, such as ``system`` and ``netdev``."""
         return [str(name) for name in self._root().datapath_types]
+
+    def setting(self, key: str) -> str | None:
+        """A value of ``other_config`` of Open vSwitch itself."""
+        found: str | None = self._root().other_config.get(key)
+        return found
 
     def bridge_datapath(self, bridge: str) -> str | None:
         """The datapath type of an existing bridge; None if there is no such bridge."""
@@ -223,7 +259,12 @@ class Ovsdb:
         Raises:
             OvsdbError: the database refused, or did not confirm in time.
         """
+        is_new = self._find("Bridge", spec.name) is None
         self._transact(f"set-up of bridge {spec.name}", lambda txn: self._write(txn, spec))
+        if is_new:
+            # A switch that is told of port and MTU at once warns that it has no device to set it.
+            self._await_port(spec.name)
+        self._transact(f"MTU of bridge {spec.name}", lambda _: self._set_mtu(spec))
 
     def set_bridge_setting(self, bridge: str, key: str, value: str) -> None:
         """Keep a value in the bridge's ``external_ids``; it survives a restart of the host."""
@@ -348,9 +389,17 @@ class Ovsdb:
                 interface.setkey("external_ids", GATEWAY_KEY, "yes")
         self._set_controller(txn, bridge, spec)
         self._name_tables(txn, bridge, spec)
+
+    def _set_mtu(self, spec: BridgeSpec) -> None:
         internal = self._find("Interface", spec.name)
         if internal is not None:
             _set(internal, "mtu_request", [spec.mtu_bytes])
+
+    def _await_port(self, name: str) -> None:
+        """Until the switch has made the port; it may take its time, or have an error to tell."""
+        with hub.Timeout(PORT_TIMEOUT_S, False):
+            while name not in (found := self.interfaces()) or found[name].number < 0:
+                hub.sleep(0.02)
 
     def _add_port(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
@@ -20,6 +21,7 @@ from weave_ryu.links import host_addresses
 from weave_ryu.names import MAX_SHORT_ID, PeerName, ShortId
 from weave_ryu.ovsdb.bridge import ROLE_KEY, BridgeSpec, Datapath, FlowTableSpec
 from weave_ryu.pipeline.tables import MAC_LIMIT, TABLES
+from weave_ryu.shell import fence
 from weave_ryu.shell.ovsdbd import Ovsdb
 
 NAME_KEY = "weave-ryu-name"
@@ -111,6 +113,33 @@ def choose_datapath(config: DaemonConfig, ovsdb: Ovsdb) -> Datapath:
             "the kernel has no openvswitch module: load it, or use netdev",
         )
     return "netdev" if wanted == "netdev" else "system"
+
+
+def check_fence(specs: Sequence[GatewaySpec], datapath: Datapath, ovsdb: Ovsdb) -> str | None:
+    """Why no gateway port can be fenced here, in a clause; None if it can, or needs none.
+
+    Args:
+        specs: the gateway ports, with the roles that they start with.
+        datapath: of the bridge.
+        ovsdb: knows whether cards forward past the kernel.
+
+    Raises:
+        ConfigError: it cannot, and a port is to open by itself.
+    """
+    if datapath != "system" or not specs:
+        return None
+    why = fence.obstacle()
+    if ovsdb.setting("hw-offload") == "true":
+        why = "other_config:hw-offload is on: the kernel does not see what cards forward themselves"
+    bold = [spec for spec in specs if spec.role is not Role.STANDBY]
+    if why is not None and bold:
+        raise ConfigError(
+            "role",
+            str(bold[0].role),
+            f"{bold[0].port} would go on forwarding when ovs-vswitchd dies, for nothing can close "
+            f"it then: {why}. Use role standby here, or --datapath-type netdev",
+        )
+    return why
 
 
 def check_gateway_links(

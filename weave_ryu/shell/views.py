@@ -242,6 +242,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
             "renewal_s": timers.renew_s,
             "lateness_s": round(port.keeper.lateness_s, 3),
         },
+        "fence": _fence(daemon, port.spec.port),
         "history": [
             {
                 "at": _wall(past.at, now),
@@ -252,6 +253,28 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
             }
             for past in port.history
         ],
+    }
+
+
+def _fence(daemon: Daemon, port: str) -> dict[str, Any] | None:
+    """What closes a port of the kernel datapath when its switch is dead, too."""
+    fences, unfenced = daemon.gateways.fences, daemon.gateways.unfenced
+    timers = daemon.gateways.core.timers
+    if unfenced is not None:
+        return {"state": "none", "why": unfenced}
+    if fences is None or timers.fence is None:
+        return None
+    fence, why = fences.of(port), fences.trouble(port)
+    state = "open" if fence.is_open else "closed" if fence.is_made else "none"
+    return {
+        "state": state,
+        "why": why,
+        "table": fence.table,
+        "open_s": timers.fence.open_s,
+        "give_up_s": round(timers.fence_give_up_s, 3),
+        "take_over_s": timers.dead_ms / 1000,
+        "renewals": fence.counts.renewals,
+        "mended": fence.counts.mended,
     }
 
 

@@ -12,6 +12,7 @@ from weave_ryu.gate import Gate
 from weave_ryu.names import ShortId
 from weave_ryu.pipeline import rules
 from weave_ryu.pipeline.cookies import UNMANAGED, Kind, subject_cookie
+from weave_ryu.pipeline.ingress import FRAGMENTATION_NEEDED, PACKET_TOO_BIG
 from weave_ryu.pipeline.model import (
     Field,
     Goto,
@@ -304,6 +305,13 @@ def test_relayed_frame_from_its_own_next_hop_is_dropped():
 
 def test_own_frames_that_the_mesh_returns_are_dropped():
     assert find("tunnel_source", Term(SRC_PEER, OWN)).actions == ()
+
+
+@pytest.mark.parametrize("said", [FRAGMENTATION_NEEDED, PACKET_TOO_BIG])
+def test_what_the_kernel_says_of_frames_too_long_passes_and_teaches_nothing(said):
+    let_in = find("tunnel_source", Term(SRC_PEER, OWN), *said)
+    assert let_in.actions == (Goto("lookup"),)
+    assert let_in.priority > find("tunnel_source", Term(SRC_PEER, OWN)).priority
 
 
 def test_unicast_carries_the_final_peer_and_goes_to_the_next_hop():

@@ -30,6 +30,7 @@ class FakeGateways:
 
     def __init__(self, core):
         self.core = core
+        self.fences = self.unfenced = None
         self.calls = []
         self.observers = []
         self.error = None

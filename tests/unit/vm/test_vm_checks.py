@@ -1,4 +1,4 @@
-"""What the output of the checks means: known failures are neither passed nor hidden."""
+"""What the output of the checks means."""
 
 import json
 from dataclasses import replace
@@ -13,11 +13,13 @@ CLOSED = {
     "last_s": 1.1,
     "is_open": False,
     "out": 160,
+    "opened_s": 1.7,
+    "after": 0,
     "by_both": 0,
+    "duplicates": 0,
     "gap_ms": 700,
     "taken_over": True,
 }
-OPEN = CLOSED | {"case": "ovs-vswitchd killed", "last_s": 6.0, "is_open": True, "by_both": 250}
 
 
 def fence(*found, status=0):
@@ -25,21 +27,31 @@ def fence(*found, status=0):
     return checks.judge_fence(Ended(status, 1.0, "starting 4 switches\n" + lines))
 
 
-def test_what_is_known_to_stay_open_is_shown_as_that():
-    closed, opened = fence(CLOSED, OPEN)
-    assert (closed.result, opened.result) == (checks.PASSED, checks.KNOWN)
-    assert closed.is_good
-    assert opened.is_good
-    assert "250 broadcasts by both" in opened.measured
+def test_each_case_is_a_row():
+    rows = fence(CLOSED, CLOSED | {"case": "all three killed"})
+    assert [(row.check, row.result) for row in rows] == [
+        ("fence: daemon killed", checks.PASSED),
+        ("fence: all three killed", checks.PASSED),
+    ]
+    assert "160 frames" in rows[0].measured
+    assert "the other at 1.70 s" in rows[0].measured
 
 
-def test_what_was_known_to_fail_and_holds_is_a_failure_until_it_is_unlisted():
-    (mended,) = fence(OPEN | {"is_open": False, "last_s": 1.2})
-    assert mended.result == checks.MENDED
-    assert not mended.is_good
+@pytest.mark.parametrize("change", [{"after": 1}, {"by_both": 1}, {"duplicates": 1}])
+@pytest.mark.parametrize("case", ["ovs-vswitchd killed", *checks.KEEPS_THE_ROLE])
+def test_two_that_forward_have_failed(case, change):
+    (row,) = fence(CLOSED | {"case": case} | change)
+    assert row.result == checks.FAILED
 
 
-@pytest.mark.parametrize("change", [{"is_open": True}, {"last_s": 2.4}])
+def test_who_rightly_keeps_the_role_has_passed():
+    (case,) = checks.KEEPS_THE_ROLE
+    (row,) = fence(CLOSED | {"case": case, "is_open": True, "last_s": 6.0, "opened_s": None})
+    assert row.result == checks.PASSED
+    assert "never opened" in row.measured
+
+
+@pytest.mark.parametrize("change", [{"is_open": True}, {"last_s": 2.4}, {"opened_s": None}])
 def test_what_should_close_and_does_not_has_failed(change):
     (row,) = fence(CLOSED | change)
     assert row.result == checks.FAILED
@@ -72,6 +84,16 @@ def test_failover_holds_the_worst_direction_against_the_bound():
     assert result() == checks.PASSED
     assert result(gaps_ms={"in": 20.0, "out": 1600.0}) == checks.FAILED
     assert result(loops=1) == checks.FAILED
+
+
+def test_tcp_is_held_against_a_plain_bridge():
+    found = {"way": "x", "ours_mbit_s": 90.0, "normal_mbit_s": 100.0, "ratio": 0.9, "spread": 1.1}
+
+    def result(**changes):
+        return checks.judge_offload(Ended(0, 1.0, json.dumps(found | changes) + "\n"))[0].result
+
+    assert result() == checks.PASSED
+    assert result(ratio=0.79) == checks.FAILED
 
 
 def test_tests_that_failed_are_named():

@@ -88,6 +88,14 @@ def test_machine_has_no_network_but_the_cards_that_were_asked_for(tmp_path):
     assert "user" not in " ".join(command)
 
 
+def test_machines_are_joined_by_cables_and_have_addresses_of_their_own(tmp_path):
+    cables = ("socket,udp=127.0.0.1:4001,localaddr=127.0.0.1:4002",)
+    more = replace(Settings(), cards=(1,), cables=cables, number=2)
+    command = qemu_command(more, tmp_path, tmp_path)
+    assert "socket,id=card1,udp=127.0.0.1:4001,localaddr=127.0.0.1:4002" in command
+    assert command[-1] == "virtio-net-pci,netdev=card1,mac=52:54:00:00:02:02"
+
+
 def test_archive_of_the_tree_has_the_code_and_nothing_that_git_ignores(tmp_path):
     if not (TREE / ".git").exists():
         pytest.skip("not a clone")
