@@ -70,6 +70,9 @@ netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root
 kernel-test: vm-deps $(TOOLS) ## the kernel datapath, in a virtual machine that it makes, as root; VM= more options
 	$(BIN)/python -m tests.vm $(VM)
 
+host-test: vm-deps $(TOOLS) ## gateways that share no kernel: three virtual machines, as root
+	$(BIN)/python -m tests.vm.hosts
+
 SEEDS ?= 10000
 
 sim: $(TOOLS) ## SEEDS (10000) schedules of faults against the simulated mesh; nonzero if one fails
