@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps vm-deps demo test lint unit netns kernel-test sim model mutants faults scale bench lab-up \
+.PHONY: help install deps test-deps vm-deps demo test lint unit netns kernel-test host-test sim model mutants faults scale bench lab-up \
     lab-down pictures clean
 
 help: ## show the targets
