@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps vm-deps demo test lint unit netns kernel-test sim model mutants faults scale bench lab-up \
+.PHONY: help install deps test-deps vm-deps demo test lint unit netns kernel-test host-test sim model mutants faults scale bench lab-up \
     lab-down pictures clean
 
 help: ## show the targets
@@ -69,6 +69,9 @@ netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root, tw
 
 kernel-test: vm-deps $(TOOLS) ## the kernel datapath, in a virtual machine that it makes, as root; VM= more options
 	$(BIN)/python -m tests.vm $(VM)
+
+host-test: vm-deps $(TOOLS) ## gateways that share no kernel: three virtual machines, as root
+	$(BIN)/python -m tests.vm.hosts
 
 SEEDS ?= 10000
 

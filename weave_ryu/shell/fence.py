@@ -38,7 +38,6 @@ LOOK_EVERY_S = 1.0
 _NETFILTER = 12  # NETLINK_NETFILTER
 _COARSE_CLOCK = 6  # CLOCK_MONOTONIC_COARSE: it moves with the kernel's tick
 _TICK_S = time.clock_getres(_COARSE_CLOCK)
-_NO_HOOK = (errno.EOPNOTSUPP, errno.ENOENT, errno.EINVAL)
 
 
 class Netlink:
@@ -57,7 +56,14 @@ class Netlink:
         self._socket.setblocking(False)
 
     def ask(self, request: bytes) -> bytes:
-        """All answers; the kernel gives them before it returns from the request."""
+        """All answers; empty if nothing could be asked."""
+        try:
+            return self._ask(request)
+        except OSError:
+            return b""
+
+    def _ask(self, request: bytes) -> bytes:
+        # The kernel gives all answers before it returns from the request.
         self._read()
         self._socket.send(request)
         answers = self._read()
@@ -68,9 +74,10 @@ class Netlink:
     def change(self, transaction: bytes) -> int:
         """Carry out a transaction; the errno of what was refused, 0 if all was done."""
         try:
-            return nft.error_in(self.ask(transaction))
+            answers = self._ask(transaction)
         except OSError as error:
             return error.errno or errno.EIO
+        return nft.error_in(answers) if answers else errno.EIO
 
     def close(self) -> None:
         """Give the socket back."""
@@ -102,7 +109,7 @@ def obstacle() -> str | None:
         netlink.close()
     if refused in (errno.EPERM, errno.EACCES):
         return "it may not change nftables: CAP_NET_ADMIN is needed"
-    if refused in _NO_HOOK:
+    if refused == errno.EOPNOTSUPP:
         return (
             f"Linux {os.uname().release} has no nftables hook where frames go out (egress): "
             "5.16 or later is needed"
@@ -192,9 +199,10 @@ class Fence:
         if self._renewed_at == float("-inf"):
             return
         if not self._send(self._closing):
-            with contextlib.suppress(NetworkError):
-                # Nobody can tell what passes; a new table is closed.
-                self.set_up()
+            try:
+                self.set_up()  # nobody can tell what passes; a new table is closed
+            except NetworkError as error:
+                _log.warning("fence_not_closed", port=self.port, error=str(error))
         hub.stand_still(_TICK_S)
         self._renewed_at = float("-inf")
 
@@ -244,10 +252,7 @@ class Fence:
         return False
 
     def _ask_generation(self) -> int | None:
-        try:
-            return nft.generation_in(self._netlink.ask(nft.ask_generation()))
-        except OSError:
-            return None
+        return nft.generation_in(self._netlink.ask(nft.ask_generation()))
 
     def let_go(self) -> None:
         """Give the socket back."""
