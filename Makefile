@@ -64,8 +64,8 @@ lint: $(TOOLS) ## types, style, shell scripts
 unit: $(TOOLS) ## all tests that need neither root nor Open vSwitch, on all processors
 	$(PYTEST) -m 'not netns' -n auto --dist loadfile
 
-netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root, two at a time
-	$(PYTEST) -m netns -v -n 2 --dist loadfile
+netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root
+	$(PYTEST) -m netns -v
 
 kernel-test: vm-deps $(TOOLS) ## the kernel datapath, in a virtual machine that it makes, as root; VM= more options
 	$(BIN)/python -m tests.vm $(VM)

@@ -1,5 +1,6 @@
 """A lab comes up, is described, goes down, and leaves nothing: also when something went wrong."""
 
+import contextlib
 import json
 import os
 import signal
@@ -39,10 +40,15 @@ def builder(prefix, eventually):
         # A test run in the background of a shell ignores it, and that would be inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
-    eventually(lambda: processes.find_marked(prefix), 30, "first process of the lab")
-    yield process
-    process.kill()
-    process.wait()
+    try:
+        eventually(lambda: processes.find_marked(prefix), 30, "first process of the lab")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        # Also when it was too late: what nobody looks at goes on, and busies the machine.
+        with contextlib.suppress(LabError):  # there is none
+            labs.find(prefix).down()
 
 
 def test_lab_is_up_within_thirty_seconds_and_gone_after_down(prefix):

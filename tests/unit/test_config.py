@@ -38,6 +38,7 @@ WRONG = {
     "bridge": ["", "x" * 16, "a/b", "a b", 5],
     "datapath_type": ["", "kernel", 5, ["netdev"]],
     "ovs_db": [5, "/run/db.sock", "udp:1.2.3.4:5"],
+    "local_ports": ["", "none", 5, ["all"]],
     "gateway": ["eth1", 5, [5], [""], ["eth1,"], ["eth1,segment"], ["eth1,speed=1"],
                 ["eth1,segment="], ["eth1,segment=a b"], [f"eth1,segment={'v' * 64}"],
                 ["eth1,preempt=maybe"], ["eth1,preempt_delay=x"],
