@@ -32,6 +32,7 @@ from weave_ryu.mesh.neighbours import Neighbours
 from weave_ryu.mesh.overlay import FASTDP_INDEX, SUB_TAG_ACK
 from weave_ryu.mesh.peers import Peers
 from weave_ryu.mesh.routes import Graph
+from weave_ryu.mesh.segments import Segment
 from weave_ryu.mesh.views import ConnectionView, TargetView
 from weave_ryu.names import PeerName, PeerUID, ShortId
 
@@ -153,6 +154,21 @@ class Router:
         """Dial these addresses no more; existing connections stay."""
         self._core.maker.forget(targets)
         self._core.check_targets = True
+        self._settle(now)
+
+    def claim_segment(self, segment: Segment, epoch: int, now: float) -> None:
+        """We forward for a segment, with that epoch: be where its frames are sent to.
+
+        All neighbours are told at once. Of two that claim it one is believed, see `Claims`.
+        """
+        self._core.claims.add(segment, epoch)
+        self._core.settle_claims(now)
+        self._settle(now)
+
+    def release_segment(self, name: PeerName, now: float) -> None:
+        """We forward for it no more. If nobody else claims it, all peers forget what is there."""
+        if self._core.claims.drop(name):
+            self._core.tell_at_once([self.name], now)
         self._settle(now)
 
     def raise_own_version(self, now: float) -> None:
