@@ -200,10 +200,6 @@ class Peers:
         rest = [line for line in own.connections.values() if line.remote != remote]
         self._set_own(replace(own, connections=connections_by_name(rest)))
 
-    def raise_own_version(self) -> None:
-        """Own version + 1, so that everybody looks at our entry again."""
-        self._set_own(self.own)
-
     # Entries that we write for peers without a host (mesh/segments.py).
 
     def put(self, peer: Peer) -> None:

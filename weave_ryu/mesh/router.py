@@ -18,7 +18,7 @@ from weave_ryu.mesh.core import Core
 from weave_ryu.mesh.crypto import KeyPair
 from weave_ryu.mesh.crypto import new_key_pair as default_key_pair
 from weave_ryu.mesh.framing import MAX_MESSAGE_BYTES
-from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData, TopologyData
+from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData
 from weave_ryu.mesh.inbox import Inbox
 from weave_ryu.mesh.limiter import TokenBucket
 from weave_ryu.mesh.messages import (
@@ -34,7 +34,7 @@ from weave_ryu.mesh.peers import Peers
 from weave_ryu.mesh.routes import Graph
 from weave_ryu.mesh.segments import Segment
 from weave_ryu.mesh.views import ConnectionView, TargetView
-from weave_ryu.names import PeerName, PeerUID, ShortId
+from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
 
 
 class Router:
@@ -171,16 +171,15 @@ class Router:
             self._core.tell_at_once([self.name], now)
         self._settle(now)
 
-    def raise_own_version(self, now: float) -> None:
-        """Own version + 1, told to all neighbours at once.
-
-        Unmodified Weave peers recalculate and delete all their flows 0.1 s after they hear of it
-        (mesh/routes.go). That is the purpose, so it waits for nothing here: own routes stay.
-        """
-        self.peers.raise_own_version()
-        names = frozenset({self.name})
-        self._core.gossiper.tell_neighbours(TOPOLOGY, TopologyData(self.peers, names))
-        self._settle(now)
+    def short_id_of_segment(self, segment: Segment) -> ShortId:
+        """A segment's number, as the mesh knows it, or as it would probably have."""
+        known = self.peers.get(segment.name)
+        if known is not None and known.short_id is not None:
+            return known.short_id
+        short_id = segment.short_id
+        while (owner := self.peers.by_short_id(short_id)) and owner.name < segment.name:
+            short_id = ShortId(short_id + 1 & MAX_SHORT_ID)
+        return short_id
 
     # Inputs: TCP.
 

@@ -239,8 +239,8 @@ class StateCollector(Collector):
             flags["gateway_damped"].add_metric(labels, port.is_damped(now))
             epoch.add_metric(labels, port.epoch)
             since.add_metric(labels, wall - (now - port.history[-1].at))
-            for side, found in zip(("mesh", "segment"), core.macs(port.spec.port), strict=True):
-                macs.add_metric((*labels, side), len(found))
+            macs.add_metric((*labels, "mesh"), len(core.mesh_macs(port.spec.port)))
+            macs.add_metric((*labels, "segment"), len(core.hosts(port.spec.port)))
         yield from (state, role, *flags.values(), epoch, since, macs)
         timers = core.timers
         if core.ports:
