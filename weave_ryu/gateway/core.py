@@ -227,7 +227,7 @@ class GatewayCore:
         callers = {change.record.name for change in changes if change.has_opened}
         for change in changes:
             self.lookout.known(change.record.name, now)
-            self._sharing.met(change.record, change.old)
+            self._sharing.changed(change)
         signs = self.lookout.signs.get(source)
         if is_direct and signs is not None:
             if self.own in message.unheard:

@@ -31,6 +31,17 @@ class Change:
         before = old.active_epochs() if old and old.incarnation == new.incarnation else {}
         return bool(new.active_epochs().items() - before.items())
 
+    @property
+    def ended(self) -> frozenset[str]:
+        """The segments that it does not forward for, but has since the old record, or may have."""
+        old, new = self.old, self.record
+        ended = new.segments() - new.active_epochs().keys()
+        if old is None or old.incarnation != new.incarnation:
+            return ended
+        epochs = {port.segment: port.epoch for port in old.ports}
+        since = {p.segment for p in new.ports if p.epoch > epochs.get(p.segment, 0)}
+        return ended & (old.active_epochs().keys() | since)
+
 
 class Registry:
     """Records by peer, and the highest epoch ever seen of each segment.

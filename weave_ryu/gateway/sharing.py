@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from weave_ryu.gateway.commands import Announce, Command, ReadMacs, Tell
+from weave_ryu.gateway.commands import Announce, Broadcast, Command, ReadMacs, Tell
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.reading import Reading
-from weave_ryu.gateway.records import GatewayRecord, MacTable, encode
-from weave_ryu.gateway.registry import Registry
-from weave_ryu.gateway.role import State
+from weave_ryu.gateway.records import MacTable, encode
+from weave_ryu.gateway.registry import Change, Registry
 from weave_ryu.names import PeerName
 
 REMEMBER_S = 300.0
@@ -69,12 +68,19 @@ class MacSharing:
         self._announced[port] = macs = self.mesh(port)
         self._emit(Announce(port, macs))
 
-    def met(self, new: GatewayRecord, old: GatewayRecord | None) -> None:
-        """A gateway that is new, or has restarted, is told everything, and asked for the same."""
-        if old is not None and old.incarnation == new.incarnation:
-            return
+    def changed(self, change: Change) -> None:
+        """A gateway's record is new.
+
+        One that has come, or has restarted, is told everything, and asked for the same. Where one
+        has forwarded beside this peer, the segment's switches know the mesh at its port.
+        """
+        old, new = change.old, change.record
+        is_new = old is None or old.incarnation != new.incarnation
         for name, port in self._ports.items():
-            if port.spec.segment in new.segments():
+            if port.spec.segment in change.ended and port.may_announce:
+                self.announce(name)
+                self._emit(Broadcast(encode(is_call=True)))
+            if is_new and port.spec.segment in new.segments():
                 self._synced.pop(name, None)
                 self._emit(Tell(new.name, encode(asks_macs=True)))
                 self._share(port)
@@ -124,7 +130,7 @@ class MacSharing:
 
     def _announce_news(self, name: str) -> None:
         port = self._ports[name]
-        if port.state is State.ACTIVE and port.may_announce:
+        if port.may_announce:
             mesh = self.mesh(name)
             news = mesh - self._announced.get(name, _NONE)
             self._announced[name] = mesh

@@ -354,6 +354,11 @@ def peers_text(daemon: Daemon) -> str:
     for peer in peers(daemon):
         lines.append(f"{peer['Name']}({peer['NickName']})")
         for line in peer["Connections"]:
+            if not line["Address"]:
+                # Weave's own tool prints an arrow and no address.
+                what = "a segment, behind" if peer["Segment"] else "forwards for segment"
+                lines.append(f"   == {what:<21} {line['Name']}({line['NickName']})")
+                continue
             arrow = "->" if line["Outbound"] else "<-"
             state = "established" if line["Established"] else "pending"
             far_end = f"{line['Name']}({line['NickName']})"
