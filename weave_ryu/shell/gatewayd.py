@@ -36,7 +36,7 @@ from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.holding import PASS_S, Holding, Side
 from weave_ryu.gateway.port import PortMachine
-from weave_ryu.gateway.role import Role
+from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.states import Entry
 from weave_ryu.gateway.surroundings import NotReadyError, PortSpec
 from weave_ryu.gateway.wish import Outcome
@@ -195,6 +195,14 @@ class Gateways:
             known = ", ".join(self.names()) or "none"
             raise ConfigError("port", name, f"is no gateway port of this peer (it has: {known})")
         return self.core.ports[name]
+
+    def port_of(self, segment: ShortId) -> str | None:
+        """The gateway port that forwards for a segment; None if none of this peer does."""
+        for name, port in self.core.ports.items():
+            is_here = self._mesh.segment_id(port.spec.segment) == segment
+            if is_here and port.state is State.ACTIVE:
+                return name
+        return None
 
     def set_role(self, name: str, role: Role, *, force: bool = False) -> None:
         """Change a role by hand; returns when the switch has confirmed it.

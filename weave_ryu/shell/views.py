@@ -180,6 +180,7 @@ def _mac(
         )
     else:
         name = owners.get(ShortId(learnt.subject), PeerName(0))
+        port = daemon.gateways.port_of(ShortId(learnt.subject))
     info = daemon.view.infos.get(name)
     return {
         "Mac": learnt.mac,
