@@ -21,6 +21,7 @@ from weave_ryu.shell.coordinator import (
 )
 
 TUNNEL, CONTAINER, GATEWAY = 1, 2, 3
+SEGMENT, SEGMENT_ID = PeerName(0x020000005E61), ShortId(0x513)
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 MAX_HOPS = 2000
 """More copies than this of one frame are a loop."""
@@ -41,6 +42,13 @@ class OverlayModel:
         gateways: letters of peers with a port on segment `vlan`.
         active: those whose gate is open.
         hosts: stations on the segment.
+
+    Attributes:
+        home: letter of the gateway that the segment is connected to in the topology.
+        former: where it was a moment ago.
+        gates: other gates than open ones, by letter.
+        olds: letters of gateways that do not know segments as peers, and of those that stand by
+            them: their frames carry their own short ids.
     """
 
     def __init__(
@@ -53,6 +61,9 @@ class OverlayModel:
         self.letters = sorted({letter for link in links for letter in link})
         self.gateways = gateways
         self.active = set(active)
+        self.home: str | None = active[:1] or None
+        self.former: str | None = None
+        self.olds: set[str] = set()
         self.gates: dict[str, Gate] = {}
         self.hosts = hosts
         self.segment_fdb: dict[str, str] = {}
@@ -69,13 +80,22 @@ class OverlayModel:
         """Install the flows that this peer should have now."""
         flows = rules.flows(self.state(letter))
         if letter in self.active:
-            port = GatewayPort(GATEWAY, "gw0", "vlan")
             gate = self.gates.get(letter, Gate.OPEN)
-            hands_over = gate in (Gate.KNOWN, Gate.TAKING, Gate.DRAINING)
-            others = [x for x in self.gateways if x != letter] if hands_over else []
-            partner = self.short_ids[others[0]] if others else None
-            flows += rules.permits(port, self.short_ids[letter], gate, 1, partner)
+            flows += rules.permits(self.port(letter), gate, 1)
         self.models[letter].replace(flows)
+
+    def port(self, letter: str) -> GatewayPort:
+        return GatewayPort(GATEWAY, "gw0", "vlan", SEGMENT_ID, is_peer=letter not in self.olds)
+
+    def move(self, home: str | None, former: str | None = None) -> None:
+        """Everybody has heard where the segment is."""
+        self.home, self.former = home, former
+        for letter in self.letters:
+            self.program(letter)
+
+    def announce(self, letter: str) -> None:
+        """A gateway tells the segment's switch of all containers."""
+        self.segment_fdb |= {self.mac(f"{x}-c1"): letter for x in self.letters}
 
     def state(self, letter: str):
         by_name = {name: x for x, name in self.names.items()}
@@ -84,20 +104,22 @@ class OverlayModel:
             adjacency[self.names[a]].add(self.names[b])
             adjacency[self.names[b]].add(self.names[a])
         view = ForwardingView(self.names[letter])
-        view.observe(
-            adjacency,
-            {self.names[x]: PeerInfo(x, self.short_ids[x]) for x in self.letters},
-            {
-                name: Underlay(self.addresses[by_name[name]], self.addresses[letter], 6784)
-                for name in adjacency[self.names[letter]]
-            },
-            now=0.0,
-        )
-        gateway_ports = (GatewayPort(GATEWAY, "gw0", "vlan"),) if letter in self.gateways else ()
+        infos = {self.names[x]: PeerInfo(x, self.short_ids[x]) for x in self.letters}
+        infos[SEGMENT] = PeerInfo("vlan", SEGMENT_ID, is_segment=True)
+        underlays = {
+            name: Underlay(self.addresses[by_name[name]], self.addresses[letter], 6784)
+            for name in adjacency[self.names[letter]]
+        }
+        for now, home in enumerate((self.former, self.home)):
+            links = {name: set(far) for name, far in adjacency.items()}
+            if home is not None:
+                links[SEGMENT] = {self.names[home]}
+            view.observe(links, infos, underlays, now / 2)
+        gateway_ports = (self.port(letter),) if letter in self.gateways else ()
         ports = BridgePorts({6784: TUNNEL}, (LocalPort(CONTAINER, "c1"),), gateway_ports)
-        segments = {self.names[x]: frozenset({"vlan"}) for x in self.gateways}
+        lets_in = {self.names[x]: frozenset({"vlan"}) for x in self.olds}
         assert isinstance(view.graph(), Graph)
-        return forwarding_state(view, self.names[letter], self.short_ids[letter], ports, segments)
+        return forwarding_state(view, self.names[letter], self.short_ids[letter], ports, lets_in)
 
     def mac(self, station: str) -> str:
         kind = 1 if station.endswith("-c1") else 2

@@ -161,10 +161,8 @@ class TableModel:
             case MoveTunnelIds(source, destination):
                 walk.load(source, walk.frame.tun_id & 0xFFF)
                 walk.load(destination, walk.frame.tun_id >> 12 & 0xFFF)
-            case SetTunnel(remote_ip, local_ip, tun_id, destination):
+            case SetTunnel(remote_ip, local_ip, tun_id):
                 kept = walk.frame.tun_id if tun_id is None else tun_id
-                if destination is not None:
-                    kept = destination << 12 | kept & 0xFFF
                 walk.tunnel = (remote_ip, local_ip, kept)
             case Resubmit(table) | Goto(table):
                 self._lookup(table, walk)

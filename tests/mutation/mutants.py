@@ -35,24 +35,25 @@ class Mutant:
 PORT, CORE = "weave_ryu/gateway/port.py", "weave_ryu/gateway/core.py"
 KEEPER, CANDIDACY = "weave_ryu/gateway/gatekeeper.py", "weave_ryu/gateway/candidacy.py"
 HANDOVER, LOOKOUT = "weave_ryu/gateway/handover.py", "weave_ryu/gateway/lookout.py"
-SHARING = "weave_ryu/gateway/sharing.py"
+SHARING, HANDING = "weave_ryu/gateway/sharing.py", "weave_ryu/gateway/handing.py"
+SEGMENTS, COORDINATOR = "weave_ryu/mesh/segments.py", "weave_ryu/shell/coordinator.py"
 PERMITS, RULES = "weave_ryu/pipeline/permits.py", "weave_ryu/pipeline/rules.py"
 DETECTION, ELECTION = "weave_ryu/gateway/detection.py", "weave_ryu/gateway/election.py"
 REGISTRY, INGRESS = "weave_ryu/gateway/registry.py", "weave_ryu/pipeline/ingress.py"
 
 MUTANTS = (
     Mutant(
-        "no split horizon towards the segment",
+        "a segment is a leaf of its own tree",
         RULES,
-        "            *_split_horizon(peer, shared),\n",
-        "",
+        "if gateway.short_id != peer.short_id and gateway.segment not in peer.lets_in",
+        "if gateway.segment not in peer.lets_in",
         judge="model frames",
     ),
     Mutant(
         "frames of the mesh are let in when the segment returns them",
-        PERMITS,
-        "(in_port, Term(t.ORIGIN, 0)),",
-        "(in_port,),",
+        INGRESS,
+        "(Term(t.SRC_PEER, segment), Term(t.ORIGIN, origin)),",
+        "(Term(t.SRC_PEER, segment),),",
     ),
     Mutant(
         "a permit never runs out",
@@ -61,7 +62,7 @@ MUTANTS = (
         "match, actions, Kind.PERMIT, port.number, why, 86400\n",
     ),
     Mutant(
-        "a closed port learns",
+        "a closed port lets in",
         INGRESS,
         """            (Term(Field.IN_PORT, gateway.number),),
             (),
@@ -69,30 +70,28 @@ MUTANTS = (
             gateway.number,
             f"{gateway.name} is not active: nothing comes in""",
         """            (Term(Field.IN_PORT, gateway.number),),
-            (learn_mac(subject_cookie(Kind.LEARNT_PORT, gateway.number), t.KNOWN_PORT,
-                       t.OUT_PORT, gateway.number),),
+            (Load(t.SRC_PEER, gateway.short_id), Goto(t.SEGMENT_SOURCE.name)),
             Kind.GATEWAY,
             gateway.number,
             f"{gateway.name} is not active: nothing comes in""",
     ),
     Mutant(
-        "peers do not forget what was behind the old gateway",
-        CORE,
-        "            self._commands.append(ForgetBehind(tuple(sorted(stale))))",
+        "nobody claims the segment",
+        PORT,
+        "            self._claiming.settle(self.phase, self.epoch, now)",
         "            pass",
     ),
     Mutant(
-        "peers forget what is behind the wrong gateway",
-        REGISTRY,
-        "        stale.discard(self._own)\n        return frozenset(stale)",
-        "        others = frozenset(self._records) - stale - {self._own}\n"
-        "        return others if stale else frozenset()",
+        "of two claims the one of before is believed",
+        SEGMENTS,
+        "epoch_of(known.version) >= epoch",
+        "epoch_of(known.version) < epoch",
     ),
     Mutant(
         "announces nothing",
-        PORT,
-        "self._emit(Announce(self.spec.port, mesh - hosts, hosts - mesh))",
-        "pass",
+        SHARING,
+        "        self._emit(Announce(port, macs))",
+        "        pass",
     ),
     Mutant(
         "renews without asking the clock",
@@ -170,17 +169,21 @@ MUTANTS = (
     Mutant(
         "who is left of two does not announce again",
         SHARING,
-        "if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:",
+        "if port.spec.segment in change.ended and port.may_announce:",
         "if False:",
         was_real=True,
     ),
     Mutant(
-        "a repeated announcement teaches the own switch",
-        PERMITS,
-        "known = () if again else priming(port)",
-        "known = priming(port)",
-        was_real=True,
-        seeds=1200,  # a host has to move between two announcements, and nobody to look in between
+        "a segment is held where it was",
+        COORDINATOR,
+        "            if segments.isdisjoint(edge):",
+        "            if True:",
+    ),
+    Mutant(
+        "who goes on after a failed hand-over does not outbid the successor's claim",
+        HANDING,
+        "        if epoch > self.port.epoch:",
+        "        if False:",
     ),
     Mutant(
         "nobody introduces silent containers",
@@ -192,9 +195,9 @@ MUTANTS = (
     Mutant(
         "a wish that comes while the gate closes is dropped",
         PORT,
-        "        self.wishes.want(intent, said, word, hosts, now)",
+        "        self.wishes.want(intent, said, word, now)",
         "        if not isinstance(self.phase, Closing):\n"
-        "            self.wishes.want(intent, said, word, hosts, now)",
+        "            self.wishes.want(intent, said, word, now)",
         was_real=True,
     ),
 )

@@ -10,7 +10,7 @@ from collections import deque
 from functools import lru_cache
 
 import sim_flows
-from sim_flows import GATEWAY, OF_THE_MESH
+from sim_flows import GATEWAY, OF_THE_MESH, SEGMENT
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gate import Gate
@@ -18,13 +18,11 @@ from weave_ryu.gateway import reading
 from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
-    Disown,
-    ForgetBehind,
-    ForgetBeside,
+    Claim,
     Introduce,
     Prime,
     ReadMacs,
-    Reassert,
+    Release,
     RememberRole,
     RenewGate,
     Report,
@@ -38,16 +36,16 @@ from weave_ryu.gateway.detection import Bfd, Verdict
 from weave_ryu.gateway.reading import Learnt
 from weave_ryu.gateway.records import decode, encode
 from weave_ryu.gateway.role import Intent
-from weave_ryu.gateway.strangers import STRANGER_S
 from weave_ryu.gateway.surroundings import NotReadyError
+from weave_ryu.mesh.peers import Peer, Peers
+from weave_ryu.mesh.segments import Claims, owner_of
+from weave_ryu.names import PeerUID
 from weave_ryu.pipeline import cookies, rules
-from weave_ryu.pipeline.cookies import EXACT, SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import Output
-from weave_ryu.pipeline.tables import TUNNEL_SOURCE
 from weave_ryu.shell.coordinator import ForwardingView
 
 # As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
-FORGET_AT_S = (0.0, 0.1, 0.2, 0.4, 0.6, 2.0)
 REPEAT_AT_S = (0.0, 0.12, 1.0, 2.5)
 INTRODUCE_AT_S, INTRODUCE_LATE_S = (0.1, 1.2), 4.0
 FORGET_AGAIN_AFTER_S = 0.6
@@ -74,6 +72,10 @@ class SimDaemon:
         specs = [peer.spec_now()] if peer.spec is not None else []
         self.core = GatewayCore(peer.name, incarnation, sequence, specs, world.timers, now)
         self.view = ForwardingView(peer.name)
+        # Of the topology only what segments need: who is there, and which gateway claims it.
+        own = Peer(peer.name, peer.letter, PeerUID(incarnation), 0, peer.short_id)
+        self.peers = Peers(own, self.rng)
+        self.claims = Claims(self.peers)
         self.is_paused = self.is_dead = False
         self._inbox = deque()
         self._timer = None
@@ -84,7 +86,6 @@ class SimDaemon:
         self._connection = 0
         self._permits = set()
         self._is_ready = False
-        self._has_read_macs = False
         self._introducing = set()
         self._mesh_changes = 0
         self._sees_hellos_at = 0.0
@@ -95,7 +96,7 @@ class SimDaemon:
         self._layout = 0
         self._inherited = None
         self._settled_at = self.clock.now + SETTLE_S
-        self._segments = {}
+        self._kinds = {}
         self._known = frozenset()
         self._is_asking = False
         self._last_relayed = b""
@@ -214,28 +215,18 @@ class SimDaemon:
                 self._next_gate()
             case Broadcast(payload):
                 self.world.mesh.broadcast(self.peer.letter, payload)
-            case ForgetBehind(peers):
-                for at in FORGET_AT_S:
-                    self.later(at, self._forget_peers, peers, at == 0.0)
-            case Announce(_, to_segment, to_mesh):
+            case Claim(_, epoch):
+                self.claims.add(SEGMENT, epoch)
+                self._settle_claims(())
+            case Release():
+                self._settle_claims([self.peer.name] if self.claims.drop(SEGMENT.name) else ())
+            case Announce(_, macs):
+                frames = [(mac, (Output(GATEWAY),)) for mac in sorted(macs)]
                 for at in REPEAT_AT_S:
-                    self.later(at, self._announce, to_segment, to_mesh, at > 0.0)
-            case Prime(_, hosts, mesh, beside):
-                known = [(mac, rules.hearsay()) for mac in sorted(mesh)]
-                known += [(mac, rules.hearsay(is_beside=True)) for mac in sorted(beside)]
+                    self.later(at, self._send_frames, frames, 0, self._may_announce)
+            case Prime(_, macs):
+                known = [(mac, rules.hearsay()) for mac in sorted(macs)]
                 self.later(0.0, self._send_frames, known, 0, lambda: True)
-                frames = [(mac, rules.priming(GATEWAY)) for mac in sorted(hosts)]
-                self.later(0.0, self._send_frames, frames, 0, self._may_announce)
-            case Disown(_, macs):
-                beside = [(mac, rules.hearsay(is_beside=True)) for mac in sorted(macs)]
-                self.later(0.0, self._send_frames, beside, 0, lambda: True)
-                self.later(self.rng.uniform(0.0, 0.01), self._delete_macs, macs, GATEWAY, "mac")
-            case ForgetBeside(_, macs):
-                wait_s = self.rng.uniform(0.0, 0.01)
-                self.later(wait_s, self._delete_macs, macs, rules.HEARSAY_BESIDE, "origins")
-            case Reassert(_, macs):
-                for at in REPEAT_AT_S:
-                    self.later(at, self._reassert, macs)
             case Introduce(to):
                 if to not in self._introducing:
                     self._introducing.add(to)
@@ -282,19 +273,14 @@ class SimDaemon:
             self.later(back_s, self._answered, sent, "refused")
             return
         permit_s = self.world.timers.permit_s
-        to = command.partner
-        successor = self._short_id_of(to) if to is not None else None
-        flows, wanted = sim_flows.permits(self.peer.short_id, command.gate, permit_s, successor)
+        flows, wanted = sim_flows.permits(self._gateway_port(), command.gate, permit_s)
         if isinstance(command, RenewGate):
             self.world.on_renewal(self.peer, at)
             self.peer.switch.apply(flows)
         else:
-            forget = self._selectors(command.forget)
+            forget = []
             if command.gate is Gate.CLOSED:
-                forget += [
-                    (subject_cookie(Kind.PERMIT, GATEWAY), SUBJECT_MASK),
-                    (subject_cookie(Kind.LEARNT_PORT, GATEWAY), SUBJECT_MASK),
-                ]
+                forget = [(subject_cookie(Kind.PERMIT, GATEWAY), SUBJECT_MASK)]
             self.peer.switch.apply(flows, self._permits - wanted, forget)
             self._permits = wanted
         self.later(back_s, self._answered, sent, None)
@@ -316,45 +302,16 @@ class SimDaemon:
             self.core.gate_set(command.port, token, sent_at, now)
         self._next_gate()
 
-    def _selectors(self, peers):
-        ids = (self._short_id_of(peer) for peer in sorted(peers))
-        return [
-            (subject_cookie(Kind.LEARNT_PEER, short_id), SUBJECT_MASK)
-            for short_id in ids
-            if short_id is not None
-        ]
-
     def _short_id_of(self, name):
         info = self.view.infos.get(name)
         return info.short_id if info else None
-
-    def _forget_peers(self, peers, is_first):
-        # One that has come back meanwhile is the right place again.
-        self._forget(self._selectors(p for p in peers if is_first or not self.core.is_coming(p)))
 
     def _forget(self, selectors):
         if selectors and self._is_ready:
             self.peer.switch.apply(forget=selectors)
 
-    def _announce(self, to_segment, to_mesh, is_again):
-        mesh, hosts = self.core.macs("gw0")
-        own = self.peer.short_id
-        into_mesh = rules.announcement(GATEWAY, own, is_again)
-        frames = [(mac, (Output(GATEWAY),)) for mac in sorted(to_segment)]
-        frames += [(mac, into_mesh) for mac in sorted(to_mesh - (mesh - hosts))]
-        self._send_frames(frames, 0, self._may_announce)
-
     def _may_announce(self):
         return self.core.ports["gw0"].may_announce
-
-    def _reassert(self, macs):
-        actions = rules.to_all_peers(self.peer.short_id)
-        frames = [(mac, actions) for mac in sorted(macs & self.core.beside("gw0"))]
-        self._send_frames(frames, 0, lambda: True, "reassertion")
-
-    def _delete_macs(self, macs, subject, table):
-        if self._is_ready:
-            self.peer.switch.delete_macs(subject_cookie(Kind.LEARNT_PORT, subject), macs, table)
 
     def _send_frames(self, frames, start, go_on, name="announcement"):
         for mac, actions in frames[start : start + BURST]:
@@ -379,37 +336,23 @@ class SimDaemon:
             for (table, mac, _), (_, cookie) in self.peer.switch.tables.learnt.items()
             if table == "mac"
         )
-        own = [m for m, (kind, at) in parsed if kind is Kind.LEARNT_PORT and at != GATEWAY]
-        actions = rules.introduction(short_id)
+        own = [mac for mac, (kind, _) in parsed if kind is Kind.LEARNT_PORT]
+        actions = rules.introduction(self.peer.short_id, short_id)
         frames = [(mac.replace(":", ""), actions) for mac in sorted(own)]
         self._send_frames(frames, 0, lambda: True, "introduction")
 
     def _read_macs(self):
         if not self._is_ready:
             return
-        gateways = {self._short_id_of(name) for name in self.core.gateways("vlan")}
-        letting_in, unknown = (
-            {self._short_id_of(name) for name in names}
-            for names in self.core.behind_gateways("vlan", self.local())
-        )
         known = {info.short_id for info in self.view.infos.values()}
+        old = {self._short_id_of(name) for name in self.core.registry.lets_in()}
         learnt = self.peer.switch.tables.learnt
-        before = frozenset()
-        if not self._has_read_macs:
-            self._has_read_macs = True
-            before = frozenset(
-                mac.replace(":", "")
-                for (table, mac, _), (_, cookie) in learnt.items()
-                if table == "origins" and parse(cookie) == (Kind.LEARNT_PORT, rules.HEARSAY)
-            )
         places = []
         for (table, mac, priority), (_, cookie) in learnt.items():
             if table == "mac" and (priority != 10 or ("mac", mac, 20) not in learnt):
                 kind, subject = parse(cookie)
                 places.append(Learnt(mac.replace(":", ""), kind is Kind.LEARNT_PORT, subject))
-        found = reading.sort(
-            places, GATEWAY, {GATEWAY}, gateways, letting_in, unknown, known, before
-        )
+        found = reading.sort(places, self._gateway_port().short_id, known, old)
         self.core.macs_read("gw0", found, self.local())
 
     # What the operator asks for.
@@ -494,7 +437,30 @@ class SimDaemon:
 
     def connected(self, other):
         self.world.mesh.neighbour_gossip(self.peer.letter, self._state(), only=other)
+        self.world.mesh.tell_table(self.peer.letter, other, tuple(self.peers))
         self.topology_changed()
+
+    def topology_news(self, entries):
+        """Entries of peers, as `Core.merge` takes them in."""
+        result = self.peers.merge(entries)
+        names = {*result.delta, *([self.peer.name] if result.old_life else ())}
+        if result.outdated:  # corrected, as in `mesh/inbox.py`
+            names |= set(result.outdated)
+        self._settle_claims(())
+        if names and names != {e.name for e in entries}:
+            self._tell_topology(names & self.peers.names)
+        if names:
+            self.changed()
+
+    def _settle_claims(self, names):
+        names = {*names, *self.claims.settle()}
+        if names:
+            self._tell_topology(names)
+            self.changed()
+
+    def _tell_topology(self, names):
+        entries = tuple(self.peers.select(names))
+        self.world.mesh.broadcast(self.peer.letter, entries, "topology")
 
     def heard(self, source, payload):
         """A message straight from another gateway; most are leases that say nothing new."""
@@ -541,27 +507,27 @@ class SimDaemon:
     def observe(self):
         """`Daemon._wanted`: what the mesh says, as the coordinator sees it."""
         world, letter = self.world, self.peer.letter
-        found = world.mesh.component(letter)
+        component = world.mesh.component(letter)
+        segment = self._look_at_segment({world.name_of[x] for x in component[0]})
+        found = component, segment
         held_until = self.view.deadline()
-        if found is self._observed and held_until is None:
+        if found == self._observed and held_until is None:
             return
         beside = world.mesh.neighbours(letter)
-        if found is not self._observed or held_until <= self.local():
+        if found != self._observed or held_until <= self.local():
             self._observed = found
-            graph, infos = world.mesh.as_told(found)
+            graph, infos = world.mesh.as_told(component, segment)
             underlays = {world.name_of[x]: self.peer.underlays[x] for x in beside}
             self.view.observe(graph, infos, underlays, self.local())
-        present = frozenset(self.view.infos)
+        present = frozenset(self.view.infos) - {SEGMENT.name}
         left, joined = self._known - present, present - self._known
         self._known = present
         if left:
             self.core.peers_left(left)
             self._last_heard.clear()
         if joined:
-            self.core.peers_joined(joined, self.local())
-            self.later(1.05 * STRANGER_S, self.changed)  # its clock may be slow
-        if joined and not self._is_asking:
-            self._is_asking = True
+            self._is_asking, is_asking = True, self._is_asking
+        if joined and not is_asking:
             self.later(ASK_DELAY_S, self._ask)
         self._mesh_changes += len(beside) != self.core.peer_count
         self.core.mesh_state(len(beside), self.local())
@@ -569,6 +535,27 @@ class SimDaemon:
         if deadline is not None:
             at = (deadline - self._offset) / self._rate
             self.clock.at(at + 0.05, self.input, self.changed)
+
+    def _look_at_segment(self, reachable):
+        """What the topology says of it; who cannot be reached is collected."""
+        keep = reachable | {far for n in reachable & self.peers.names for far in self._edges_of(n)}
+        if self.peers.names - keep:
+            self.peers.collect(keep)
+            self._settle_claims(())
+        entry = self.peers.get(SEGMENT.name)
+        if entry is None or entry.is_placeholder:
+            return None
+        home = owner_of(entry)
+        is_mutual = home in reachable & self.peers.names and SEGMENT.name in self._edges_of(home)
+        return entry, home if is_mutual else None
+
+    def _edges_of(self, name):
+        return self.peers[name].connections.keys()
+
+    def _gateway_port(self):
+        entry = self.peers.get(SEGMENT.name)
+        short_id = SEGMENT.short_id if entry is None or entry.is_placeholder else entry.short_id
+        return sim_flows.gateway_port(short_id, self.core.is_peer("vlan"))
 
     def _ask(self):
         self._is_asking = False
@@ -594,10 +581,12 @@ class SimDaemon:
             if self._inherited is None:
                 parsed = (parse(flow.cookie) for flow in flows)
                 self._inherited = frozenset(s for k, s in parsed if k is Kind.NEIGHBOUR)
-        mesh_key = (self._observed, tuple(self.view.held()))
-        now = self.local()
-        gateways = tuple(n for n in sorted(self.view.infos) if self.core.segments_of(n, now))
-        wanted = sim_flows.wanted(self.view, self.peer, mesh_key, gateways)
+        (component, segment), former = self._observed, tuple(self.view.former().items())
+        where = None if segment is None else (segment[0].short_id, segment[1])
+        mesh_key = (component, where, tuple(self.view.held()), former)
+        port = self._gateway_port() if self.peer.spec is not None else None
+        lets_in = tuple(sorted(self.core.registry.lets_in()))
+        wanted = sim_flows.wanted(self.view, self.peer, mesh_key, port, lets_in)
         present = {int(hop.short_id) for hop in wanted.state.neighbours}
         is_settled = self.clock.now >= self._settled_at or self._inherited <= present
         if is_settled:
@@ -605,10 +594,10 @@ class SimDaemon:
         elif is_fresh:
             self.clock.at(self._settled_at, self.input, self.changed)
         if is_fresh or not is_settled or wanted is not self._last_wanted:
-            replaced = self._install(wanted, is_settled)
+            self._install(wanted, is_settled)
             if is_settled:
                 self._last_wanted, self._installed = wanted, None  # the same flows
-                self._forget_changed(wanted.state, replaced)
+                self._forget_changed(wanted.state)
         if is_fresh:
             self._is_ready = True
             self.ports_changed()
@@ -628,7 +617,7 @@ class SimDaemon:
             add, stale = wanted.since(self._last_wanted)
             if add or stale:
                 self.peer.switch.apply(add, stale)
-            return stale
+            return
         flows = wanted.flows if is_settled else wanted.frame
         stale = self._installed - flows.keys()
         kept = set()
@@ -638,17 +627,12 @@ class SimDaemon:
         if add or stale - kept:
             self.peer.switch.apply(add, stale - kept)
         self._installed = flows.keys() | kept
-        return stale
 
-    def _forget_changed(self, state, replaced):
-        present = {peer.short_id: peer.segments for peer in state.peers}
-        known = self._segments
-        stale = {sid for sid, before in known.items() if present.get(sid) != before}
-        self._segments = present
-        teaching = (parse(key & EXACT) for key in replaced if key >> 80 == TUNNEL_SOURCE.number)
-        stale |= {subject for kind, subject in teaching if kind is Kind.PEER}
+    def _forget_changed(self, state):
+        present = {peer.short_id: (peer.is_segment, peer.lets_in) for peer in state.peers}
+        stale = {sid for sid, before in self._kinds.items() if present.get(sid) != before}
+        self._kinds = present
         if stale:
             selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in sorted(stale)]
-            self.peer.switch.reveal_nothing({s for s in stale if not known.get(s)})
             self._forget(selectors)
             self.later(FORGET_AGAIN_AFTER_S, self._forget, selectors)

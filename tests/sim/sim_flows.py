@@ -6,13 +6,15 @@ from functools import lru_cache
 
 from sim_tables import prepare
 
+from weave_ryu.mesh.segments import Segment
+from weave_ryu.names import PeerName, PeerUID, ShortId
 from weave_ryu.pipeline import rules
 from weave_ryu.pipeline.cookies import Kind
 from weave_ryu.pipeline.state import GatewayPort, LocalPort
 from weave_ryu.shell.coordinator import BridgePorts, forwarding_state
 
 TUNNEL, CONTAINER, GATEWAY, CONTAINER_2 = 1, 2, 3, 4
-SEGMENT = "vlan"
+SEGMENT = Segment(PeerName(0x02000000005E), "vlan", PeerUID(1), ShortId(0x513))
 MAX_KEPT = 60_000
 
 OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
@@ -72,32 +74,37 @@ class Wanted:
         return add, gone.difference([flow.place for flow in come])
 
 
-def wanted(view, peer, mesh_key, segment_gateways):
+def wanted(view, peer, mesh_key, port, lets_in):
     """The flows of a peer.
 
     Args:
         view: its `ForwardingView`.
         peer: `SimPeer`.
         mesh_key: whatever the view's content follows from.
-        segment_gateways: names of the gateways that its daemon knows.
+        port: its gateway port as its daemon sees it; None if it has none.
+        lets_in: names of gateways that do not know segments as peers.
     """
-    key = (peer.letter, peer.world.letters, mesh_key, segment_gateways, peer.spec is not None)
+    key = (peer.letter, peer.world.letters, mesh_key, port, lets_in)
     found = _kept.get(key)
     if found is None:
-        gateways = (GatewayPort(GATEWAY, "gw0", SEGMENT),) if peer.spec is not None else ()
+        gateways = (port,) if port is not None else ()
         local = (LocalPort(CONTAINER, "c1"), LocalPort(CONTAINER_2, "c2"))
         ports = BridgePorts({6784: TUNNEL}, local, gateways)
-        segments = dict.fromkeys(segment_gateways, frozenset({SEGMENT}))
-        state = forwarding_state(view, peer.name, peer.short_id, ports, segments)
+        old = dict.fromkeys(lets_in, frozenset({SEGMENT.nick_name}))
+        state = forwarding_state(view, peer.name, peer.short_id, ports, old)
         if len(_kept) > MAX_KEPT:
             _kept.clear()
         found = _kept[key] = Wanted(state)
     return found
 
 
+def gateway_port(short_id, is_peer):
+    """As the pipeline sees it."""
+    return GatewayPort(GATEWAY, "gw0", SEGMENT.nick_name, short_id, is_peer=is_peer)
+
+
 @lru_cache(maxsize=256)
-def permits(short_id, gate, permit_s, successor):
+def permits(port, gate, permit_s):
     """Prepared permits, and their places."""
-    port = GatewayPort(GATEWAY, "gw0", SEGMENT)
-    flows = [prepare(f) for f in rules.permits(port, short_id, gate, permit_s, successor)]
+    flows = [prepare(f) for f in rules.permits(port, gate, permit_s)]
     return flows, {place(flow) for flow in flows}

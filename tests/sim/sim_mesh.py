@@ -205,9 +205,16 @@ class Mesh:
                 self._components[x] = found
         return found
 
-    def as_told(self, component):
-        """What a component says of itself, as a graph, and of its peers."""
-        told = self._told.get(component)
+    def as_told(self, component, segment):
+        """What a component says of itself, as a graph, and of its peers.
+
+        Args:
+            component: as `component` finds it.
+            segment: the segment's entry, and the gateway that it is connected to by both entries;
+                None if it is not known.
+        """
+        key = component, None if segment is None else (segment[0].short_id, segment[1])
+        told = self._told.get(key)
         if told is None:
             seen, edges = component
             name_of, peers = self.world.name_of, self.world.peers
@@ -216,7 +223,13 @@ class Mesh:
                 adjacency[name_of[a]].add(name_of[b])
                 adjacency[name_of[b]].add(name_of[a])
             infos = {name_of[x]: PeerInfo(x, peers[x].short_id) for x in seen}
-            self._told[component] = told = Graph.from_adjacency(adjacency), infos
+            if segment is not None:
+                entry, home = segment
+                infos[entry.name] = PeerInfo("vlan", entry.short_id, is_segment=True)
+                adjacency[entry.name] = set() if home is None else {home}
+                if home is not None:
+                    adjacency[home].add(entry.name)
+            self._told[key] = told = Graph.from_adjacency(adjacency), infos
         return told
 
     def is_whole(self):
@@ -273,17 +286,18 @@ class Mesh:
             edge = self._ways[way] = self.edge(here, hop)
         self._send(edge, here, item)
 
-    def broadcast(self, source, payload):
+    def broadcast(self, source, payload, kind="broadcast"):
+        """Gossip; with kind "topology" entries of peers, which go on as long as they are news."""
         ident = next(self._ids)
         self._seen[ident] = {source}
-        self._flood(source, ident, source, payload)
+        self._flood(source, ident, source, payload, kind)
 
-    def _flood(self, here, ident, source, payload):
+    def _flood(self, here, ident, source, payload, kind):
         seen = self._seen[ident]
         for hop in self.neighbours(here):
             if hop not in seen:
                 wait_s = self.rng.uniform(0.0, self.world.broadcast_delay_s)
-                item = ("broadcast", source, ident, payload)
+                item = (kind, source, ident, payload)
                 edge = self.edge(here, hop)
                 if wait_s:
                     self.clock.after(wait_s, self._send, edge, here, item)
@@ -294,6 +308,10 @@ class Mesh:
         for hop in self.neighbours(source):
             if hop != exclude and only in (None, hop):
                 self._send(self.edge(source, hop), source, ("neighbour", source, None, payload))
+
+    def tell_table(self, source, target, entries):
+        """All that is known of segments, down a new connection."""
+        self._send(self.edge(source, target), source, ("table", source, None, entries))
 
     def _send(self, edge, here, item):
         if not edge.is_established:
@@ -343,10 +361,15 @@ class Mesh:
                     daemon.gossip(source, payload, "unicast")
                 else:
                     self._unicast(here, item)
-            case "broadcast":
+            case "broadcast" | "topology":
                 if here not in self._seen[what]:
                     self._seen[what].add(here)
-                    daemon.gossip(source, payload, "broadcast")
-                    self._flood(here, what, source, payload)
+                    if kind == "topology":
+                        daemon.topology_news(payload)
+                    else:
+                        daemon.gossip(source, payload, "broadcast")
+                    self._flood(here, what, source, payload, kind)
+            case "table":
+                daemon.topology_news(payload)
             case "neighbour":
                 daemon.gossip(source, payload, "neighbour")

@@ -13,18 +13,13 @@ from operator import attrgetter
 
 from sim_tables import Tables
 
-from weave_ryu.pipeline.cookies import Kind, subject_cookie
-from weave_ryu.pipeline.parts import LEARN_PRIORITY_SECOND_HAND
-
 CREDIT_S = 0.5
 """Open vSwitch's max-revalidator: frames are credited at least so often."""
 IDLE_S = 10.0
 """Open vSwitch's max-idle: cached answers that nobody asked for go after this long."""
 LAPSE_S = 0.25
-"""What an announcement that was late has taught is forgotten after this long."""
-GATEWAY = 3
+"""So long after its permits have gone a switch may still use what it decided before."""
 _number = attrgetter("number")
-BEHIND_GATEWAY_PORT = subject_cookie(Kind.LEARNT_PORT, GATEWAY)
 
 
 class _Installed:
@@ -68,13 +63,12 @@ class SimSwitch:
         slow_s: the longest time between a change of flows and its effect on cached frames.
         lag_s: how much later than their time permits may run out.
         on_gate: called when the switch has opened or closed the gateway port for broadcasts.
-        on_lapse: called with a reason when it knows hosts behind a closed gateway port.
     """
 
-    def __init__(self, clock, rng, slow_s, lag_s, on_gate, on_lapse):
+    def __init__(self, clock, rng, slow_s, lag_s, on_gate):
         self.clock, self.rng = clock, rng
         self.slow_s, self.lag_s = slow_s, lag_s
-        self.on_gate, self.on_lapse = on_gate, on_lapse
+        self.on_gate = on_gate
         self.is_up = True
         self.relearnt = 0
         self._reset()
@@ -86,12 +80,12 @@ class SimSwitch:
         self.cache = {}
         self._hit, self._made, self._idle_since = [], 0, 0.0
         self.generation = self._validated = 0
-        self._parents = {}
-        self._orphaned = set()
         self._kinds = Counter()
         self._revalidation = self._crediting = self._expiry = None
         self.ran_out_at = None
         """Since when the gateway port is closed because nobody has renewed its permits."""
+        self.shut_at = float("-inf")
+        """Since when there are no permits, whatever the reason."""
         self.permits = self.opening = 0
         """How many permits there are, and how many of them let broadcasts in."""
 
@@ -150,9 +144,6 @@ class SimSwitch:
         if flow.timeout_s:
             installed.lag_s = self.rng.uniform(0.0, self.lag_s)
         self._kinds[flow.kind] += 1
-        for key in flow.lessons:
-            self._parents[key] = self._parents.get(key, 0) + 1
-            self._orphaned.discard(key)
         return installed
 
     def _drop(self, flow):
@@ -162,31 +153,8 @@ class SimSwitch:
         self.permits -= flow.is_permit
         self.opening -= flow.opens
         self._kinds[flow.kind] -= 1
-        for key in flow.lessons:
-            self._parents[key] -= 1
-            if not self._parents[key]:
-                self._orphaned.add(key)
-
-    def delete_macs(self, cookie, macs, table):
-        """As `Switch.delete_macs`."""
-        was_open, learnt = self.opening, self.tables.learnt
-        found = [
-            key
-            for key, (_, taught_by) in learnt.items()
-            if key[0] == table and taught_by == cookie and key[1].replace(":", "") in macs
-        ]
-        for key in found:
-            del learnt[key]
-        if found:
-            self._settle(was_open)
-
-    def reveal_nothing(self, plain):
-        """As `Forwarder._forget_changed` with `MacReader.hidden`: what is older goes as well."""
-        learnt = self.tables.learnt
-        behind = {subject_cookie(Kind.LEARNT_PEER, short_id) for short_id in plain}
-        for key in [key for key, (_, cookie) in learnt.items() if cookie in behind]:
-            if key[0] == "mac":
-                learnt.pop(("mac", key[1], LEARN_PRIORITY_SECOND_HAND), None)
+        if flow.is_permit and not self.permits:
+            self.shut_at = self.clock.now
 
     def _forget(self, cookie, mask):
         wanted = cookie & mask
@@ -219,18 +187,9 @@ class SimSwitch:
 
     def _settle(self, was_open):
         self.tables.version += 1
-        learnt = self.tables.learnt
-        if self._orphaned:
-            orphaned, self._orphaned = self._orphaned, set()
-            for key in orphaned:
-                del self._parents[key]
-            for key in [k for k, (_, cookie) in learnt.items() if (k[0], cookie) in orphaned]:
-                del learnt[key]
         self._changed()
         if bool(was_open) != bool(self.opening):
             self.on_gate()
-        if not self.permits and any(v[1] == BEHIND_GATEWAY_PORT for v in learnt.values()):
-            self.clock.after(LAPSE_S, self._check_silent)
 
     # Frames.
 
@@ -294,19 +253,14 @@ class SimSwitch:
             if known is not taught and known != taught:
                 learnt[key] = taught
                 is_new = True
-                if not self.permits and lesson.cookie == BEHIND_GATEWAY_PORT:
-                    self.clock.after(LAPSE_S, self._check_silent)
         if is_new:
             self._changed()
         return is_new
 
-    def _check_silent(self):
-        """Behind a closed port nothing is known: it would draw frames that cannot pass."""
-        if self.permits:
-            return
-        for key, (_, cookie) in self.tables.learnt.items():
-            if cookie == BEHIND_GATEWAY_PORT:
-                self.on_lapse(f"is closed but knows a host behind its port: {key}")
+    @property
+    def is_silent(self):
+        """Its gateway port has been closed for so long that no frame may pass it."""
+        return not self.permits and self.clock.now > self.shut_at + LAPSE_S
 
     def _changed(self):
         self.generation += 1

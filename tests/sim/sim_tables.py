@@ -152,12 +152,10 @@ def _moving(source, destination):
 
 
 def _tunnelling(action):
-    remote, local, destination = action.remote_ip, action.local_ip, action.destination
+    remote, local = action.remote_ip, action.local_ip
 
     def set_tunnel(_tables, walk):
         kept = walk.slots[_TUN_ID] if action.tun_id is None else action.tun_id
-        if destination is not None:
-            kept = destination << 12 | kept & 0xFFF
         walk.tunnel = (remote, local, kept)
 
     return set_tunnel
@@ -166,11 +164,10 @@ def _tunnelling(action):
 class Lesson:
     """What a learn action teaches about a MAC."""
 
-    __slots__ = ("cookie", "effect", "priority", "table", "taught", "with_parent")
+    __slots__ = ("cookie", "effect", "priority", "table", "taught")
 
     def __init__(self, learn):
         self.table, self.priority, self.cookie = learn.table, learn.priority, learn.cookie
-        self.with_parent = learn.with_parent
         effect = tuple((_SLOT[load.mark], load.value) for load in learn.loads)
         self.taught = (effect, learn.cookie)
 
@@ -190,7 +187,6 @@ class Prepared:
         "is_permit",
         "key",
         "kind",
-        "lessons",
         "number",
         "opens",
         "place",
@@ -216,9 +212,6 @@ class Prepared:
             (self.values,) = self.values
         self.key = _keys.setdefault((self.table, self.group, self.values), len(_keys))
         self.actions = tuple(_compiled(action) for action in flow.actions)
-        self.lessons = [
-            (a.table, a.cookie) for a in flow.actions if isinstance(a, Learn) and a.with_parent
-        ]
 
 
 def _term(term):

@@ -57,8 +57,8 @@ class Watch:
         """A gateway port has changed its state."""
         is_open = self.world.open_gateways
         if len(is_open) == 1 and self.world.peers[is_open[0]].daemon is not None:
-            mesh, hosts = self.world.peers[is_open[0]].daemon.core.macs("gw0")
-            what = is_open[0], mesh - hosts, self.world.events
+            known = self.world.peers[is_open[0]].daemon.core.mesh_macs("gw0")
+            what = is_open[0], known, self.world.events
             self.clock.after(ANNOUNCED_S, self._look_at_segment, *what)
 
     def _look_at_segment(self, letter, known, events):
@@ -71,8 +71,7 @@ class Watch:
             return
         if not all(port.is_settled for daemon in daemons for port in daemon.core.ports.values()):
             return  # another one is about to take over, and lets known unicast pass already
-        mesh, hosts = world.peers[letter].daemon.core.macs("gw0")
-        for mac in sorted(known & (mesh - hosts)):
+        for mac in sorted(known & world.peers[letter].daemon.core.mesh_macs("gw0")):
             world.sometimes["segment looked at after a change of roles"] = 1
             place = world.segment.place_of(mac)
             if place != letter:

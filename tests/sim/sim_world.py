@@ -16,6 +16,7 @@ from sim_daemon import SimDaemon
 from sim_flows import CONTAINER, CONTAINER_2, GATEWAY, TUNNEL
 from sim_mesh import Mesh
 from sim_switch import SimSwitch
+from sim_tables import CONTROLLER
 
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import PortSpec
@@ -111,7 +112,6 @@ class SimPeer:
             options.revalidate_s,
             options.lag_s,
             self._gate_changed,
-            self._lapsed,
         )
 
     def spec_now(self):
@@ -210,10 +210,6 @@ class SimPeer:
             if not is_open:
                 self.closed_at = self.world.clock.now
             self.world.gates_changed()
-
-    def _lapsed(self, what):
-        world = self.world
-        raise InvariantBroken("standby_silent", f"{self.letter} {what}", world.clock.now)
 
 
 class Segment:
@@ -385,6 +381,8 @@ class World:
         if not sent:
             return
         if port == GATEWAY:
+            if peer.switch.is_silent and any(copy.port != CONTROLLER for copy in sent):
+                self._broken("standby_silent", f"{peer.letter} lets in a frame of {flight.src}")
             # Two parts of a mesh may be joined by the segment: out by one gateway, in by another.
             if len(way) > 1 or way == (f"out {peer.letter}",):
                 way = (*way, f"in {peer.letter}")
@@ -425,6 +423,8 @@ class World:
                 self.clock.after(edge.latency_s + late_s, *arrive)
 
     def _out(self, peer, flight, way):
+        if peer.switch.is_silent and flight.stream != "announcement":
+            self._broken("standby_silent", f"{peer.letter} lets out a frame of {flight.src}")
         if flight.stream == "announcement" and not way:
             self.clock.after(HOP_S, self.segment.enter, peer.letter, flight, ())
             return

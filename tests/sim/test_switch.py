@@ -100,7 +100,6 @@ def constants(module):
 def test_constants_are_those_of_the_shell():
     gateways, announce = constants("gatewayd"), constants("announce")
     forwarder, daemon = constants("forwarder"), constants("daemon")
-    assert gateways["FORGET_AT_S"] == sim_daemon.FORGET_AT_S
     assert gateways["STALE_S"] == sim_daemon.STALE_S
     assert announce["REPEAT_AT_S"] == sim_daemon.REPEAT_AT_S
     assert announce["INTRODUCE_AT_S"] == sim_daemon.INTRODUCE_AT_S
@@ -121,27 +120,12 @@ def test_an_introduced_container_is_learnt_and_passed_on_as_if_it_had_spoken():
         for flow in overlay.models[letter].flows:
             tables[letter].put(prepare(flow))
     mac, ids = overlay.mac("W-c1"), overlay.short_ids
-    introduced = tables["W"].walk_actions(mac, BROADCAST, rules.introduction(ids["A"]))
+    introduced = tables["W"].walk_actions(mac, BROADCAST, rules.introduction(ids["W"], ids["A"]))
     (copy,) = introduced.sent
     assert (copy.tun_dst, copy.tun_id) == (overlay.addresses["A"], ids["A"] << 12 | ids["W"])
     arrived = tables["A"].walk(TUNNEL, mac, BROADCAST, overlay.addresses["W"], copy.tun_id)
     assert GATEWAY in [copy.port for copy in arrived.sent]
     assert [lesson.table for lesson, taught in arrived.noted if taught == mac] == ["mac", "origins"]
-
-
-def test_repeated_announcement_teaches_the_own_switch_nothing():
-    overlay = OverlayModel(LINKS["ring"], gateways="AB", active="A")
-    tables = Tables()
-    for flow in overlay.models["A"].flows:
-        tables.put(prepare(flow))
-    own = overlay.short_ids["A"]
-    first, again = (
-        tables.walk_actions("02:00:00:00:02:01", BROADCAST, rules.announcement(GATEWAY, own, x))
-        for x in (False, True)
-    )
-    assert [lesson.table for lesson, _ in first.noted] == ["mac", "origins"]
-    assert again.noted == []
-    assert sent_by(first) == sent_by(again) != []
 
 
 def test_what_is_known_by_hearsay_is_turned_back_at_the_gate():

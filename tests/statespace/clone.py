@@ -26,6 +26,7 @@ OLD_SEQUENCE, OLD_EPOCH = 30, 6
 PORT_APART = frozenset(
     {
         *("spec", "around", "_emit", "phase", "wishes", "keeper", "candidacy", "hand_overs"),
+        "_claiming",
         *("epoch", "history", "_faults", "_recorded"),
     }
 )
@@ -34,18 +35,16 @@ KEEPER_APART = frozenset({"_port", "_timers", "_emit", "asked", "_token", "laten
 CORE_APART = frozenset(
     {
         *("timers", "registry", "_commands", "_hearing", "lookout", "_carrier", "leases"),
-        *("_strangers", "_sharing", "ports"),
+        *("_sharing", "ports"),
     }
 )
 SHARING_APART = frozenset(
     {
-        *("_registry", "_ports", "_emit", "memory", "admission"),
-        *("_synced", "_reclaiming", "_news", "_unknown"),
+        *("_registry", "_ports", "_emit"),
+        *("_read", "_lost", "_told", "_announced", "_synced"),
     }
 )
-MEMORY_APART = frozenset(
-    {"_segments", "_read", "_told", "_before", "_recalled", "_unread", "_claimed"}
-)
+CLAIMING_APART = frozenset({"_segment", "_emit", "_epoch"})
 SIGNS_APART = frozenset({"lease", "sure_until"})
 """What has been seen before and is known: a cache, as `_recorded` and more."""
 STATE_TIMES = ("may_pass_until", "since", "until", "ask_at", "next_at", "due_at")
@@ -77,7 +76,7 @@ def check_fields(core):
     _told_apart(core, vars(core), CORE_APART)
     sharing = core._sharing
     _told_apart(sharing, vars(sharing), SHARING_APART)
-    _told_apart(sharing.memory, vars(sharing.memory), MEMORY_APART)
+    _told_apart(port._claiming, vars(port._claiming), CLAIMING_APART)
     for signs in core.lookout.signs.values():
         _told_apart(signs, type(signs).__slots__, SIGNS_APART)
     for state in STATES:
@@ -103,8 +102,6 @@ def clone(core):
     leases._registry, leases._lookout, leases._emit = registry, lookout, emit
     leases._detours, leases._watched = dict(leases._detours), (-1, (), ())
     new._carrier = dict(core._carrier)
-    new._strangers = strangers = copy.copy(core._strangers)
-    strangers._registry, strangers._until = registry, dict(strangers._until)
     new.ports = {name: _clone_port(port, new) for name, port in core.ports.items()}
     new._sharing = _clone_sharing(core._sharing, new)
     return new
@@ -113,13 +110,8 @@ def clone(core):
 def _clone_sharing(sharing, core):
     new = copy.copy(sharing)
     new._registry, new._ports, new._emit = core.registry, core.ports, core._commands.append
-    new.admission = copy.deepcopy(sharing.admission)
-    new._synced, new._news = dict(sharing._synced), dict(sharing._news)
-    new._reclaiming, new._unknown = set(sharing._reclaiming), set(sharing._unknown)
-    new.memory = memory = copy.copy(sharing.memory)
-    memory._read, memory._told = dict(memory._read), dict(memory._told)
-    memory._before, memory._recalled = dict(memory._before), dict(memory._recalled)
-    memory._unread, memory._claimed = set(memory._unread), dict(memory._claimed)
+    for name in ("_read", "_lost", "_told", "_announced", "_synced"):
+        setattr(new, name, dict(getattr(sharing, name)))
     return new
 
 
@@ -138,6 +130,8 @@ def _clone_port(port, core):
     candidacy._vacancy = copy.copy(candidacy._vacancy)
     candidacy._preemption = copy.copy(candidacy._preemption)
     new.hand_overs = HandOvers(new, emit)
+    new._claiming = copy.copy(port._claiming)
+    new._claiming._emit = emit
     return new
 
 
@@ -214,7 +208,12 @@ class Eyes:
             None if asked is None else (keeper._token - asked.token, asked.gate),
             self.time(port.candidacy._vacancy._since),
             self.time(port.candidacy._preemption._since),
+            self._claimed(port._claiming),
         )
+
+    def _claimed(self, claiming):
+        epoch = claiming._epoch
+        return None if epoch is None else self.epoch_of(epoch), self.time(claiming.release_at)
 
     def state(self, state):
         """Points in time count from now, epochs from the newest, and reasons not at all."""

@@ -1,8 +1,10 @@
 """Every frame through every state that a few switches can be in: no_loop, whatever the roles.
 
-A state is how far each gate is open, what each switch has learnt, and what the segment's own switch
-has. From each state every station sends to every other and to all, any gate is set to anything, and
-any switch forgets. Frames run through the product's own flows.
+A state is how far each gate is open, at which gateway each peer believes the segment to be, what
+each switch has learnt, and what the segment's own switch has. From each state every station sends
+to every other and to all, any gate is set to anything, any peer hears that the segment has moved,
+and any switch forgets. Frames run through the product's own flows; each peer also accepts the tree
+that the segment had before.
 """
 
 from __future__ import annotations
@@ -21,16 +23,23 @@ from tests.statespace.roles import Broken  # noqa: E402
 from tests.statespace.search import Found  # noqa: E402
 from weave_ryu.gate import Gate  # noqa: E402
 from weave_ryu.pipeline import rules  # noqa: E402
-from weave_ryu.pipeline.cookies import Kind, parse  # noqa: E402
-from weave_ryu.pipeline.state import GatewayPort  # noqa: E402
 
 MAX_COPIES = 200
 
 
 class Network:
-    """The fixed part: links, flows for each gate, stations."""
+    """The fixed part: links, flows for each gate, stations.
 
-    def __init__(self, links, gateways, stations):
+    Args:
+        links: pairs of letters.
+        gateways: letters of the segment's gateways.
+        stations: that send.
+        moves: peers hear that the segment has moved, each at any time; else all of them believe it
+            to be at the first gateway, whatever the gates are.
+    """
+
+    def __init__(self, links, gateways, stations, moves=False):
+        self.moves = moves
         self.overlay = OverlayModel(links, gateways=gateways, hosts=("Host1",))
         self.gateways = gateways
         self.stations = {s: self.overlay.mac(s) for s in stations}
@@ -38,61 +47,60 @@ class Network:
         self.tables = {}
         for letter in self.overlay.letters:
             for gate in Gate if letter in gateways else (Gate.CLOSED,):
-                self.tables[letter, gate] = self._tables(letter, gate)
+                for home in gateways:
+                    self.tables[letter, gate, home] = self._tables(letter, gate, home)
 
-    def _tables(self, letter, gate):
-        tables = Tables()
-        flows = rules.flows(self.overlay.state(letter))
-        others = [x for x in self.gateways if x != letter]
+    def _tables(self, letter, gate, home):
+        tables, overlay = Tables(), self.overlay
+        overlay.home, overlay.former = home, next(x for x in self.gateways if x != home)
+        flows = rules.flows(overlay.state(letter))
         if letter in self.gateways:
-            own, successor = self.overlay.short_ids[letter], self.overlay.short_ids[others[0]]
-            port = GatewayPort(GATEWAY, "gw0", "vlan")
-            flows = flows + rules.permits(port, own, gate, 1, successor)
+            flows = flows + rules.permits(overlay.port(letter), gate, 1)
         for flow in flows:
             tables.put(prepare(flow))
         return tables
 
-    # A state is (gates, learnt, fdb): a tuple, and two sorted tuples of items.
+    # A state is (gates, homes, learnt, fdb): two tuples, and two sorted tuples of items.
 
     def start(self):
         return (
             tuple(Gate.CLOSED for _ in self.gateways),
+            tuple(self.gateways[0] for _ in self.overlay.letters),
             tuple(() for _ in self.overlay.letters),
             (),
         )
 
     def steps(self, state):
         """(what, next state) of everything that can happen."""
-        gates, learnt, fdb = state
+        gates, homes, learnt, fdb = state
         for place, letter in enumerate(self.gateways):
             for gate in Gate:
                 if gate is not gates[place]:
                     changed = (*gates[:place], gate, *gates[place + 1 :])
-                    yield (letter, gate.name), (changed, self._closed(letter, learnt), fdb)
+                    yield (letter, gate.name), (changed, homes, learnt, fdb)
         for place, letter in enumerate(self.overlay.letters):
+            for home in self.gateways if self.moves else ():
+                if home != homes[place]:
+                    moved = (*homes[:place], home, *homes[place + 1 :])
+                    yield (letter, f"hears of {home}"), (gates, moved, learnt, fdb)
             if learnt[place]:
-                yield (letter, "forgets"), (gates, (*learnt[:place], (), *learnt[place + 1 :]), fdb)
+                left = (*learnt[:place], (), *learnt[place + 1 :])
+                yield (letter, "forgets"), (gates, homes, left, fdb)
         if fdb:
-            yield ("segment", "forgets"), (gates, learnt, ())
+            yield ("segment", "forgets"), (gates, homes, learnt, ())
         for sender, src in self.stations.items():
             for dst in (BROADCAST, *(mac for mac in self.stations.values() if mac != src)):
                 yield (sender, dst), self.send(state, sender, src, dst)
 
-    def _closed(self, letter, learnt):
-        """What a permit has taught goes with it."""
-        place = self.overlay.letters.index(letter)
-        kept = tuple(
-            item for item in learnt[place] if parse(item[1][1]) != (Kind.LEARNT_PORT, GATEWAY)
-        )
-        return (*learnt[:place], kept, *learnt[place + 1 :])
-
     def send(self, state, sender, src, dst):
-        gates, learnt, fdb = state
+        gates, homes, learnt, fdb = state
         fdb = dict(fdb)
         known = {x: dict(items) for x, items in zip(self.overlay.letters, learnt, strict=True)}
         tables = {
-            x: self.tables[x, gates[self.gateways.index(x)] if x in self.gateways else Gate.CLOSED]
-            for x in self.overlay.letters
+            x: self.tables[
+                x, gates[self.gateways.index(x)] if x in self.gateways else Gate.CLOSED, home
+            ]
+            for x, home in zip(self.overlay.letters, homes, strict=True)
         }
         queue = deque()
         if sender == "Host1":
@@ -124,7 +132,7 @@ class Network:
                 elif f"{letter}-c1" == sender:
                     raise Broken("no_loop", f"{sender} to {dst}: back at its sender, {way}")
         learnt = tuple(tuple(sorted(known[x].items())) for x in self.overlay.letters)
-        return gates, learnt, tuple(sorted(fdb.items()))
+        return gates, homes, learnt, tuple(sorted(fdb.items()))
 
     def _on_segment(self, entered_by, src, dst, fdb, way, queue):
         fdb[src] = entered_by
@@ -176,5 +184,8 @@ NETWORKS = {
     ),
     "two gateways with a peer between": lambda: Network(
         [("A", "W"), ("B", "W")], "AB", ("W-c1", "Host1")
+    ),
+    "two gateways with a peer between, and moves": lambda: Network(
+        [("A", "W"), ("B", "W")], "AB", ("W-c1", "Host1"), moves=True
     ),
 }

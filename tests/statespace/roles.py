@@ -199,7 +199,7 @@ class World:
                 return kind, eyes.time(due), lives, token and self._token(token, lives)
         command, sent_at, confirms, lives = content
         token = getattr(command, "token", None)
-        told = (type(command), command.gate, command.partner, token and self._token(token, lives))
+        told = (type(command), command.gate, token and self._token(token, lives))
         return kind, told, eyes.time(sent_at), confirms, lives
 
     def _token(self, token, lives):

@@ -88,7 +88,8 @@ class Candidacy:
 
     def successor(self, now: float) -> PeerName | None:
         """Who would take the role over."""
-        ready = [o.candidate for o in self.others(now) if o.is_fresh and o.record.ready]
+        others = (o for o in self.others(now) if o.is_fresh and o.record.peering)
+        ready = [other.candidate for other in others if other.record.ready]
         return next((c.name for c in ready if rank(c, ready) == 0), None)
 
     def is_about_to_be_free(self, now: float) -> bool:

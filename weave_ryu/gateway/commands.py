@@ -18,16 +18,11 @@ class SetGate:
         port: its name.
         gate: how far.
         token: to be handed back.
-        forget: peers behind which nothing learnt may stay when the port opens.
-        partner: the other side of a hand-over. A port that drains redirects to it what is for its
-            hosts; one that opens for known unicast only watches which broadcasts it passes.
     """
 
     port: str
     gate: Gate
     token: int
-    forget: tuple[PeerName, ...] = ()
-    partner: PeerName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +31,6 @@ class RenewGate:
 
     port: str
     gate: Gate
-    partner: PeerName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,77 +65,37 @@ class SayHello:
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetBehind:
-    """Forget, now and again, the MACs learnt behind these peers."""
+class Claim:
+    """Connect a segment to this peer in the topology of the mesh, with this epoch."""
 
-    peers: tuple[PeerName, ...]
+    segment: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Connect a segment to this peer no more."""
+
+    segment: str
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Announce MACs (12 hex digits); repeated and rate limited by the shell.
-
-    Args:
-        port: the gateway port.
-        to_segment: MACs of the mesh.
-        to_mesh: MACs of the segment.
-    """
+    """Announce MACs of the mesh (12 hex digits) to a segment; repeated and rate limited."""
 
     port: str
-    to_segment: frozenset[str]
-    to_mesh: frozenset[str]
+    macs: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Prime:
-    """Let the own switch know MACs (12 hex digits); tell nobody else.
+    """Let the own switch know that MACs (12 hex digits) are in the mesh; tell nobody else.
 
-    Args:
-        port: the gateway port.
-        hosts: behind it.
-        mesh: in the mesh, wherever: the segment returns their frames.
-        beside: beside other gateways: so it does with theirs.
-    """
-
-    port: str
-    hosts: frozenset[str]
-    mesh: frozenset[str] = frozenset()
-    beside: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Disown:
-    """Forget that MACs (12 hex digits) are behind a gateway port: they are beside other gateways.
-
-    And let the own switch know that, as `Prime` does.
+    The segment may return frames of theirs.
     """
 
     port: str
     macs: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetBeside:
-    """Forget that MACs (12 hex digits) are beside other gateways: nobody says so any more."""
-
-    port: str
-    macs: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Reassert:
-    """Let the whole mesh know containers (12 hex digits) beside this peer, as if they had spoken.
-
-    Another gateway has taken them for hosts, and may have announced them. Repeated by the shell.
-    """
-
-    port: str
-    macs: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class RaiseVersion:
-    """Raise the own topology version, so that unmodified Weave peers drop their flows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +156,10 @@ Command = (
     | Broadcast
     | Tell
     | SayHello
-    | ForgetBehind
+    | Claim
+    | Release
     | Announce
     | Prime
-    | Disown
-    | ForgetBeside
-    | Reassert
-    | RaiseVersion
     | ReadMacs
     | Introduce
     | RememberRole

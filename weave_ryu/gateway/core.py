@@ -2,7 +2,7 @@
 
 Inputs return None and queue commands; `poll_commands` drains them; `deadline` says when
 `handle_timer` is due. `now` is monotonic seconds. Every peer runs one, gateway or not: those
-without a port only merge records and forget what has moved.
+without a port only merge records.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from weave_ryu.errors import LocalProtocolError
 from weave_ryu.gateway.commands import (
     Broadcast,
     Command,
-    ForgetBehind,
     Introduce,
     RememberRole,
     SayHello,
@@ -28,7 +27,6 @@ from weave_ryu.gateway.records import decode, encode
 from weave_ryu.gateway.registry import Registry
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.sharing import MacSharing
-from weave_ryu.gateway.strangers import Strangers
 from weave_ryu.gateway.surroundings import Other, PortSpec
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
@@ -72,7 +70,6 @@ class GatewayCore:
         self.next_lease = now
         self._next_sync = now + timers.sync_s
         segments = tuple(sorted({spec.segment for spec in specs}))
-        self._strangers = Strangers(self.registry, segments)
         emit = self._commands.append
         self.leases = Leases(self.registry, self.lookout, segments, self.timers, emit)
         self.ports = {
@@ -108,23 +105,21 @@ class GatewayCore:
         """Gateways that say on the segment that they forward, but are not in this mesh."""
         return self.lookout.elsewhere(segment, now)
 
-    def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
-        """MACs of the mesh and of the segment, as far as any gateway knows them."""
-        return self._sharing.sides(port)
+    def mesh_macs(self, port: str) -> frozenset[str]:
+        """MACs of the mesh, as far as any gateway knows them."""
+        return self._sharing.mesh(port)
 
-    def beside(self, port: str) -> frozenset[str]:
-        """MACs beside this peer, as far as is known."""
-        return self._sharing.memory.own(port)
+    def hosts(self, port: str) -> frozenset[str]:
+        """MACs of the segment that the own switch knows."""
+        return self._sharing.hosts(port)
 
-    def behind_gateways(
-        self, segment: str, now: float
-    ) -> tuple[frozenset[PeerName], frozenset[PeerName]]:
-        """What is learnt behind other gateways, see `MacSharing.behind_gateways`."""
-        return self._sharing.behind_gateways(segment, self.lookout, now)
+    def announce(self, port: str) -> None:
+        """Tell the segment all MACs of the mesh."""
+        self._sharing.announce(port)
 
-    def not_hosts(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
-        """MACs that the switch must not take for hosts, see `Surroundings`."""
-        return self._sharing.memory.not_hosts(port)
+    def is_peer(self, segment: str) -> bool:
+        """All gateways of a segment know that it is a peer of the mesh."""
+        return self.registry.is_peer(segment)
 
     def publish(self) -> None:
         """Tell everybody this peer's record: all by broadcast, gateways of its segments at once."""
@@ -141,12 +136,6 @@ class GatewayCore:
         """No port forwards or is about to change."""
         busy = (State.ACTIVE, State.DRAINING)
         return all(port.state not in busy and port.is_settled for port in self.ports.values())
-
-    def is_coming(self, name: PeerName) -> bool:
-        """It forwards on one of its segments, or is about to."""
-        record = self.registry.record(name)
-        ports = record.ports if record else ()
-        return any(port.state in (State.ACTIVE, State.ARMING) for port in ports)
 
     def companions(self) -> tuple[PeerName, ...]:
         """All other gateways of this peer's segments, sorted."""
@@ -199,12 +188,7 @@ class GatewayCore:
         `carrier` is gateway port → its link is up; missing ports are down.
         """
         if self.is_switch_up and not is_up:
-            self._sharing.memory.switch_lost(now)
-        if is_up and not self.is_switch_up:
-            # Who has forwarded meanwhile could not be told from who has not, nor be forgotten.
-            self._sharing.admission.start_anew(now)
-            self._sharing.prime(now)
-            self._forget_behind_standbys(record.name for record in self.registry.records())
+            self._sharing.switch_lost(now)
         self.is_switch_up = is_up
         self._carrier = dict(carrier)
         self._tick(now)
@@ -224,24 +208,6 @@ class GatewayCore:
         self.registry.remove(gone)
         self.lookout.left(gone)
         self._sharing.left(gone)
-
-    def segments_of(self, name: PeerName, now: float) -> frozenset[str]:
-        """The segments that a peer is a gateway of, or may be, as far as it concerns this one.
-
-        What another gateway has brought to a segment of ours must not go there again. Until it has
-        told that it is one, a peer that has just come counts as a gateway of all of ours.
-        """
-        return self._strangers.segments_of(name, now)
-
-    def peers_joined(self, names: Iterable[PeerName], now: float) -> None:
-        """Peers have become part of the mesh, and their short ids are known.
-
-        Ask for `segments_of` again after `strangers.STRANGER_S`.
-        """
-        if any(port.state not in (State.BLOCKED, State.ARMING) for port in self.ports.values()):
-            # Who has just started listens before it opens, and keeps what its switch has learnt.
-            self._strangers.met(names, now)
-        self._forget_behind_standbys(names)
 
     def received(self, source: PeerName, payload: bytes, is_direct: bool, now: float) -> None:
         """A message on the gateway channel, at most 4 MiB.
@@ -263,7 +229,7 @@ class GatewayCore:
         callers = {change.record.name for change in changes if change.has_opened}
         for change in changes:
             self.lookout.known(change.record.name, now)
-            self._sharing.changed(change, now)
+            self._sharing.changed(change)
         signs = self.lookout.signs.get(source)
         if is_direct and signs is not None:
             if self.own in message.unheard:
@@ -271,9 +237,6 @@ class GatewayCore:
             signs.heard(now, self.timers.doubt_s)
             if self.own in message.unheard:
                 self.leases.send_detours(now)
-        stale = {name for change in changes for name in change.forget}
-        if stale:
-            self._commands.append(ForgetBehind(tuple(sorted(stale))))
         for table in message.tables:
             if table.name == source:
                 self._sharing.told(table)
@@ -367,13 +330,6 @@ class GatewayCore:
             self.lookout.slept(slept_s)
             for port in self.ports.values():
                 port.listen_anew(now)
-
-    def _forget_behind_standbys(self, names: Iterable[PeerName]) -> None:
-        """They may have forwarded before, and what was learnt then could not be forgotten."""
-        records = map(self.registry.record, sorted(set(names) - {self.own}))
-        stand_by = tuple(r.name for r in records if r and r.segments() - r.serving())
-        if stand_by:
-            self._commands.append(ForgetBehind(stand_by))
 
     def _tick(self, now: float) -> None:
         self._set_now(now)

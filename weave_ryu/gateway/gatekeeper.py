@@ -7,7 +7,6 @@ from collections.abc import Callable
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Command, RenewFence, RenewGate, SetGate
 from weave_ryu.gateway.timers import Timers
-from weave_ryu.names import PeerName
 
 
 class GateKeeper:
@@ -28,7 +27,6 @@ class GateKeeper:
         self.asked: SetGate | None = None
         """What it has not confirmed yet."""
         self._token = 0
-        self._partner: PeerName | None = None
         self.renewed_at = 0.0
         """When the permits were sent that were confirmed last: from then on they run out."""
         self.next_renewal = 0.0
@@ -40,25 +38,17 @@ class GateKeeper:
         """Permits live in the switch, as far as is known."""
         return self.gate is not Gate.CLOSED
 
-    def ask(
-        self, gate: Gate, forget: tuple[PeerName, ...] = (), partner: PeerName | None = None
-    ) -> None:
-        """Change the gate; what was asked before and is not confirmed counts no more.
-
-        Args:
-            gate: how far.
-            forget: peers behind which nothing learnt may stay.
-            partner: the other side of a hand-over.
-        """
+    def ask(self, gate: Gate) -> None:
+        """Change the gate; what was asked before and is not confirmed counts no more."""
         self._token += 1
-        self.asked = SetGate(self._port, gate, self._token, forget, partner)
+        self.asked = SetGate(self._port, gate, self._token)
         self._emit(self.asked)
 
     def confirm(self, token: int, sent_at: float, now: float) -> bool:
         """The switch has confirmed, and the fence is renewed; True if that was asked for last."""
         if self.asked is None or self.asked.token != token:
             return False  # another decision was made meanwhile, and is on its way
-        self.gate, self._partner, self.asked = self.asked.gate, self.asked.partner, None
+        self.gate, self.asked = self.asked.gate, None
         self.renewed_at, self._fenced_at = sent_at, now
         self.next_renewal = sent_at + self._timers.renew_s
         return True
@@ -72,16 +62,11 @@ class GateKeeper:
         if self.is_open:
             self.renewed_at = max(self.renewed_at, sent_at)
 
-    def renew_late(self, at: float) -> None:
-        """Renew at that moment, or as late as is safe."""
-        timers = self._timers
-        self.next_renewal = min(at, self.renewed_at + timers.permit_s - timers.renew_s)
-
     def renew_if_due(self, now: float) -> None:
         """Keep the permits alive."""
         if self.is_open and self.asked is None and now >= self.next_renewal:
             self.next_renewal = now + self._timers.renew_s
-            self._emit(RenewGate(self._port, self.gate, self._partner))
+            self._emit(RenewGate(self._port, self.gate))
 
     def fenced(self, renewed_at: float) -> None:
         """The fence, if there is one, was renewed then."""

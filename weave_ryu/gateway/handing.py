@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from weave_ryu.gate import Gate
-from weave_ryu.gateway import pace
-from weave_ryu.gateway.commands import Announce, Command, Prime, ReadMacs, Tell
-from weave_ryu.gateway.handover import End, Entering, Leaving, Move, Tempo
+from weave_ryu.gateway.commands import Command, ReadMacs, Tell
+from weave_ryu.gateway.handover import End, Entering, Leaving, Move
 from weave_ryu.gateway.records import HandOver, Step, encode
 from weave_ryu.gateway.states import CLOSED_STATES, Active, Draining, Input
+from weave_ryu.gateway.timers import HandOverTimes
 from weave_ryu.names import PeerName
 
 if TYPE_CHECKING:
@@ -31,12 +31,8 @@ class HandOvers:
     emit: Callable[[Command], None]
 
     @property
-    def _tempo(self) -> Tempo:
-        return Tempo(self.port.around.timers.hand_over, len(self._hosts))
-
-    @property
-    def _hosts(self) -> frozenset[str]:
-        return self.port.around.macs(self.port.spec.port)[1]
+    def _times(self) -> HandOverTimes:
+        return self.port.around.timers.hand_over
 
     def heard(self, source: PeerName, message: HandOver, now: float) -> None:
         """A step came in; what does not fit the moment is ignored."""
@@ -46,10 +42,9 @@ class HandOvers:
                 if self._is_entitled(source, now):
                     self.begin(source, f"{source} asked for the role", now)
             case Active() if step is Step.ABORT:
-                # It may have drawn the segment's traffic already, and passes none.
-                self.port.announce()
+                self._outbid(epoch)
             case Leaving(to=to) as leaving if to == source:
-                self._carry_out(leaving, leaving.heard(step, epoch, now, self._tempo), now)
+                self._carry_out(leaving, leaving.heard(step, epoch, now, self._times), now)
             case Entering(source=of, epoch=own) as entering if (of, own) == (source, epoch):
                 self._carry_out(entering, entering.heard(step), now)
             case _ if step is Step.PREPARE:
@@ -65,11 +60,13 @@ class HandOvers:
     def _prepare(self, source: PeerName, epoch: int, now: float) -> None:
         port = self.port
         is_free = isinstance(port.phase, CLOSED_STATES) and not port.intent.closes
+        # One of before segments were peers would not know where this one has moved.
+        is_free = is_free and port.around.is_peer(port.spec.segment)
         if not is_free or epoch <= port.epoch:
             self._tell(source, Step.ABORT, epoch)
             return
-        until = now + 2 * self._tempo.answer_s
-        port.ask(Gate.KNOWN, source)
+        until = now + 2 * self._times.answer_s
+        port.ask(Gate.KNOWN)
         port.enter(Input.INVITED, Entering(source, epoch, until), f"{source} hands over", now)
 
     def begin(self, to: PeerName, why: str, now: float) -> None:
@@ -83,19 +80,16 @@ class HandOvers:
 
     def macs_told(self, now: float) -> None:
         """The MACs have just been read; the others know them, or will before what follows."""
-        port, phase = self.port, self.port.phase
+        phase = self.port.phase
         if isinstance(phase, Leaving):
-            self._carry_out(phase, phase.read(now, self._tempo), now)
-        elif isinstance(phase, Active) and now - port.history[-1].at < pace.FRESHLY_ACTIVE_S:
-            # What was learnt since the last look, by this switch at least.
-            port.announce()
+            self._carry_out(phase, phase.read(now, self._times), now)
 
     def confirmed(self, side: Leaving | Entering, now: float) -> None:
         """The switch has confirmed the gate that was asked for last."""
         if isinstance(side, Leaving):
             self._carry_out(side, side.confirmed(now), now)
         else:
-            self._carry_out(side, side.confirmed(now, self._tempo), now)
+            self._carry_out(side, side.confirmed(now, self._times), now)
 
     def go_on(self, side: Leaving | Entering, now: float) -> None:
         """Time has passed, or something else is wanted."""
@@ -104,7 +98,7 @@ class HandOvers:
         if isinstance(side, Leaving):
             if side.can_stay and port.intent.opens and wish.is_urgent:
                 self._tell(partner, Step.ABORT, side.epoch)
-                self._stay(wish.said, now)
+                self._stay(side, wish.said, now)
             elif side.can_stay and insists is not None:
                 why = f"yields to {insists}, which is active by force"
                 self._tell(partner, Step.ABORT, side.epoch)
@@ -121,7 +115,7 @@ class HandOvers:
         elif port.candidacy.is_hurt(side.source, now) and side.deserted().side is not side:
             self._carry_out(side, side.deserted(), now)
         elif now >= side.due_at:
-            self._carry_out(side, side.due(now, self._tempo), now)
+            self._carry_out(side, side.due(now, self._times), now)
 
     def broken(self, side: Leaving | Entering) -> None:
         """Switch or link are gone: the other side is not to wait for this one."""
@@ -130,18 +124,10 @@ class HandOvers:
 
     def _carry_out(self, side: Leaving | Entering, move: Move, now: float) -> None:
         port = self.port
-        partner = _partner(side)
         if move.say is not None:
-            self._tell(partner, move.say, side.epoch)
-        if move.prime:
-            self.emit(Prime(port.spec.port, self._hosts))
-            # What a packet taught does not always make the switch look at it again; a change of
-            # flows does, and a renewal is one.
-            port.keeper.renew_late(now + self._tempo.busy_s + pace.PRIMED_S)
-        if move.announce:
-            self.emit(Announce(port.spec.port, frozenset(), self._hosts))
+            self._tell(_partner(side), move.say, side.epoch)
         if move.gate is not None:
-            port.ask(move.gate, None if move.gate is Gate.OPEN else partner)
+            port.ask(move.gate)
         if move.side is not None:
             port.go_on_as(move.side, now)
         elif isinstance(side, Leaving):
@@ -168,11 +154,19 @@ class HandOvers:
         if port.intent.closes:
             port.close(Input.RESIGNS, why, now)
         else:
-            self._stay(why, now)
+            self._stay(leaving, why, now)
 
-    def _stay(self, why: str, now: float) -> None:
+    def _stay(self, leaving: Leaving, why: str, now: float) -> None:
+        if leaving.is_told:
+            self._outbid(leaving.epoch)
         self.port.enter(Input.GIVEN_UP, Active(), why, now)
-        self.port.announce()
+        self.port.around.announce(self.port.spec.port)
+
+    def _outbid(self, epoch: int) -> None:
+        """The successor may have claimed the segment with that epoch, and passes nothing."""
+        if epoch > self.port.epoch:
+            self.port.epoch = max(epoch, self.port.around.epoch(self.port.spec.segment)) + 1
+            self.port.around.publish()
 
     def _tell(self, peer: PeerName, step: Step, epoch: int) -> None:
         segment = self.port.spec.segment

@@ -4,9 +4,9 @@
 
     reads its MACs, so that both know them
               ── PREPARE ──────────────────────────▶
-                                                    opens for known unicast, is told the hosts
+                                                    opens for known unicast
               ◀────────────────────────── READY ───
-    both pass known unicast                         draws the mesh's frames for the hosts
+    both pass known unicast                         claims the segment: it moves, for all peers
                                                     watches which broadcasts the old side passes
     closes for broadcasts, waits for the switch
               ── YOURS ────────────────────────────▶
@@ -31,29 +31,6 @@ from weave_ryu.gateway.timers import HandOverTimes
 from weave_ryu.names import PeerName
 
 
-@dataclass(frozen=True, slots=True)
-class Tempo:
-    """How long the steps take: they wait for as many hosts as there are to announce."""
-
-    times: HandOverTimes
-    hosts: int
-
-    @property
-    def busy_s(self) -> float:
-        """To announce all hosts once."""
-        return self.hosts / pace.ANNOUNCEMENTS_PER_S
-
-    @property
-    def answer_s(self) -> float:
-        """Within that the successor is ready: its switch must learn all hosts first."""
-        return self.times.answer_s + self.busy_s
-
-    @property
-    def settle_s(self) -> float:
-        """From the successor's first announcement until broadcasts change hands."""
-        return self.times.settle_s + self.busy_s
-
-
 class End(enum.Enum):
     """How a hand-over ends, for one side."""
 
@@ -68,7 +45,7 @@ class LeavingStage(enum.Enum):
 
     READING = "its MACs are read"
     INVITING = "the successor's READY"
-    SETTLING = "everybody's tables move"
+    SETTLING = "all peers know where the segment is"
     RETIRING = "its switch closes for broadcasts"
     SWEEPING = "the switch drops cached decisions"
     HANDED = "the successor opens"
@@ -80,8 +57,8 @@ class EnteringStage(enum.Enum):
     """What the new side waits for."""
 
     PREPARING = "its switch opens for known unicast"
-    PRIMING = "its switch has learnt the hosts"
-    DRAWING = "the mesh's frames come to it"
+    AGEING = "its switch drops cached decisions"
+    CLAIMING = "all peers know where the segment is"
     WATCHING = "the old side's YOURS"
     OPENING = "its switch opens"
 
@@ -95,16 +72,12 @@ class Move:
         end: how it has ended; None if it goes on.
         say: to the other side.
         gate: for the switch.
-        announce: the hosts, into the mesh.
-        prime: let the own switch know the hosts.
     """
 
     side: Leaving | Entering | None
     end: End | None = None
     say: Step | None = None
     gate: Gate | None = None
-    announce: bool = False
-    prime: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +101,7 @@ class Leaving:
 
     @property
     def is_told(self) -> bool:
-        """The successor is invited.
-
-        Everybody is told then, early: who hears of the successor first would forget what is behind
-        this peer, and flood what it redirects.
-        """
+        """The successor is invited, and may claim the segment."""
         return self.stage is not LeavingStage.READING
 
     @property
@@ -148,18 +117,18 @@ class Leaving:
         early = (LeavingStage.READING, LeavingStage.INVITING, LeavingStage.SETTLING)
         return stage in early
 
-    def read(self, now: float, tempo: Tempo) -> Move:
+    def read(self, now: float, times: HandOverTimes) -> Move:
         """Its MACs have been read, and told."""
         if self.stage is not LeavingStage.READING:
             return Move(self)
-        return Move(self._then(LeavingStage.INVITING, now + tempo.answer_s), say=Step.PREPARE)
+        return Move(self._then(LeavingStage.INVITING, now + times.answer_s), say=Step.PREPARE)
 
-    def heard(self, step: Step, epoch: int, now: float, tempo: Tempo) -> Move:
+    def heard(self, step: Step, epoch: int, now: float, times: HandOverTimes) -> Move:
         """The successor says something; what does not fit the moment is ignored."""
         if epoch != self.epoch:
             return Move(self)
         if step is Step.READY and self.stage is LeavingStage.INVITING:
-            return Move(self._then(LeavingStage.SETTLING, now + tempo.settle_s))
+            return Move(self._then(LeavingStage.SETTLING, now + times.settle_s))
         return self._go_back() if step is Step.ABORT else Move(self)
 
     def deserted(self) -> Move:
@@ -234,9 +203,9 @@ class Entering:
         return self.stage is not EnteringStage.OPENING
 
     @property
-    def draws(self) -> bool:
-        """Its switch passes known unicast, so that it may announce."""
-        return self.stage is not EnteringStage.PREPARING
+    def claims(self) -> bool:
+        """Its switch passes known unicast: the segment is here from now on."""
+        return self.stage not in (EnteringStage.PREPARING, EnteringStage.AGEING)
 
     def heard(self, step: Step) -> Move:
         """The old side says something; what does not fit the moment is ignored."""
@@ -253,27 +222,25 @@ class Entering:
         """The old side says that its switch or its link is gone, so that it passes nothing."""
         return self.heard(Step.YOURS)
 
-    def confirmed(self, now: float, tempo: Tempo) -> Move:
+    def confirmed(self, now: float, times: HandOverTimes) -> Move:
         """The switch has confirmed the gate that was asked for last."""
         if self.stage is EnteringStage.PREPARING:
             # A frame that came before may have left a cached decision to drop its like.
-            draws_at = now + tempo.times.cache_s + tempo.busy_s
-            return Move(self._then(EnteringStage.PRIMING, draws_at), prime=True)
+            return Move(self._then(EnteringStage.AGEING, now + times.cache_s))
         if self.stage is EnteringStage.OPENING:
             return Move(None, End.DONE)
         return Move(self)
 
-    def due(self, now: float, tempo: Tempo) -> Move:
+    def due(self, now: float, times: HandOverTimes) -> Move:
         """`due_at` has come."""
         if now >= self.until:
             # Where its switch may have opened, the other side is not to open beside it.
             return Move(None, End.FAILED, say=Step.ABORT if self.can_end else None)
         match self.stage:
-            case EnteringStage.PRIMING:
-                watches_at = now + tempo.settle_s - pace.WATCH_LEAD_S
-                side = self._then(EnteringStage.DRAWING, watches_at)
-                return Move(side, say=Step.READY, announce=True)
-            case EnteringStage.DRAWING:
+            case EnteringStage.AGEING:
+                watches_at = now + times.settle_s - pace.WATCH_LEAD_S
+                return Move(self._then(EnteringStage.CLAIMING, watches_at), say=Step.READY)
+            case EnteringStage.CLAIMING:
                 return Move(self._then(EnteringStage.WATCHING), gate=Gate.TAKING)
             case _:
                 return Move(self)

@@ -9,11 +9,8 @@ FAULT_WINDOW_S = 60.0
 FAULT_LIMIT = 3
 """That many faults within the window, and the port comes last in every election."""
 
-ANNOUNCEMENTS_PER_S = 5000
-"""What the shell sends at most; a hand-over of many hosts waits accordingly."""
-
-PRIMED_S = 0.02
-"""In a hand-over: the switch has dealt with the last frame that teaches it a host."""
+RELEASE_S = 1.0
+"""So long a port that does not forward any more waits for the next one to claim its segment."""
 
 REQUEST_S = 4.0
 """So long the role is asked for."""
@@ -34,6 +31,3 @@ RESET_AGAIN_S = 0.25
 """A switch that has not confirmed that it closed is told again so much later."""
 
 PREEMPT_RETRY_S = 10.0
-
-FRESHLY_ACTIVE_S = 1.0
-"""So long after a promotion newly read MACs are announced at once."""

@@ -17,11 +17,12 @@ from weave_ryu.errors import LocalProtocolError
 from weave_ryu.gate import Gate
 from weave_ryu.gateway import pace
 from weave_ryu.gateway.candidacy import Ask, Candidacy, GiveUp, Open, Request, StandBy
-from weave_ryu.gateway.commands import Announce, Command, Prime, RaiseVersion, ReadMacs, Report
+from weave_ryu.gateway.claiming import Claiming
+from weave_ryu.gateway.commands import Command, Prime, ReadMacs, Report
 from weave_ryu.gateway.gatekeeper import GateKeeper
 from weave_ryu.gateway.handing import HandOvers
 from weave_ryu.gateway.handover import Entering, Leaving
-from weave_ryu.gateway.records import PortRecord, as_reason
+from weave_ryu.gateway.records import Peering, PortRecord, as_reason
 from weave_ryu.gateway.role import Intent, Role, State
 from weave_ryu.gateway.states import (
     LONG_AGO,
@@ -43,7 +44,6 @@ from weave_ryu.gateway.states import (
 )
 from weave_ryu.gateway.surroundings import Outlook, PortSpec, Surroundings
 from weave_ryu.gateway.wish import Wish, Wishes
-from weave_ryu.names import PeerName
 
 
 class PortMachine:
@@ -68,6 +68,7 @@ class PortMachine:
         self.keeper = GateKeeper(spec.port, around.timers, emit)
         self.candidacy = Candidacy(spec, around)
         self.hand_overs = HandOvers(self, emit)
+        self._claiming = Claiming(spec.segment, emit)
         self.epoch = 0
         """Of the segment, when it last became active."""
         self.history: deque[Entry] = deque(maxlen=100)
@@ -106,12 +107,8 @@ class PortMachine:
 
     @property
     def may_announce(self) -> bool:
-        """Its announcements are wanted; those of one that leaves would undo the successor's.
-
-        One that reached the switch after the gate was closed would teach it hosts behind that gate.
-        """
-        phase = self.phase
-        return isinstance(phase, Active) or (isinstance(phase, Entering) and phase.draws)
+        """Its announcements are wanted; those of one that leaves would undo the successor's."""
+        return isinstance(self.phase, Active)
 
     def is_damped(self, now: float) -> bool:
         """It has lost the role by faults too often lately."""
@@ -129,10 +126,12 @@ class PortMachine:
         ready = phase.shown is State.STANDBY and not self.obstacles()
         damped, why, forced = self.is_damped(now), self.history[-1].reason, self.intent.forced
         word = self.wish.standing_word(self.intent)
-        key = state, epoch, role, ready, damped, why, forced, word
+        peering = Peering.PEER if self.around.is_peer(spec.segment) else Peering.ABLE
+        key = state, epoch, role, ready, damped, why, forced, word, peering
         if key != self._recorded[0]:  # with each lease it is asked for, and nearly always the same
             said = str(state), epoch, str(role), spec.priority, ready, damped, as_reason(why)
-            self._recorded = key, PortRecord(spec.segment, spec.port, *said, forced, word)
+            rest = forced, word, int(peering)
+            self._recorded = key, PortRecord(spec.segment, spec.port, *said, *rest)
         return self._recorded[1]
 
     def outlook(self, now: float) -> Outlook:
@@ -146,8 +145,7 @@ class PortMachine:
             return due_at  # nothing is done before the switch has answered
         if self.keeper.is_open and self.keeper.next_renewal < due_at:
             due_at = self.keeper.next_renewal
-        phase_due_at = self.phase.due_at
-        return phase_due_at if phase_due_at < due_at else due_at
+        return min(due_at, self.phase.due_at, self._claiming.release_at)
 
     # What is wanted.
 
@@ -177,8 +175,7 @@ class PortMachine:
             # Others may be let into elections at the same moment: the best of them comes first.
             self._met_since = now
         word = max(self.wish.word, self.candidacy.newest_word(now)) + 1
-        hosts = len(self.around.macs(self.spec.port)[1])
-        self.wishes.want(intent, said, word, hosts, now)
+        self.wishes.want(intent, said, word, now)
         self.candidacy.wanted_anew(now)
         self.around.publish()
 
@@ -225,15 +222,14 @@ class PortMachine:
             return
         self._lose(Input.UNCONFIRMED, f"the switch did not confirm: {error}", now)
 
-    def ask(self, gate: Gate, partner: PeerName | None = None) -> None:
-        """Ask the switch for a gate; `partner` is the other side of a hand-over."""
+    def ask(self, gate: Gate) -> None:
+        """Ask the switch for a gate."""
         if gate in (Gate.KNOWN, Gate.OPEN) and not self.keeper.is_open:
             # A switch that has lost its memory would take what the segment returns for hosts.
-            mesh, beside = self.around.not_hosts(self.spec.port)
-            if mesh or beside:
-                self._emit(Prime(self.spec.port, frozenset(), mesh, beside))
-        forget = self.around.gateways(self.spec.segment) if gate is Gate.OPEN else ()
-        self.keeper.ask(gate, forget, partner)
+            mesh = self.around.mesh_macs(self.spec.port)
+            if mesh:
+                self._emit(Prime(self.spec.port, mesh))
+        self.keeper.ask(gate)
 
     # Time.
 
@@ -243,6 +239,10 @@ class PortMachine:
             self.keeper.renew_if_due(now)
             if self.keeper.asked is None:
                 self._reconcile(now)
+        if self.around.is_peer(self.spec.segment):
+            self._claiming.settle(self.phase, self.epoch, now)
+        else:
+            self._claiming.drop()
         self.wishes.settle(self._is_done(self.intent, now), lambda: self._hindrance(now), now)
 
     def listen_anew(self, now: float, *, is_new: bool = False) -> None:
@@ -383,8 +383,7 @@ class PortMachine:
         highest = self.around.epoch(self.spec.segment)
         self.epoch = planned if highest <= planned else highest + 1
         self.enter(Input.OPENED, Active(), why, now)
-        self.announce()
-        self._emit(RaiseVersion())
+        self.around.announce(self.spec.port)
         self._emit(ReadMacs(self.spec.port))
 
     def close(self, happened: Input, why: str, now: float) -> None:
@@ -392,8 +391,3 @@ class PortMachine:
         shown = self.state
         self.ask(Gate.CLOSED)
         self.enter(happened, Closing(why, shown), why, now)
-
-    def announce(self) -> None:
-        """Announce all MACs, of both sides."""
-        mesh, hosts = self.around.macs(self.spec.port)
-        self._emit(Announce(self.spec.port, mesh - hosts, hosts - mesh))

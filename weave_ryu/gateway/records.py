@@ -26,7 +26,7 @@ MAX_CACHED_BYTES = 2048
 MAX_RECORDS = 4096
 MAX_PORTS = 256
 MAX_MACS = 65536
-"""Of each side of a table: more are not told."""
+"""Of a table: more are not told."""
 MAX_REASON = 200
 MAX_FENCE_MS = 10_000
 MAX_COUNTER = (1 << 63) - 1
@@ -37,6 +37,17 @@ SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names of segments: as in file and interface names, so that they need no quoting anywhere."""
 
 _MAC_HEX = re.compile(r"[0-9a-f]{12}")
+
+
+class Peering(enum.IntEnum):
+    """How a gateway's switch marks what it lets in from its segment."""
+
+    UNKNOWN = 0
+    """As its own: it is of a version that does not know segments as peers."""
+    ABLE = 1
+    """As its own, as long as there is one of those among the segment's gateways."""
+    PEER = 2
+    """As the segment's, which is a peer of the mesh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class PortRecord:
         forced: active whoever else is: the operator insists.
         word: counts what operators of the segment asked for; of two that were made active, the one
             with the higher word was asked later. 0 = nobody asked.
+        peering: see `Peering`.
     """
 
     segment: str
@@ -69,6 +81,7 @@ class PortRecord:
     reason: str = ""
     forced: bool = False
     word: int = 0
+    peering: int = 0
 
     @property
     def is_active(self) -> bool:
@@ -99,31 +112,9 @@ class GatewayRecord:
         """The segments that it is a gateway of, whatever its roles."""
         return frozenset(port.segment for port in self.ports)
 
-    def draining(self) -> frozenset[str]:
-        """The segments that it has just handed over."""
-        return frozenset(port.segment for port in self.ports if port.state == "draining")
-
-    def arming(self) -> frozenset[str]:
-        """The segments that it takes over, or would like to."""
-        return frozenset(port.segment for port in self.ports if port.state == "arming")
-
-    @property
-    def is_idle(self) -> bool:
-        """None of its ports forwards, has just forwarded, or is about to."""
-        return not any(port.state in {"active", "draining", "arming"} for port in self.ports)
-
-    def serving(self) -> frozenset[str]:
-        """The segments that it forwards for, or did until a moment ago."""
-        return self.draining() | self.active_epochs().keys()
-
-    def epochs(self) -> dict[str, int]:
-        """Segment → epoch in which it forwarded last."""
-        return {port.segment: port.epoch for port in self.ports}
-
-    def served_since(self, old: GatewayRecord) -> frozenset[str]:
-        """The segments that it has begun to forward for since an older record of it."""
-        epochs, before = self.epochs(), old.epochs()
-        return frozenset(s for s, epoch in epochs.items() if epoch > before.get(s, 0))
+    def lets_in(self) -> frozenset[str]:
+        """The segments whose frames it marks as its own."""
+        return frozenset(p.segment for p in self.ports if p.peering != Peering.PEER)
 
     def active_epochs(self) -> dict[str, int]:
         """Segment → epoch, where it forwards."""
@@ -138,15 +129,11 @@ class MacTable:
         name: of the gateway that tells.
         segment: whose gateway port it is about.
         mesh: MACs behind the mesh, as 12 hex digits.
-        hosts: MACs behind the segment. Those that are in `mesh`, too, were taken for hosts wrongly.
-        own: those of `mesh` that are beside the gateway itself.
     """
 
     name: PeerName
     segment: str
     mesh: frozenset[str] = field(default=frozenset())
-    hosts: frozenset[str] = field(default=frozenset())
-    own: frozenset[str] = field(default=frozenset())
 
 
 class Step(enum.StrEnum):
@@ -157,7 +144,7 @@ class Step(enum.StrEnum):
     PREPARE = "prepare"
     """Old one: open for known unicast."""
     READY = "ready"
-    """Successor: it is open, and has announced the segment's MACs in the mesh."""
+    """Successor: it is open, and has claimed the segment in the mesh."""
     YOURS = "yours"
     """Old one: it sends nothing to the segment any more; open fully."""
     ABORT = "abort"
@@ -221,6 +208,7 @@ def encode(
                     "reason": p.reason,
                     **({"forced": True} if p.forced else {}),
                     **({"word": p.word} if p.word else {}),
+                    **({"peering": p.peering} if p.peering else {}),
                 }
                 for p in record.ports
             ],
@@ -231,9 +219,8 @@ def encode(
         {
             "name": str(table.name),
             "segment": table.segment,
-            "mesh": _cut(table.mesh, table.own),
-            "own": _cut(table.own, table.own),
-            "hosts": _cut(table.hosts, table.mesh),
+            "mesh": sorted(table.mesh)[:MAX_MACS],
+            "hosts": [],  # gateways of before insist on it
         }
         for table in tables
     ]
@@ -248,12 +235,6 @@ def encode(
     if asks_macs:
         document["ask"] = True
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _cut(macs: frozenset[str], first: frozenset[str]) -> list[str]:
-    if len(macs) <= MAX_MACS:
-        return sorted(macs)
-    return [*sorted(macs & first), *sorted(macs - first)][:MAX_MACS]
 
 
 def decode(payload: bytes) -> Message:
@@ -313,6 +294,7 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
             _reason(port),
             _flag({"forced": False, **port}, "forced"),
             _number({"word": 0, **port}, "word"),
+            _number({"peering": 0, **port}, "peering"),
         )
         for port in _list(entry, "ports", MAX_PORTS)
     )
@@ -346,10 +328,7 @@ def _flag(entry: Any, key: str) -> bool:  # noqa: ANN401
 
 
 def _table(entry: Any) -> MacTable:  # noqa: ANN401
-    mesh, hosts = _macs(entry, "mesh"), _macs(entry, "hosts")
-    # Optional: gateways of before did not tell it.
-    own = _macs(entry, "own") if "own" in entry else frozenset[str]()
-    return MacTable(_name(entry), _segment(entry), mesh, hosts, own)
+    return MacTable(_name(entry), _segment(entry), _macs(entry, "mesh"))
 
 
 def _macs(entry: Any, key: str) -> frozenset[str]:  # noqa: ANN401

@@ -1,11 +1,11 @@
-"""What is known of all gateways in the mesh, and what each change makes a peer forget."""
+"""What is known of all gateways in the mesh."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from weave_ryu.gateway.records import OUTLIVED_BELOW, GatewayRecord, PortRecord
+from weave_ryu.gateway.records import OUTLIVED_BELOW, GatewayRecord, Peering, PortRecord
 from weave_ryu.names import PeerName
 
 
@@ -15,12 +15,10 @@ class Change:
 
     Args:
         record: as it is now.
-        forget: peers behind which MACs may have been learnt that are now elsewhere.
         old: as it was; None if it is the first.
     """
 
     record: GatewayRecord
-    forget: frozenset[PeerName]
     old: GatewayRecord | None = field(default=None, compare=False)
 
     @property
@@ -32,6 +30,17 @@ class Change:
         old, new = self.old, self.record
         before = old.active_epochs() if old and old.incarnation == new.incarnation else {}
         return bool(new.active_epochs().items() - before.items())
+
+    @property
+    def ended(self) -> frozenset[str]:
+        """The segments that it does not forward for, but has since the old record, or may have."""
+        old, new = self.old, self.record
+        ended = new.segments() - new.active_epochs().keys()
+        if old is None or old.incarnation != new.incarnation:
+            return ended
+        epochs = {port.segment: port.epoch for port in old.ports}
+        since = {p.segment for p in new.ports if p.epoch > epochs.get(p.segment, 0)}
+        return ended & (old.active_epochs().keys() | since)
 
 
 class Registry:
@@ -76,10 +85,16 @@ class Registry:
         """One gateway's record; None if it is not known to be one."""
         return self._records.get(name)
 
-    def segments_of(self, name: PeerName) -> frozenset[str]:
-        """The segments that a peer is a gateway of."""
-        record = self._records.get(name)
-        return record.segments() if record else frozenset()
+    def lets_in(self) -> dict[PeerName, frozenset[str]]:
+        """Other gateways → the segments whose frames they mark as their own, if any."""
+        records = (r for r in self._records.values() if r.name != self._own)
+        return {record.name: found for record in records if (found := record.lets_in())}
+
+    def is_peer(self, segment: str) -> bool:
+        """All other gateways of a segment know that it is a peer of the mesh."""
+        others = (self._records[name] for name in self.others_of(segment))
+        ports = (port for record in others for port in record.ports)
+        return all(p.peering >= Peering.ABLE for p in ports if p.segment == segment)
 
     def gateways_of(self, segment: str) -> list[PeerName]:
         """The known gateways of a segment, sorted; this peer among them if it is one."""
@@ -133,7 +148,7 @@ class Registry:
             if old is not None and record.sequence <= old.sequence:
                 continue
             self._store(record)
-            changes.append(Change(record, self._stale_places(old, record), old))
+            changes.append(Change(record, old))
         return changes, own_is_stale
 
     def remove(self, names: Iterable[PeerName]) -> bool:
@@ -160,7 +175,7 @@ class Registry:
         old = self._records.get(record.name)
         self._records[record.name] = record
         self.changes += 1
-        if old is None or old.segments() != record.segments():
+        if old is None or (old.segments(), old.lets_in()) != (record.segments(), record.lets_in()):
             self._layout_changed()
         for port in record.ports:
             self.raise_epoch(port.segment, port.epoch)
@@ -176,31 +191,3 @@ class Registry:
         own = self._records.get(self._own)
         self.set_own(own.ports if own else ())
         return True
-
-    def _stale_places(self, old: GatewayRecord | None, new: GatewayRecord) -> frozenset[PeerName]:
-        before = old.active_epochs() if old else {}
-        after = new.active_epochs()
-        stale: set[PeerName] = set()
-        if old is not None and (old.serving() | new.served_since(old)) - new.serving():
-            # It has closed, or has opened and closed without a word of it having come.
-            stale.add(new.name)
-        if old is not None and old.arming() - new.arming() - new.serving():
-            # A hand-over came to nothing: it may have drawn the frames for the hosts already.
-            stale.add(new.name)
-        if old is None and new.segments() - new.serving():
-            # It may have forwarded in an earlier life, of itself or of this daemon.
-            stale.add(new.name)
-        for segment, epoch in after.items():
-            if before.get(segment) != epoch:
-                # One that drains redirects what is for its former hosts: forgetting it now would
-                # flood those frames, and it would redirect the copies.
-                stale.update(
-                    name
-                    for name in self.gateways_of(segment)
-                    if segment not in self._records[name].draining()
-                )
-                # Its own MACs may be newer than this news: they stay, unless it also left one.
-                if not (old is not None and old.serving() - new.serving()):
-                    stale.discard(new.name)
-        stale.discard(self._own)
-        return frozenset(stale)

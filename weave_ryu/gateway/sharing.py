@@ -1,36 +1,25 @@
-"""What gateways tell each other of MACs, and what each does with it. Sans-IO."""
+"""The MACs of the mesh, as far as any gateway of a segment knows them. Sans-IO.
+
+Whoever takes over tells them to the segment, whose switches must move them to its port. Of hosts
+nobody tells anything: they are behind the segment, wherever that is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from weave_ryu.gate import Gate
-from weave_ryu.gateway.admission import Admission
-from weave_ryu.gateway.commands import (
-    Announce,
-    Broadcast,
-    Command,
-    Disown,
-    ForgetBeside,
-    Prime,
-    RaiseVersion,
-    ReadMacs,
-    Reassert,
-    Tell,
-)
-from weave_ryu.gateway.lookout import Lookout
-from weave_ryu.gateway.memory import MacMemory, Sides
+from weave_ryu.gateway.commands import Announce, Broadcast, Command, ReadMacs, Tell
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.reading import Reading
-from weave_ryu.gateway.records import GatewayRecord, MacTable, encode
+from weave_ryu.gateway.records import MacTable, encode
 from weave_ryu.gateway.registry import Change, Registry
-from weave_ryu.gateway.role import State
 from weave_ryu.names import PeerName
 
-PRIME_S = 200.0
-"""What the switch was told it forgets after 300 s: until then it is told again."""
+REMEMBER_S = 300.0
+"""For so long MACs are remembered that the switch has lost: as long as it would have."""
 
 _NONE: frozenset[str] = frozenset()
+_NOTHING = Reading()
 
 
 class MacSharing:
@@ -54,191 +43,110 @@ class MacSharing:
         self._registry = registry
         self._ports = ports
         self._emit = emit
-        self.memory = MacMemory(own, {name: port.spec.segment for name, port in ports.items()})
-        self.admission = Admission()
+        self._read: dict[str, Reading] = {}
+        self._lost: dict[str, tuple[float, frozenset[str]]] = {}
+        """Of a switch that was lost: until when it counts, and what was in the mesh."""
+        self._told: dict[tuple[PeerName, str], frozenset[str]] = {}
+        self._announced: dict[str, frozenset[str]] = {}
         self._synced: dict[str, object] = {}
-        self._reclaiming: set[str] = set()
-        self._unknown: set[PeerName] = set()
-        """Those that had told something, but had no record, when that was looked at last."""
-        self._prime_at = float("-inf")
-        self._news: dict[str, frozenset[str]] = {}
-        """MACs of which the last reading knew nothing, told since."""
 
-    def sides(self, port: str) -> Sides:
-        """MACs of the mesh and of the segment, as far as any gateway knows them."""
-        return self.memory.sides(port)
+    def mesh(self, port: str) -> frozenset[str]:
+        """MACs of the mesh, without those that this switch has seen on the segment since."""
+        segment, last = self._ports[port].spec.segment, self._read.get(port, _NOTHING)
+        told = (macs for (_, of), macs in self._told.items() if of == segment)
+        return self._own_mesh(port).union(*told) - last.hosts
 
-    def changed(self, change: Change, now: float) -> None:
-        """A gateway's record is new."""
-        self.admission.note(change.old, change.record, now)
-        self.met(change.old, change.record)
-        self.reclaim(change.old, change.record)
+    def hosts(self, port: str) -> frozenset[str]:
+        """MACs of the segment that this switch has seen last."""
+        return self._read.get(port, _NOTHING).hosts
 
-    def behind_gateways(
-        self, segment: str, lookout: Lookout, now: float
-    ) -> tuple[frozenset[PeerName], frozenset[PeerName]]:
-        """What is learnt behind other gateways.
+    def _own_mesh(self, port: str) -> frozenset[str]:
+        return self._read.get(port, _NOTHING).mesh | self._lost.get(port, (0.0, _NONE))[1]
 
-        Returns:
-            Those behind which there are hosts of the segment: they forward, or did a moment ago.
-            Those of which that is unknown: news of them may be late. Behind all others there are
-            containers only.
+    def announce(self, port: str) -> None:
+        """Tell the segment all of them."""
+        self._announced[port] = macs = self.mesh(port)
+        self._emit(Announce(port, macs))
+
+    def changed(self, change: Change) -> None:
+        """A gateway's record is new.
+
+        One that has come, or has restarted, is told everything, and asked for the same. Where one
+        has forwarded beside this peer, the segment's switches know the mesh at its port.
         """
-        hosts, unknown = set(), set()
-        for name in self._registry.others_of(segment):
-            record = self._registry.record(name)
-            if record is not None and self.admission.lets_in(record, segment, now):
-                hosts.add(name)
-            elif not (lookout.is_heard(name, now) and self.admission.is_idle(name, now)):
-                unknown.add(name)
-        return frozenset(hosts), frozenset(unknown)
-
-    def met(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
-        """A gateway that is new, or has restarted, is told what this one remembers."""
-        if old is not None and old.incarnation == new.incarnation:
-            return
-        self.left([new.name], new.segments())
+        old, new = change.old, change.record
+        is_new = old is None or old.incarnation != new.incarnation
         for name, port in self._ports.items():
-            segment = port.spec.segment
-            if segment not in new.segments():
-                continue
-            mesh, hosts = self.sides(name)
-            if old is None:
-                # What was learnt behind it counted as the mesh's: announced to the segment, it
-                # would draw the frames for its own hosts away from them.
-                self.memory.met(name)
-                self._emit(ReadMacs(name))
-                # It may be back: each of the two may have dropped what it was told.
+            if port.spec.segment in change.ended and port.may_announce:
+                self.announce(name)
+                self._emit(Broadcast(encode(is_call=True)))
+            if is_new and port.spec.segment in new.segments():
                 self._synced.pop(name, None)
                 self._emit(Tell(new.name, encode(asks_macs=True)))
-            elif mesh or hosts:
-                own = self.memory.own(name)
-                self._tell([new.name], MacTable(self._own, segment, mesh, hosts, own))
-
-    def reclaim(self, old: GatewayRecord | None, new: GatewayRecord) -> None:
-        """Another one has forwarded beside this one, or may have: what it announced is wrong."""
-        ended = new.segments() - new.active_epochs().keys()
-        if old is not None and old.incarnation == new.incarnation:
-            ended &= old.active_epochs().keys() | new.served_since(old)
-        for name, port in self._ports.items():
-            if port.spec.segment in ended and port.state is State.ACTIVE and port.may_announce:
-                # A host may have moved since the tables were read: that first.
-                self._reclaiming.add(name)
-                self._emit(ReadMacs(name))
-                self._emit(Broadcast(encode(is_call=True)))
+                self._share(port)
 
     def told(self, table: MacTable) -> None:
-        """Another gateway has told its table: learn from it, and look again if that is news."""
-        ports = {n: port for n, port in self._ports.items() if port.spec.segment == table.segment}
-        announcing = [n for n, p in ports.items() if p.state is State.ACTIVE and p.may_announce]
-        known = {name: self.sides(name) for name in announcing}
-        beside = self._beside()
-        is_contradiction = self.memory.told(table)
-        self._beside_changed(beside)
-        for name in announcing:
-            (mesh, hosts), (old_mesh, old_hosts) = self.sides(name), known[name]
-            news = (mesh | hosts) - old_mesh - old_hosts
-            news |= (mesh - hosts) - (old_mesh - old_hosts)
-            if news:
-                self._news[name] = self._news.get(name, _NONE) | news
-        for name in ports:
-            if is_contradiction or name in self._news:
-                # Who told it may have it from a time before, or take containers for hosts.
-                self._emit(ReadMacs(name))
+        """Another gateway has told what it knows."""
+        self._told[table.name, table.segment] = table.mesh
+        for name, port in self._ports.items():
+            if port.spec.segment == table.segment:
+                self._announce_news(name)
 
-    def left(self, peers: Collection[PeerName], segments: Collection[str] = ()) -> None:
-        """Peers are no gateways any more, but of these segments."""
-        beside = self._beside()
-        self.memory.left(peers, segments)
-        self._beside_changed(beside)
+    def left(self, peers: Collection[PeerName]) -> None:
+        """Peers are no gateways any more."""
+        self._told = {key: macs for key, macs in self._told.items() if key[0] not in peers}
 
     def sync(self, is_switch_up: bool, now: float) -> None:
         """It is time to look what there is, and to tell the others."""
-        unknown = {name for name in self.memory.tellers() if self._registry.record(name) is None}
-        # A table may come before its gateway's record, or late, when that one has left.
-        self.left(unknown & self._unknown)
-        self._unknown = unknown
         for name, port in self._ports.items():
+            if now >= self._lost.get(name, (now, _NONE))[0]:
+                self._lost.pop(name, None)
             if is_switch_up:
                 self._emit(ReadMacs(name))
-            elif self.memory.remembers(name):
-                self._share(port, self.memory.age(name, now))
-        if is_switch_up and now >= self._prime_at:
-            self.prime(now)
-
-    def prime(self, now: float) -> None:
-        """Let the switch know what is beside other gateways: it was away, or will forget it."""
-        self._prime_at = now + PRIME_S
-        for name in self._ports:
-            beside = self.memory.beside_others(name) - self.memory.hosts_elsewhere(name)
-            if beside:
-                self._emit(Prime(name, _NONE, _NONE, beside))
+            else:
+                self._share(port)
 
     def asked(self, by: PeerName) -> None:
-        """Another gateway has dropped what it was told."""
+        """Another gateway has none of what it was told."""
         if self._registry.record(by) is not None:
             self._synced.clear()
 
     def read(self, port: PortMachine, reading: Reading, now: float) -> None:
-        """A switch has been read: tell, correct, and announce what nobody here knew."""
+        """A switch has been read: tell the others, and the segment what it has not heard of."""
         name = port.spec.port
-        mesh, hosts = self.sides(name)
-        known = mesh - hosts - self._news.get(name, _NONE)
-        found = self.memory.read(name, reading, now)
-        if found.misplaced:
-            self._synced.pop(name, None)
-        self._share(port, found.table)
-        if found.misplaced:
-            # A Weave router drops its flows before it is told, and after it once more.
-            self._emit(RaiseVersion())
-            self._emit(Reassert(name, found.misplaced))
-        if found.disowned and port.gate is not Gate.CLOSED:
-            self._emit(Disown(name, found.disowned))
+        self._read[name] = reading
+        until, lost = self._lost.get(name, (0.0, _NONE))
+        if lost:
+            self._lost[name] = until, lost - reading.hosts
+        self._share(port)
+        self._announce_news(name)
         port.hand_overs.macs_told(now)
-        news = self._news.pop(name, _NONE)
-        if port.state is not State.ACTIVE or not port.may_announce:
-            self._reclaiming.discard(name)
-            return
-        mesh, hosts = self.sides(name)
-        to_segment, to_peers = mesh - hosts, hosts - mesh
-        if name in self._reclaiming:
-            # What came through the gate is known on the segment; but it was learnt before,
-            # perhaps, behind peers that the mesh had not told of yet.
-            self._reclaiming.discard(name)
-        else:
-            # What this switch sees behind another gateway is not behind this one.
-            to_segment, to_peers = to_segment - known, to_peers & news - reading.relayed
-        if to_segment or to_peers:
-            self._emit(Announce(name, to_segment, to_peers))
 
-    def _share(self, port: PortMachine, table: MacTable) -> None:
-        """Tell the others, unless they know.
+    def switch_lost(self, now: float) -> None:
+        """The switch may start anew, with empty tables: remember what was read."""
+        for name in self._ports:
+            self._lost[name] = now + REMEMBER_S, self._own_mesh(name)
+        self._read.clear()
 
-        One that stands by tells, too: it may remember hosts that the active one never heard.
-        """
-        others = self._registry.others_of(port.spec.segment)
+    def _announce_news(self, name: str) -> None:
+        port = self._ports[name]
+        if port.may_announce:
+            mesh = self.mesh(name)
+            news = mesh - self._announced.get(name, _NONE)
+            self._announced[name] = mesh
+            if news:
+                self._emit(Announce(name, news))
+
+    def _share(self, port: PortMachine) -> None:
+        """Tell the others, unless they know."""
+        name, segment = port.spec.port, port.spec.segment
+        others = self._registry.others_of(segment)
+        table = MacTable(self._own, segment, self._own_mesh(name))
         # One that has restarted has forgotten what it was told.
         lives = tuple((other, self._incarnation_of(other)) for other in others)
-        if others and self._synced.get(port.spec.port) != (table, lives):
-            self._synced[port.spec.port] = table, lives
+        if others and self._synced.get(name) != (table, lives):
+            self._synced[name] = table, lives
             self._tell(others, table)
-
-    def _beside(self) -> dict[str, frozenset[str]]:
-        return {name: self.memory.beside_others(name) for name in self._ports}
-
-    def _beside_changed(self, before: Mapping[str, frozenset[str]]) -> None:
-        """Let the switch know, whether the port is open or closed.
-
-        What it was told when it opened last may be of a time when nobody knew where they are.
-        """
-        for name, old in before.items():
-            beside = self.memory.beside_others(name)
-            if more := beside - old:
-                more -= self.memory.hosts_elsewhere(name)
-                self._emit(Prime(name, _NONE, _NONE, more))
-            # One table of the switch is for all ports.
-            if fewer := (old - beside).difference(*self._beside().values()):
-                self._emit(ForgetBeside(name, fewer))
 
     def _tell(self, others: Iterable[PeerName], table: MacTable) -> None:
         payload = encode(tables=[table])

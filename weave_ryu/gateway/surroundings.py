@@ -88,15 +88,14 @@ class Surroundings(Protocol):
     def elsewhere(self, segment: str, now: float) -> tuple[PeerName, ...]:
         """Gateways that say on the segment that they forward, but are not in this mesh."""
 
-    def macs(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
-        """MACs of the mesh and of the segment, as far as any gateway knows them."""
+    def mesh_macs(self, port: str) -> frozenset[str]:
+        """MACs of the mesh, as far as any gateway of the port's segment knows them."""
 
-    def not_hosts(self, port: str) -> tuple[frozenset[str], frozenset[str]]:
-        """MACs that the switch must not take for hosts, whatever comes by the port.
+    def is_peer(self, segment: str) -> bool:
+        """All gateways of a segment know that it is a peer of the mesh."""
 
-        Returns:
-            Those in the mesh, and those beside other gateways.
-        """
+    def announce(self, port: str) -> None:
+        """Tell the segment all MACs of the mesh."""
 
     def publish(self) -> None:
         """Tell everybody this peer's record."""

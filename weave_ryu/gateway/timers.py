@@ -25,7 +25,6 @@ import math
 from dataclasses import dataclass, replace
 
 from weave_ryu.errors import ConfigError
-from weave_ryu.gateway import pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,11 @@ class HandOverTimes:
 
     cache_s: float = 0.15
     """How long a switch may go on using cached decisions after it has confirmed a change."""
-    settle_s: float = 0.15
-    """How long both pass known unicast, so that everybody's tables move."""
+    settle_s: float = 0.3
+    """How long both pass known unicast, until all peers know where the segment has moved: Weave
+    computes routes at most every 0.1 s (mesh/routes.go)."""
     drain_s: float = 0.75
-    """How long the old one still lets in what switches send to it.
-
-    Longer than switches credit the last frames late (0.5 s), and all have forgotten its hosts after
-    that (`gatewayd.FORGET_AT_S`): one that does so sends to it once more.
-    """
+    """How long the old one still lets in what the segment's switches send to it."""
     answer_s: float = 1.0
     """After this long without an answer it is given up."""
 
@@ -114,20 +110,12 @@ class Timers:
     def wish_s(self) -> float:
         """Within that a role that was asked for is there, or is taken back with a reason.
 
-        Where a segment has no hosts; each adds to it, see `wish_within_s`.
-
         The longest way: a port that hands over just now is asked to be active. That hand-over ends,
         the port has drained, listens, asks the successor, finds it silent, and waits for its
         permits to run out; or another hand-over fails before the one that counts.
         """
         times = self.hand_over
         return 3 * times.answer_s + times.drain_s + self.arm_s + self.take_over_s
-
-    def wish_within_s(self, hosts: int) -> float:
-        """`wish_s`, where so many hosts of the segment must be told of in each hand-over."""
-        # Two hand-overs at the most, each of which tells of all hosts once to the switch and once
-        # to the mesh.
-        return self.wish_s + 4 * hosts / pace.ANNOUNCEMENTS_PER_S
 
     def check(self) -> Timers:
         """Refuse what could let two gateways forward.

@@ -112,17 +112,16 @@ class Wishes:
                 "give it another role, or force this one, too"
             )
 
-    def want(self, intent: Intent, said: str, word: int, hosts: int, now: float) -> None:
+    def want(self, intent: Intent, said: str, word: int, now: float) -> None:
         """The newest word counts, whatever became of the one before.
 
         Args:
             intent: what is wanted.
             said: who asked, in a clause.
             word: its number.
-            hosts: of the segment, as a hand-over tells of each.
             now: monotonic seconds.
         """
-        within_s = self._around.timers.wish_within_s(hosts)
+        within_s = self._around.timers.wish_s
         until = now + within_s if intent.opens else NEVER
         # What was asked for and not done yet has never been: it does not come back.
         before = self.last.before if self.last.is_urgent else self.intent

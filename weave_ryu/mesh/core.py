@@ -21,6 +21,7 @@ from weave_ryu.mesh.maker import Maker
 from weave_ryu.mesh.overlay import FastdpOverlay
 from weave_ryu.mesh.peers import MergeResult, Peer, Peers
 from weave_ryu.mesh.routing import RoutingTables
+from weave_ryu.mesh.segments import Claims, edges_of
 from weave_ryu.mesh.topology import UpdateReader
 from weave_ryu.names import PeerName, ShortId
 
@@ -60,6 +61,7 @@ class Core:
         self.rng = rng
         self.peers = Peers(own, rng)
         self.reader = UpdateReader(self.peers)
+        self.claims = Claims(self.peers)
         self.tables = RoutingTables(self.peers)
         self.gossiper = Gossiper(config.name, self.tables, rng)
         self.maker = Maker(config.port, config.peer_discovery, rng)
@@ -151,14 +153,33 @@ class Core:
         Raises:
             RemoteProtocolError: it cannot be read; nothing is changed.
         """
-        result = self.peers.merge(self.reader.read(payload))
+        update = self.reader.read(payload)
+        known = self.peers.get
+        before = [(one.name, known(one.name)) for one in update if known(one.name) is not one]
+        result = self.peers.merge(update)
         if result.delta:
             self.tables.schedule(now)
         if result.old_life:
             self.schedule_update(now)
         if self._collect_at is None and (result.delta or result.unknown):
             self._collect_at = now + COLLECTION_DELAY_S
+        if any(edges_of(old) != edges_of(self.peers.get(name)) for name, old in before):
+            self.tables.due_at = now  # a segment has moved: frames wait for it
+        self.settle_claims(now)
         return result
+
+    def settle_claims(self, now: float) -> None:
+        """Let the table have our segments; what that changes everybody is told at once."""
+        self.tell_at_once(self.claims.settle(), now)
+
+    def tell_at_once(self, names: Iterable[PeerName], now: float) -> None:
+        """These entries of ours have changed, and frames wait for it."""
+        told = frozenset(names)
+        if told:
+            self.gossiper.tell_neighbours(TOPOLOGY, TopologyData(self.peers, told))
+            self.tables.due_at = now
+            if self._collect_at is None:
+                self._collect_at = now + COLLECTION_DELAY_S
 
     def collect(self, now: float, keep: PeerName | None = None) -> None:
         """Forget whom we cannot reach; ``keep`` is about to become a neighbour."""
@@ -168,6 +189,7 @@ class Core:
             self.events.append(events.PeersCollected(removed))
             self.tables.schedule(now)
             self.check_targets = True
+            self.settle_claims(now)
 
     def topology_changed(self, now: float, about: set[PeerName] | None = None) -> None:
         """Our own entry has changed: recalculate, and tell it after a second."""

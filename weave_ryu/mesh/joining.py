@@ -83,7 +83,8 @@ def judge(
             f"there is a connection to {features.name} already",
             ends_rival=equal,
         )
-    others = len(own.connections) - (1 if rival_uid is not None else 0)
+    hosts = sum(1 for line in own.connections.values() if line.remote_tcp_addr)  # no segments
+    others = hosts - (1 if rival_uid is not None else 0)
     if connection_limit and others >= connection_limit:
         return Refusal(
             "connection-limit", f"the limit of {connection_limit} connections is reached"

@@ -200,9 +200,27 @@ class Peers:
         rest = [line for line in own.connections.values() if line.remote != remote]
         self._set_own(replace(own, connections=connections_by_name(rest)))
 
-    def raise_own_version(self) -> None:
-        """Own version + 1, so that everybody looks at our entry again."""
-        self._set_own(self.own)
+    # Entries that we write for peers without a host (mesh/segments.py).
+
+    def put(self, peer: Peer) -> None:
+        """Add or replace an entry, whatever is known.
+
+        Raises:
+            RemoteProtocolError: the table is full.
+        """
+        if peer.name in self._by_name:
+            self._replace(peer)
+        else:
+            self._check_room(1)
+            self._insert(peer)
+        self._keep_own_short_id()
+
+    def free_short_id(self, name: PeerName, wanted: ShortId | None) -> ShortId | None:
+        """What a peer with that name may have: `wanted`, unless a lower name has it."""
+        owner = None if wanted is None else self._short_ids.owner(wanted)
+        if wanted is not None and (owner is None or owner >= name):
+            return wanted
+        return self._short_ids.draw(self._rng)
 
     def _set_own(self, changed: Peer) -> None:
         self._by_name[self._own_name] = replace(changed, version=changed.version + 1)

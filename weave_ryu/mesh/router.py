@@ -18,7 +18,7 @@ from weave_ryu.mesh.core import Core
 from weave_ryu.mesh.crypto import KeyPair
 from weave_ryu.mesh.crypto import new_key_pair as default_key_pair
 from weave_ryu.mesh.framing import MAX_MESSAGE_BYTES
-from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData, TopologyData
+from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData
 from weave_ryu.mesh.inbox import Inbox
 from weave_ryu.mesh.limiter import TokenBucket
 from weave_ryu.mesh.messages import (
@@ -32,8 +32,9 @@ from weave_ryu.mesh.neighbours import Neighbours
 from weave_ryu.mesh.overlay import FASTDP_INDEX, SUB_TAG_ACK
 from weave_ryu.mesh.peers import Peers
 from weave_ryu.mesh.routes import Graph
+from weave_ryu.mesh.segments import Segment
 from weave_ryu.mesh.views import ConnectionView, TargetView
-from weave_ryu.names import PeerName, PeerUID, ShortId
+from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
 
 
 class Router:
@@ -155,16 +156,30 @@ class Router:
         self._core.check_targets = True
         self._settle(now)
 
-    def raise_own_version(self, now: float) -> None:
-        """Own version + 1, told to all neighbours at once.
+    def claim_segment(self, segment: Segment, epoch: int, now: float) -> None:
+        """We forward for a segment, with that epoch: be where its frames are sent to.
 
-        Unmodified Weave peers recalculate and delete all their flows 0.1 s after they hear of it
-        (mesh/routes.go). That is the purpose, so it waits for nothing here: own routes stay.
+        All neighbours are told at once. Of two that claim it one is believed, see `Claims`.
         """
-        self.peers.raise_own_version()
-        names = frozenset({self.name})
-        self._core.gossiper.tell_neighbours(TOPOLOGY, TopologyData(self.peers, names))
+        self._core.claims.add(segment, epoch)
+        self._core.settle_claims(now)
         self._settle(now)
+
+    def release_segment(self, name: PeerName, now: float) -> None:
+        """We forward for it no more. If nobody else claims it, all peers forget what is there."""
+        if self._core.claims.drop(name):
+            self._core.tell_at_once([self.name], now)
+        self._settle(now)
+
+    def short_id_of_segment(self, segment: Segment) -> ShortId:
+        """A segment's number, as the mesh knows it, or as it would probably have."""
+        known = self.peers.get(segment.name)
+        if known is not None and known.short_id is not None:
+            return known.short_id
+        short_id = segment.short_id
+        while (owner := self.peers.by_short_id(short_id)) and owner.name < segment.name:
+            short_id = ShortId(short_id + 1 & MAX_SHORT_ID)
+        return short_id
 
     # Inputs: TCP.
 

@@ -25,6 +25,7 @@ from weave_ryu.pipeline.parts import (
     ZERO_MAC,
     frame,
     label,
+    learn_behind_segment,
     learn_mac,
     learn_origin,
     send,
@@ -76,24 +77,28 @@ def flows(
         (),
         "frames of this peer that the mesh returned",
     )
-    for table in (t.TUNNEL_SOURCE, t.RELAY, t.REVERSE_PATH, t.GATEWAY_SOURCE):
+    for table in (t.TUNNEL_SOURCE, t.RELAY, t.REVERSE_PATH, t.SEGMENT_SOURCE):
         yield frame(table.name, 0, (), (), table.miss)
     yield from _gate(gateways)
-    yield from _segment_source(gateways)
+    for gateway in gateways:
+        yield from _own_segment(gateway)
 
 
-def of_peer(own: ShortId, peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+def of_peer(own: ShortId, peer: RemotePeer, gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
     """Flows of the tables before `lookup` that are about one peer.
 
     Args:
         own: this peer.
         peer: the other one.
-        shared: gateway ports of segments that it is a gateway of, too.
+        gateways: this peer's gateway ports.
     """
-    yield from _tunnel_source(own, peer)
+    yield from _tunnel_source(own, peer, gateways)
     yield from _relay(peer)
     yield from _reverse_path(peer)
-    yield from _gateway_source(peer, shared)
+    if peer.lets_in:
+        yield from _old_gateway(peer, gateways)
+    elif peer.is_segment and peer.short_id not in {gateway.short_id for gateway in gateways}:
+        yield from _segment_source(peer.short_id, label(peer))
 
 
 def _classify(
@@ -248,33 +253,42 @@ def _tunnel_in(own: ShortId) -> Iterator[FlowSpec]:
     yield frame(name, 0, (), (), t.TUNNEL_IN.miss)
 
 
-def _tunnel_source(own: ShortId, peer: RemotePeer) -> Iterator[FlowSpec]:
+def _tunnel_source(
+    own: ShortId, peer: RemotePeer, gateways: Sequence[GatewayPort]
+) -> Iterator[FlowSpec]:
     name = t.TUNNEL_SOURCE.name
     source = Term(t.SRC_PEER, peer.short_id)
     cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
-    if peer.segments:
+    learn = (
+        learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id),
+        learn_origin(cookie, t.ORIGIN_MESH),
+    )
+    is_first_hand = not (peer.is_segment or peer.lets_in)
+    if is_first_hand:
         actions: tuple[Action, ...] = (
-            Resubmit(t.ORIGINS.name),
-            Goto(t.GATEWAY_SOURCE.name),
-        )
-        why = f"frames from gateway {label(peer)} for this peer"
-    else:
-        actions = (
-            learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id),
-            learn_origin(cookie, t.ORIGIN_MESH),
+            *learn,
             Resubmit(t.REVERSE_PATH.name),
             Goto(t.LOOKUP.name),
         )
         why = f"frames from {label(peer)} for this peer; their source MACs are learnt"
+    else:
+        actions = (Resubmit(t.ORIGINS.name), Goto(t.SEGMENT_SOURCE.name))
+        why = f"frames from {label(peer)} for this peer: are they its own?"
     yield FlowSpec(
-        name,
-        200,
-        (source, Term(t.DST_PEER, own)),
-        actions,
-        Kind.PEER,
-        peer.short_id,
-        why,
+        name, 200, (source, Term(t.DST_PEER, own)), actions, Kind.PEER, peer.short_id, why
     )
+    for gateway in gateways:
+        if is_first_hand:
+            yield FlowSpec(
+                name,
+                200,
+                (source, Term(t.DST_PEER, gateway.short_id)),
+                (*learn, Goto(t.RELAY.name)),
+                Kind.PEER,
+                peer.short_id,
+                f"frames from {label(peer)} for segment {gateway.segment}; their source MACs are "
+                "learnt, so that no copy of them comes back",
+            )
     yield FlowSpec(
         name,
         100,
@@ -312,18 +326,27 @@ def _relay(peer: RemotePeer) -> Iterator[FlowSpec]:
 
 
 def _reverse_path(peer: RemotePeer) -> Iterator[FlowSpec]:
+    name, source = t.REVERSE_PATH.name, Term(t.SRC_PEER, peer.short_id)
     if peer.parent is not None:
         yield FlowSpec(
-            t.REVERSE_PATH.name,
+            name,
             100,
-            (
-                Term(t.SRC_PEER, peer.short_id),
-                Term(Field.TUN_SRC, peer.parent.remote_ip),
-            ),
+            (source, Term(Field.TUN_SRC, peer.parent.remote_ip)),
             (Load(t.ON_TREE, 1),),
             Kind.PEER,
             peer.short_id,
             f"broadcasts of {label(peer)} come by {peer.parent.remote_ip}",
+        )
+    former = peer.former.parent if peer.former is not None else None
+    if former is not None:
+        yield FlowSpec(
+            name,
+            90,
+            (source, Term(Field.TUN_SRC, former.remote_ip)),
+            (Load(t.ON_TREE, 1), Load(t.FORMER, 1)),
+            Kind.PEER,
+            peer.short_id,
+            f"broadcasts of {label(peer)} came by {former.remote_ip} until a moment ago",
         )
 
 
@@ -361,48 +384,56 @@ def _gate(gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
     yield frame(t.GATE_FLOOD.name, 0, (), (Goto(t.FLOOD.name),), t.GATE_FLOOD.miss)
 
 
-def _segment_source(gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
-    name = t.SEGMENT_SOURCE.name
-    for gateway in gateways:
+def _own_segment(gateway: GatewayPort) -> Iterator[FlowSpec]:
+    yield from _segment_source(gateway.short_id, f"segment {gateway.segment}")
+    yield FlowSpec(
+        t.SEGMENT_SOURCE.name,
+        50,
+        (Term(Field.IN_PORT, gateway.number),),
+        (),
+        Kind.SPLIT_HORIZON,
+        gateway.number,
+        f"frames of the mesh that segment {gateway.segment} returned",
+    )
+    segment = gateway.short_id
+    for table in (t.RELAY, t.UNICAST):
         yield FlowSpec(
-            name,
-            100,
-            (Term(Field.IN_PORT, gateway.number),),
+            table.name,
+            400,
+            (Term(t.SRC_PEER, segment), Term(t.DST_PEER, segment)),
             (),
             Kind.SPLIT_HORIZON,
             gateway.number,
-            f"frames of the mesh that segment {gateway.segment} returned",
+            f"from segment {gateway.segment} for it: never comes back to it",
         )
-    yield frame(name, 0, (), (), t.SEGMENT_SOURCE.miss)
 
 
-def _gateway_source(peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
-    if not peer.segments:
-        return
-    name = t.GATEWAY_SOURCE.name
+def _segment_source(segment: ShortId, whose: str) -> Iterator[FlowSpec]:
+    go_on = (Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name))
+    for origin, hosts in ((0, "new hosts"), (t.origin_segment(segment), "known hosts")):
+        yield FlowSpec(
+            t.SEGMENT_SOURCE.name,
+            100,
+            (Term(t.SRC_PEER, segment), Term(t.ORIGIN, origin)),
+            (*learn_behind_segment(segment), *go_on),
+            Kind.PEER,
+            segment,
+            f"{hosts} of {whose}; their MACs are learnt",
+        )
+
+
+def _old_gateway(peer: RemotePeer, gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+    """Its hosts and its containers look the same: what it teaches is no more than hearsay."""
     cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
     learn = learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id, LEARN_PRIORITY_SECOND_HAND)
-    for origin, whose in (
-        (0, f"hosts and containers behind {label(peer)}"),
-        (t.ORIGIN_BESIDE, f"containers beside a gateway, {label(peer)} or one that it told of"),
-    ):
+    shared = {g.short_id for g in gateways if g.segment in peer.lets_in}
+    for origin in (0, *(t.origin_segment(segment) for segment in sorted(shared))):
         yield FlowSpec(
-            name,
+            t.SEGMENT_SOURCE.name,
             100,
             (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, origin)),
             (learn, Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
             Kind.PEER,
             peer.short_id,
-            f"{whose}; their MACs are learnt at second hand",
-        )
-    for gateway in shared:
-        yield FlowSpec(
-            name,
-            90,
-            (Term(t.SRC_PEER, peer.short_id), Term(t.ORIGIN, gateway.number)),
-            (learn,),
-            Kind.SPLIT_HORIZON,
-            gateway.number,
-            f"hosts of {gateway.segment} that {label(peer)} has forwarded, too: noted for "
-            "the time after a hand-over, not forwarded again",
+            f"hosts and containers behind {label(peer)}, a gateway that does not tell them apart",
         )

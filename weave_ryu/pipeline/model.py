@@ -128,14 +128,11 @@ class SetTunnel:
         remote_ip: outer destination.
         local_ip: outer source.
         tun_id: ``destination short id << 12 | source short id``; None keeps the frame's own.
-        destination: short id to put into the upper half of the frame's own tunnel id; None leaves
-            it. Only without `tun_id`.
     """
 
     remote_ip: str
     local_ip: str
     tun_id: int | None
-    destination: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,6 @@ class Learn:
         cookie: the owner's cookie: all that one owner taught is forgotten by one delete.
         priority: of the learnt flow.
         hard_timeout_s: seconds after the last frame with that source.
-        with_parent: the learnt flows go when the flow with this action goes.
     """
 
     table: str
@@ -173,7 +169,6 @@ class Learn:
     cookie: int
     priority: int
     hard_timeout_s: int
-    with_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weave_ryu.names import SHORT_ID_BITS, ShortId
 from weave_ryu.pipeline import tables as t
-from weave_ryu.pipeline.cookies import Kind
+from weave_ryu.pipeline.cookies import Kind, subject_cookie
 from weave_ryu.pipeline.model import (
     Action,
     Field,
@@ -44,11 +44,11 @@ def label(peer: RemotePeer) -> str:
 ZERO_MAC = "00:00:00:00:00:00"
 GROUP_BIT = "01:00:00:00:00:00"
 LEARN_PRIORITY = 20
-"""Of a MAC known at first hand: heard on an own port, or from a peer that is no gateway."""
+"""Of a MAC known at first hand: heard on a container's port, or from a peer with a host."""
 
 LEARN_PRIORITY_SECOND_HAND = 10
-"""Of a MAC heard from a gateway: it may be a host of its segment, or a frame of the mesh that the
-segment returned to it. The mesh wins over the segments, everywhere, until its entry has aged.
+"""Of a MAC heard from a segment: it may be a host's, or of a frame of the mesh that the segment
+returned. The mesh wins over the segments, everywhere.
 """
 
 
@@ -60,7 +60,16 @@ def learn_mac(
     return Learn(t.MAC.name, Field.ETH_DST, loads, cookie, priority, t.MAC_AGE_S)
 
 
-def learn_origin(cookie: int, where: int) -> Learn:
-    """Learn where the source MAC is known at first hand."""
+def learn_origin(cookie: int, where: int, priority: int = LEARN_PRIORITY) -> Learn:
+    """Learn whose the source MAC is."""
     loads = (LearnLoad(t.ORIGIN, where),)
-    return Learn(t.ORIGINS.name, Field.ETH_SRC, loads, cookie, LEARN_PRIORITY, t.MAC_AGE_S)
+    return Learn(t.ORIGINS.name, Field.ETH_SRC, loads, cookie, priority, t.MAC_AGE_S)
+
+
+def learn_behind_segment(segment: ShortId) -> tuple[Learn, Learn]:
+    """Learn a MAC of a segment: the same in every switch of the mesh, its gateways' too."""
+    cookie, priority = subject_cookie(Kind.LEARNT_PEER, segment), LEARN_PRIORITY_SECOND_HAND
+    return (
+        learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, segment, priority),
+        learn_origin(cookie, t.origin_segment(segment), priority),
+    )

@@ -127,9 +127,8 @@ def _action_parts(action: Action, names: bool) -> list[str]:
                 f"move:NXM_NX_TUN_ID[0..11]->{source.nxm}",
                 f"move:NXM_NX_TUN_ID[12..23]->{destination.nxm}",
             ]
-        case SetTunnel(remote_ip, local_ip, tun_id, destination):
+        case SetTunnel(remote_ip, local_ip, tun_id):
             ids = [] if tun_id is None else [f"set_field:{tun_id:#x}->tun_id"]
-            ids += [] if destination is None else [f"load:{destination:#x}->NXM_NX_TUN_ID[12..23]"]
             return [*ids, f"set_field:{local_ip}->tun_src", f"set_field:{remote_ip}->tun_dst"]
         case Resubmit(table):
             return [f"resubmit(,{_table(table, names)})"]
@@ -153,19 +152,17 @@ def _learn(action: Learn, names: bool) -> str:
         f"priority={action.priority}",
         f"cookie={action.cookie:#018x}",
     ]
-    if action.with_parent:
-        parts.append("delete_learned")
     by = _LEARN_BY[action.by]
     parts.append(by if action.by is Field.ETH_SRC else f"{by}=NXM_OF_ETH_SRC[]")
     parts += [f"load:{load.value:#x}->{load.mark.nxm}" for load in action.loads]
     return f"learn({','.join(parts)})"
 
 
-# The example of the documentation: gateway A in a small mesh.
+# The example of the documentation: gateway A, which forwards, in a small mesh.
 
 _HOP_W = Hop(ShortId(0x222), "192.0.2.2", "192.0.2.1", 1)
 _HOP_B = Hop(ShortId(0xB), "192.0.2.3", "192.0.2.1", 1)
-_NAMES = {letter: PeerName(0x7A0000000000 + ord(letter)) for letter in "BWX"}
+_NAMES = {letter: PeerName(0x7A0000000000 + ord(letter)) for letter in "BOWX"}
 
 EXAMPLE = ForwardingState(
     short_id=ShortId(0xA),
@@ -173,15 +170,17 @@ EXAMPLE = ForwardingState(
     neighbours=(_HOP_W, _HOP_B),
     pending=("192.0.2.4",),
     peers=(
-        RemotePeer(_NAMES["B"], "B", _HOP_B.short_id, _HOP_B, _HOP_B, (), frozenset({"vlan"})),
+        RemotePeer(_NAMES["B"], "B", _HOP_B.short_id, _HOP_B, _HOP_B, ()),
         RemotePeer(_NAMES["W"], "W", _HOP_W.short_id, _HOP_W, _HOP_W, (_HOP_B,)),
         RemotePeer(_NAMES["X"], "X", ShortId(0x333), _HOP_W, _HOP_W, (_HOP_B,)),
+        RemotePeer(_NAMES["O"], "office", ShortId(0x5E7), _HOP_B, _HOP_B, (_HOP_W,), True),
     ),
     broadcast_hops=(_HOP_W, _HOP_B),
     local_ports=(LocalPort(2, "c1"),),
-    gateway_ports=(GatewayPort(3, "eth1", "vlan", hello=True),),
+    gateway_ports=(GatewayPort(3, "eth1", "vlan", ShortId(0x513), hello=True),),
 )
-"""What gateway A knows in the example: neighbours W and gateway B, and X behind W."""
+"""What gateway A knows in the example: neighbours W and B, X behind W, and behind B a segment that
+A is no gateway of."""
 
 EXAMPLE_MAC = "02:00:00:00:00:01"
 
@@ -189,7 +188,7 @@ EXAMPLE_MAC = "02:00:00:00:00:01"
 def example_flows() -> list[FlowSpec]:
     """All flows of the example, its gateway port being active."""
     flows = rules.flows(EXAMPLE)
-    flows += rules.permits(EXAMPLE.gateway_ports[0], EXAMPLE.short_id, Gate.OPEN, 1)
+    flows += rules.permits(EXAMPLE.gateway_ports[0], Gate.OPEN, 1)
     return sorted(flows, key=lambda f: (BY_NAME[f.table].number, -f.priority, repr(f.match)))
 
 

@@ -3,7 +3,8 @@
 The frame handling is Weave's (router/network_router.go, router/fastdp.go), with these additions,
 all of them stricter than Weave: tunnel frames are only taken from neighbours' addresses and known
 source peers; a frame is flooded on only if it came by the source's own broadcast tree, and never
-goes back to the neighbour that it came from; gateway ports are gated and have split horizon.
+goes back to the neighbour that it came from; a segment is a peer of its own, whose frames come in
+and go out by a gated port.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from weave_ryu.pipeline.model import (
     Load,
     Output,
     Resubmit,
-    SetTunnel,
     Term,
 )
 from weave_ryu.pipeline.parts import (
@@ -36,32 +36,24 @@ from weave_ryu.pipeline.parts import (
     send,
     tunnel_id,
 )
-from weave_ryu.pipeline.permits import (
-    HEARSAY,
-    HEARSAY_BESIDE,
-    announcement,
-    hearsay,
-    introduction,
-    let_in,
-    permits,
-    priming,
-    to_all_peers,
+from weave_ryu.pipeline.permits import HEARSAY, hearsay, introduction, let_in, permits
+from weave_ryu.pipeline.state import (
+    ForwardingState,
+    GatewayPort,
+    Hop,
+    LocalPort,
+    RemotePeer,
 )
-from weave_ryu.pipeline.state import ForwardingState, GatewayPort, Hop, LocalPort, RemotePeer
 
 __all__ = [
     "HEARSAY",
-    "HEARSAY_BESIDE",
     "LEARN_PRIORITY",
     "LEARN_PRIORITY_SECOND_HAND",
-    "announcement",
     "flows",
     "hearsay",
     "introduction",
     "let_in",
     "permits",
-    "priming",
-    "to_all_peers",
     "tunnel_id",
 ]
 
@@ -86,14 +78,10 @@ def parts(state: ForwardingState) -> Iterator[Part]:
     """What `flows` sorts; nearly all are the same objects as long as nothing in them changes."""
     own, gateways = state.short_id, state.gateway_ports
     yield _of_ports(own, state.tunnel_ports, state.local_ports, gateways)
-    yield _of_own_tree(own, state.broadcast_hops)
+    yield _of_own_tree(own, state.broadcast_hops, gateways)
     yield _sorted(ingress.pending(own, state.pending))
     for hop in ingress.distinct(state.neighbours, state.pending):
         yield _of_neighbour(own, hop)
-    of_gateways = {peer.short_id for peer in state.peers if peer.segments}
-    addresses = {hop.remote_ip for hop in state.neighbours if hop.short_id in of_gateways}
-    for address in sorted(addresses):
-        yield _came_redirected(address)
     for peer in state.peers:
         yield _of_peer(own, peer, gateways)
 
@@ -117,33 +105,25 @@ def _of_ports(
             *ingress.flows(own, tunnels, local, gateways),
             *_lookup(),
             *_forward(),
-            frame(t.REDIRECT.name, 0, (), (Goto(t.GATE_FLOOD.name),), t.REDIRECT.miss),
             frame(t.UNICAST.name, 0, (), (), t.UNICAST.miss),
-            *_deliver(local, gateways),
+            *_deliver(local),
             *_flood(local, gateways),
-            *_split_out(),
             *(frame(table.name, 0, (), (), table.miss) for table in (t.HELD, t.SIGHTED)),
         ]
     )
 
 
 @lru_cache(maxsize=MAX_PEERS)
-def _of_own_tree(own: ShortId, hops: tuple[Hop, ...]) -> Part:
-    return _sorted(_flood_mesh(own, hops, "this peer"))
-
-
-@lru_cache(maxsize=MAX_PEERS)
-def _came_redirected(address: str) -> Part:
-    flow = FlowSpec(
-        t.REDIRECT.name,
-        200,
-        (Term(Field.TUN_SRC, address),),
-        (Goto(t.GATE_FLOOD.name),),
-        Kind.SPLIT_HORIZON,
-        0,
-        f"came from gateway address {address}: redirected once already, never twice",
-    )
-    return _sorted([flow])
+def _of_own_tree(own: ShortId, hops: tuple[Hop, ...], gateways: tuple[GatewayPort, ...]) -> Part:
+    found = [*_flood_mesh((Term(t.SRC_PEER, own),), 100, own, hops, gateways, "this peer")]
+    for gateway in gateways:
+        # A segment hangs behind its gateway: its tree goes on as the gateway's own.
+        from_segment = (Term(t.SRC_PEER, gateway.short_id), Term(t.FROM_TUNNEL, 0))
+        source = gateway.short_id if gateway.is_peer else own
+        others = [other for other in gateways if other.short_id != gateway.short_id]
+        whose = f"segment {gateway.segment}"
+        found += _flood_mesh(from_segment, 120, source, hops, others, whose)
+    return _sorted(found)
 
 
 @lru_cache(maxsize=MAX_PEERS)
@@ -153,15 +133,27 @@ def _of_neighbour(own: ShortId, hop: Hop) -> Part:
 
 @lru_cache(maxsize=MAX_PEERS)
 def _of_peer(own: ShortId, peer: RemotePeer, gateways: tuple[GatewayPort, ...]) -> Part:
-    shared = [gateway for gateway in gateways if gateway.segment in peer.segments]
-    return _sorted(
-        [
-            *ingress.of_peer(own, peer, shared),
-            *_unicast(own, peer, shared),
-            *_flood_mesh(peer.short_id, peer.broadcast_hops, label(peer)),
-            *_split_horizon(peer, shared),
-        ]
-    )
+    source, leaves = (Term(t.SRC_PEER, peer.short_id),), _leaves(peer, gateways)
+    found = [
+        *ingress.of_peer(own, peer, gateways),
+        *_unicast(own, peer, gateways),
+        *_flood_mesh(source, 100, peer.short_id, peer.broadcast_hops, leaves, label(peer)),
+    ]
+    if peer.former is not None:
+        by_former, hops = (*source, Term(t.FORMER, 1)), peer.former.next_hops
+        found += _flood_mesh(by_former, 110, peer.short_id, hops, leaves, label(peer))
+    if peer.is_segment and all(peer.short_id != gateway.short_id for gateway in gateways):
+        found.append(_off_tree(peer.short_id, label(peer)))
+    return _sorted(found)
+
+
+def _leaves(peer: RemotePeer, gateways: tuple[GatewayPort, ...]) -> list[GatewayPort]:
+    """The own segments that a peer's broadcasts go to: not those that they came from."""
+    return [
+        gateway
+        for gateway in gateways
+        if gateway.short_id != peer.short_id and gateway.segment not in peer.lets_in
+    ]
 
 
 def _lookup() -> Iterator[FlowSpec]:
@@ -206,44 +198,34 @@ def _forward() -> Iterator[FlowSpec]:
     )
 
 
-def _unicast(own: ShortId, peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+def _unicast(own: ShortId, peer: RemotePeer, gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
     hop = peer.next_hop
     if hop is None:
         return
+    to_peer = Term(t.DST_PEER, peer.short_id)
     yield FlowSpec(
         t.UNICAST.name,
         100,
-        (Term(t.DST_PEER, peer.short_id),),
+        (to_peer,),
         send(hop, tunnel_id(peer.short_id, own)),
         Kind.PEER,
         peer.short_id,
         f"to {label(peer)} by {hop.remote_ip}",
     )
-    if shared:
-        redirect = SetTunnel(hop.remote_ip, hop.local_ip, None, peer.short_id), Output(hop.port)
-        to_peer = Term(t.DST_PEER, peer.short_id)
-        yield FlowSpec(
-            t.REDIRECT.name,
-            100,
-            (to_peer,),
-            redirect,
-            Kind.PEER,
-            peer.short_id,
-            f"redirect to {label(peer)}; the source peer stays as it is",
-        )
-        # Own hosts are redirected to the one successor only: that cannot go round in circles.
-        yield FlowSpec(
-            t.REDIRECT.name,
-            210,
-            (to_peer, Term(t.KNOWN_PORT, 1), Term(t.ON_TREE, 1)),
-            redirect,
-            Kind.PEER,
-            peer.short_id,
-            f"redirect to {label(peer)}, which may have relayed it on its way from the sender",
-        )
+    for gateway in gateways:
+        if gateway.is_peer and gateway.short_id != peer.short_id:
+            yield FlowSpec(
+                t.UNICAST.name,
+                110,
+                (Term(t.SRC_PEER, gateway.short_id), to_peer),
+                send(hop, tunnel_id(peer.short_id, gateway.short_id)),
+                Kind.PEER,
+                peer.short_id,
+                f"from segment {gateway.segment} to {label(peer)} by {hop.remote_ip}",
+            )
 
 
-def _deliver(local: Sequence[LocalPort], gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
+def _deliver(local: Sequence[LocalPort]) -> Iterator[FlowSpec]:
     name = t.DELIVER.name
     for port in local:
         yield FlowSpec(
@@ -255,91 +237,67 @@ def _deliver(local: Sequence[LocalPort], gateways: Sequence[GatewayPort]) -> Ite
             port.number,
             f"to {port.name}",
         )
-    for gateway in gateways:
-        yield FlowSpec(
-            name,
-            100,
-            (Term(t.OUT_PORT, gateway.number),),
-            (Goto(t.SPLIT_OUT.name),),
-            Kind.GATEWAY,
-            gateway.number,
-            f"to segment {gateway.segment} by {gateway.name}",
-        )
     yield frame(name, 0, (), (), t.DELIVER.miss)
 
 
 def _flood(local: Sequence[LocalPort], gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
-    name = t.FLOOD.name
-    here = (Resubmit(t.FLOOD_PORTS.name), Resubmit(t.FLOOD_SEGMENTS.name))
-    # The mesh first: another gateway that is active, too, should hear of the source from its peer
-    # before it hears the frame on the segment.
-    everywhere = (Resubmit(t.FLOOD_MESH.name), *here)
-    off_tree = (Term(t.FROM_TUNNEL, 1), Term(t.ON_TREE, 0))
+    name, ports = t.FLOOD.name, Resubmit(t.FLOOD_PORTS.name)
+    for gateway in gateways:
+        yield _off_tree(gateway.short_id, f"segment {gateway.segment}")
     yield frame(
         name,
         200,
-        (*off_tree, Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT)),
-        (Resubmit(t.FLOOD_PORTS.name),),
-        "broadcast by another way than its tree (routes are changing): containers only, no segment",
+        (Term(t.FROM_TUNNEL, 1), Term(t.ON_TREE, 0)),
+        (ports,),
+        "by another way than its tree (routes are changing): containers only, not flooded on",
     )
-    yield frame(
-        name,
-        190,
-        off_tree,
-        here,
-        "unknown unicast by another way than the source's tree: not flooded on",
-    )
-    yield frame(name, 0, (), everywhere, "to ports, segments and along the source's tree")
-
+    # The mesh first: another gateway that is active, too, should hear of the source from its peer
+    # before it hears the frame on the segment.
+    everywhere = (Resubmit(t.FLOOD_MESH.name), ports)
+    yield frame(name, 0, (), everywhere, "along the source's tree, and to ports")
     outputs = tuple(Output(port.number) for port in local)
     yield frame(t.FLOOD_PORTS.name, 0, (), outputs, "every container's port")
-
-    offers = tuple(
-        action
-        for gateway in gateways
-        for action in (Load(t.OUT_PORT, gateway.number), Resubmit(t.SPLIT_OUT.name))
-    )
-    if offers:
-        offers = (Load(t.FLOODED, 1), *offers)
-    yield frame(t.FLOOD_SEGMENTS.name, 0, (), offers, "every gateway port")
     yield frame(t.FLOOD_MESH.name, 0, (), (), t.FLOOD_MESH.miss)
 
 
-def _flood_mesh(source: ShortId, hops: Sequence[Hop], whose: str) -> Iterator[FlowSpec]:
-    if not hops:
-        return
+def _off_tree(segment: ShortId, whose: str) -> FlowSpec:
+    return FlowSpec(
+        t.FLOOD.name,
+        210,
+        (Term(t.SRC_PEER, segment), Term(t.FROM_TUNNEL, 1), Term(t.ON_TREE, 0)),
+        (),
+        Kind.PEER,
+        segment,
+        f"of {whose}, by another way than its tree: let in by a gateway that has lost it",
+    )
+
+
+def _flood_mesh(
+    match: tuple[Term, ...],
+    priority: int,
+    source: ShortId,
+    hops: Sequence[Hop],
+    leaves: Sequence[GatewayPort],
+    whose: str,
+) -> Iterator[FlowSpec]:
+    """Copies along a tree.
+
+    Args:
+        match: which frames.
+        priority: of the flow.
+        source: short id that the copies carry.
+        hops: next hops in the mesh.
+        leaves: own segments; the gate says of each whether it is behind this gateway now.
+        whose: the broadcasts are.
+    """
+    if not hops and not leaves and len(match) == 1:
+        return  # one that stands above another flow says so: nobody
     copies: tuple[Action, ...] = ()
     for hop in hops:
         # In a broadcast the destination is the hop itself, not a final peer.
         copies += send(hop, tunnel_id(hop.short_id, source))
-    yield FlowSpec(
-        t.FLOOD_MESH.name,
-        100,
-        (Term(t.SRC_PEER, source),),
-        copies,
-        Kind.PEER,
-        source,
-        f"broadcasts of {whose} go on to {', '.join(hop.remote_ip for hop in hops)}",
-    )
-
-
-def _split_horizon(peer: RemotePeer, shared: Sequence[GatewayPort]) -> Iterator[FlowSpec]:
-    for gateway in shared:
-        yield FlowSpec(
-            t.SPLIT_OUT.name,
-            200,
-            (
-                Term(t.SRC_PEER, peer.short_id),
-                Term(t.OUT_PORT, gateway.number),
-            ),
-            (),
-            Kind.SPLIT_HORIZON,
-            gateway.number,
-            f"from {label(peer)}, a gateway of {gateway.segment}: it was there already",
-        )
-
-
-def _split_out() -> Iterator[FlowSpec]:
-    yield frame(
-        t.SPLIT_OUT.name, 0, (), (Goto(t.GATE_OUT.name),), "not from a gateway of this segment"
-    )
+    for leaf in leaves:
+        copies += (Load(t.OUT_PORT, leaf.number), Load(t.FLOODED, 1), Resubmit(t.GATE_OUT.name))
+    to = [*(hop.remote_ip for hop in hops), *(f"segment {leaf.segment}" for leaf in leaves)]
+    why = f"broadcasts of {whose} go on to {', '.join(to) or 'nobody'}"
+    yield FlowSpec(t.FLOOD_MESH.name, priority, match, copies, Kind.PEER, source, why)

@@ -25,8 +25,21 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Tree:
+    """A source's broadcast tree, as it is here.
+
+    Args:
+        parent: the neighbour from which its broadcasts arrive; None if they do not.
+        next_hops: where they are passed on to.
+    """
+
+    parent: Hop | None
+    next_hops: tuple[Hop, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RemotePeer:
-    """Another peer of the mesh, with the routes that concern it.
+    """Another peer of the mesh, with the routes that concern it. It may be a segment.
 
     Args:
         name: its name, for explanations.
@@ -35,7 +48,10 @@ class RemotePeer:
         next_hop: first hop of the unicast route; None if there is no route.
         parent: the neighbour from which its broadcasts arrive; None if they do not.
         broadcast_hops: where its broadcasts are passed on to.
-        segments: names of the segments that it is a gateway of.
+        is_segment: it has no host: what it sends, a gateway has let in from a network outside.
+        former: a segment's tree of before, while its frames may still come by it.
+        lets_in: segments whose frames it lets in under its own short id, as gateways did before
+            segments were peers.
     """
 
     name: PeerName
@@ -44,7 +60,9 @@ class RemotePeer:
     next_hop: Hop | None
     parent: Hop | None
     broadcast_hops: tuple[Hop, ...]
-    segments: frozenset[str] = frozenset()
+    is_segment: bool = False
+    former: Tree | None = None
+    lets_in: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +77,21 @@ class LocalPort:
 class GatewayPort:
     """A port of the bridge where a segment meets the mesh.
 
-    `hello` says that hellos of other gateways are wanted from the segment.
+    Args:
+        number: of the port.
+        name: of the port.
+        segment: its name.
+        short_id: the segment's.
+        hello: hellos of other gateways are wanted from it.
+        is_peer: the mesh knows it as a peer. If not, its frames carry this peer's short id.
     """
 
     number: int
     name: str
     segment: str
+    short_id: ShortId
     hello: bool = False
+    is_peer: bool = True
 
 
 @dataclass(frozen=True, slots=True)

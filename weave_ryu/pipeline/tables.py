@@ -7,6 +7,7 @@ prose in `docs/reference/pipeline.md`. The tests refuse a table that lacks one o
 
 from __future__ import annotations
 
+from weave_ryu.names import ShortId
 from weave_ryu.pipeline.model import Field, Mark, Table
 
 SRC_PEER = Mark("src_peer", 0, 0, 12, "short id of the peer where the frame entered the mesh")
@@ -18,20 +19,24 @@ ON_TREE = Mark(
 )
 KNOWN_PORT = Mark("known_port", 3, 2, 1, "1 if the destination MAC is behind out_port")
 KNOWN_PEER = Mark("known_peer", 3, 3, 1, "1 if the destination MAC is behind dst_peer")
+FORMER = Mark("former", 3, 4, 1, "1 if it came by the tree that a segment had a moment ago")
 FLOODED = Mark("flooded", 3, 5, 1, "1 if the copy is not for one known port")
 ORIGIN = Mark(
     "origin",
     4,
     0,
     16,
-    "where the source MAC is known at first hand: a gateway port's number, 0xffff for the mesh, "
-    "0xfffe for beside another gateway, by its word, 0 if it is not",
+    "whose the source MAC is: 0xffff a peer's with a host, known at first hand; 0x1000 and a short "
+    "id a segment's; 0 if nobody knows",
 )
 ORIGIN_MESH = 0xFFFF
-"""Value of `ORIGIN`: behind a container's port of this peer, or a peer that is no gateway."""
-ORIGIN_BESIDE = 0xFFFE
-"""Value of `ORIGIN`: a container beside another gateway. What that one sends of it is its own, and
-no returned frame of the mesh; what a segment sends of it was returned."""
+"""Value of `ORIGIN`: behind a container's port of this peer, or a peer that is no segment."""
+
+
+def origin_segment(short_id: ShortId) -> int:
+    """Value of `ORIGIN`: behind that segment."""
+    return 0x1000 | short_id
+
 
 MARKS = (
     SRC_PEER,
@@ -41,6 +46,7 @@ MARKS = (
     ON_TREE,
     KNOWN_PORT,
     KNOWN_PEER,
+    FORMER,
     FLOODED,
     ORIGIN,
 )
@@ -74,15 +80,15 @@ TUNNEL_SOURCE = Table(
         Field.ICMP_CODE,
         Field.ICMPV6_TYPE,
     ),
-    ("relay", "reverse_path", "gateway_source", "origins", "mac", "lookup"),
+    ("relay", "reverse_path", "segment_source", "origins", "mac", "lookup"),
     "dropped: the topology knows no such source peer",
 )
 RELAY = Table(
     3,
     "relay",
     "Passes a frame for another peer on to the next hop, with its tunnel id unchanged.",
-    (DST_PEER, Field.TUN_SRC),
-    (),
+    (SRC_PEER, DST_PEER, Field.TUN_SRC),
+    ("gate_out",),
     "dropped: no route to the destination peer",
 )
 REVERSE_PATH = Table(
@@ -92,14 +98,6 @@ REVERSE_PATH = Table(
     (SRC_PEER, Field.TUN_SRC),
     (),
     "left unmarked: it will not be flooded on into the mesh",
-)
-GATEWAY_SOURCE = Table(
-    13,
-    "gateway_source",
-    "Turns back frames that a gateway passes on although their source is known at first hand.",
-    (SRC_PEER, ORIGIN, Field.ETH_DST),
-    ("reverse_path", "mac", "lookup", "sighted"),
-    "dropped: the source lives in the mesh or on an own segment; the frame came back from another",
 )
 GATE_IN = Table(
     10,
@@ -112,19 +110,19 @@ GATE_IN = Table(
 ORIGINS = Table(
     11,
     "origins",
-    "Learnt: where a source MAC is known at first hand, not only from what a gateway passed on.",
+    "Learnt: whether a source MAC belongs to a peer with a host, or to which segment.",
     (Field.ETH_SRC,),
     (),
-    "left unmarked: the MAC is not known at first hand",
+    "left unmarked: nobody knows the MAC",
     learnt=True,
 )
 SEGMENT_SOURCE = Table(
     12,
     "segment_source",
-    "Turns back frames of the mesh that the segment returned; learns the segment's MACs.",
-    (Field.IN_PORT, ORIGIN, Field.ETH_DST),
-    ("mac", "origins", "lookup", "sighted"),
-    "dropped: not a gateway port",
+    "Turns back frames of the mesh that a segment returned; learns the segment's MACs.",
+    (Field.IN_PORT, SRC_PEER, FROM_TUNNEL, ORIGIN, Field.ETH_DST),
+    ("mac", "origins", "reverse_path", "lookup", "sighted"),
+    "dropped: the source MAC is another peer's; the segment returned its frame",
 )
 LOOKUP = Table(
     20,
@@ -147,16 +145,16 @@ FORWARD = Table(
     22,
     "forward",
     "Decides between one port, one peer, and flooding.",
-    (KNOWN_PORT, KNOWN_PEER, OUT_PORT, FROM_TUNNEL),
-    ("unicast", "deliver", "redirect", "gate_flood"),
+    (KNOWN_PORT, KNOWN_PEER, DST_PEER, FROM_TUNNEL),
+    ("unicast", "deliver", "gate_flood"),
     "flooded: the destination MAC is unknown",
 )
 UNICAST = Table(
     23,
     "unicast",
-    "Sends a frame to the next hop of the one peer that it is for.",
-    (DST_PEER,),
-    (),
+    "Sends a frame to the one peer that it is for: by the next hop, or out to the own segment.",
+    (SRC_PEER, DST_PEER),
+    ("gate_out",),
     "dropped: no route to the peer behind which the MAC was learnt",
 )
 DELIVER = Table(
@@ -164,16 +162,8 @@ DELIVER = Table(
     "deliver",
     "Hands a frame to the one port of this bridge that it is for.",
     (OUT_PORT,),
-    ("split_out",),
+    (),
     "dropped: the port behind which the MAC was learnt has gone",
-)
-REDIRECT = Table(
-    25,
-    "redirect",
-    "Sends a frame on to the gateway that has taken over the host that it is for.",
-    (DST_PEER, KNOWN_PORT, ON_TREE, Field.TUN_SRC),
-    ("gate_flood",),
-    "goes on to gate_flood: the MAC is not behind a gateway of an own segment",
 )
 GATE_FLOOD = Table(
     29,
@@ -187,9 +177,9 @@ FLOOD = Table(
     30,
     "flood",
     "Decides how far a broadcast, multicast or unknown unicast goes.",
-    (FROM_TUNNEL, ON_TREE, Field.ETH_DST),
-    ("flood_ports", "flood_segments", "flood_mesh"),
-    "flooded to ports, segments and the mesh",
+    (SRC_PEER, FROM_TUNNEL, ON_TREE),
+    ("flood_ports", "flood_mesh"),
+    "flooded to ports and along the tree",
 )
 FLOOD_PORTS = Table(
     31,
@@ -199,29 +189,13 @@ FLOOD_PORTS = Table(
     (),
     "no container's port",
 )
-FLOOD_SEGMENTS = Table(
-    32,
-    "flood_segments",
-    "Offers a frame to every gateway port.",
-    (),
-    ("split_out",),
-    "no gateway port",
-)
 FLOOD_MESH = Table(
     33,
     "flood_mesh",
-    "Copies a frame along the broadcast tree of its source peer.",
-    (SRC_PEER,),
-    (),
-    "no further peer in the source's tree",
-)
-SPLIT_OUT = Table(
-    40,
-    "split_out",
-    "Keeps a frame off the segment if its source peer is another gateway of that segment.",
-    (SRC_PEER, OUT_PORT),
+    "Copies a frame along the broadcast tree of its source peer, own segments among its leaves.",
+    (SRC_PEER, FROM_TUNNEL, FORMER),
     ("gate_out",),
-    "goes on to gate_out",
+    "nobody further in the source's tree",
 )
 GATE_OUT = Table(
     41,
@@ -257,19 +231,15 @@ TABLES = (
     GATE_IN,
     ORIGINS,
     SEGMENT_SOURCE,
-    GATEWAY_SOURCE,
     LOOKUP,
     MAC,
     FORWARD,
     UNICAST,
     DELIVER,
-    REDIRECT,
     GATE_FLOOD,
     FLOOD,
     FLOOD_PORTS,
-    FLOOD_SEGMENTS,
     FLOOD_MESH,
-    SPLIT_OUT,
     GATE_OUT,
     HELD,
     SIGHTED,
@@ -307,8 +277,7 @@ than a third of its rate gives nothing back (`gateway.holding`).
 MAC_AGE_S = 300
 """Seconds for which a MAC is remembered after its last frame.
 
-As in Linux bridges and Open vSwitch; Weave's 600 s would double the time that a MAC needs to move
-from the mesh to a segment, which is believed only after ageing.
+As in Linux bridges and Open vSwitch.
 """
 
 MAC_LIMIT = 65536

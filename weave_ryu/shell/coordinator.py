@@ -18,6 +18,7 @@ from weave_ryu.pipeline.state import (
     Hop,
     LocalPort,
     RemotePeer,
+    Tree,
 )
 
 RESTART_HOLD_S = 10.0
@@ -28,12 +29,18 @@ RETURN_HOLD_S = 3.0
 and its other neighbours may need a second more."""
 
 
+FORMER_S = 1.0
+"""How long after a segment has moved its frames may still come from where it was: its old gateway
+lets in what its new one does not yet, and news of the move travel."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerInfo:
     """What forwarding needs to know of a peer; `short_id` is None if it owns none."""
 
     nick_name: str
     short_id: ShortId | None
+    is_segment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,8 @@ class ForwardingView:
         self._hold_s = hold_s
         self._up = routes.Graph.from_adjacency({})
         self._held: dict[Edge, float] = {}
+        self._homes: dict[PeerName, PeerName] = {}
+        self._former: dict[PeerName, tuple[PeerName, float]] = {}
         self._infos: dict[PeerName, PeerInfo] = {}
         self._underlays: dict[PeerName, Underlay] = {}
 
@@ -84,9 +93,13 @@ class ForwardingView:
             now: monotonic seconds.
         """
         up = established if isinstance(established, routes.Graph) else _both_ways(established)
+        segments = {n for n, i in (*self._infos.items(), *infos.items()) if i.is_segment}
         for edge in _lost(self._up, up):
-            self._held[edge] = now + self._hold_s
+            # A segment is where it is now: frames must not wait for a gateway that has lost it.
+            if segments.isdisjoint(edge):
+                self._held[edge] = now + self._hold_s
         self._up = up
+        self._note_moves(segments, now)
         self._held = {edge: until for edge, until in self._held.items() if not self._is_up(edge)}
         self._wait_for_returning(underlays, now)
         self._held = {edge: until for edge, until in self._held.items() if until > now}
@@ -106,7 +119,12 @@ class ForwardingView:
 
     def deadline(self) -> float | None:
         """When the next held connection runs out; call `observe` again then."""
-        return min(self._held.values(), default=None)
+        former = [until for _, until in self._former.values()]
+        return min([*self._held.values(), *former], default=None)
+
+    def former(self) -> dict[PeerName, PeerName]:
+        """Segments that have just moved → the gateway that they were connected to."""
+        return {segment: home for segment, (home, _) in self._former.items()}
 
     def held(self) -> list[Edge]:
         """Connections that only still count, sorted."""
@@ -132,6 +150,15 @@ class ForwardingView:
     def underlays(self) -> Mapping[PeerName, Underlay]:
         """Neighbours, held ones among them."""
         return self._underlays
+
+    def _note_moves(self, segments: Iterable[PeerName], now: float) -> None:
+        self._former = {s: seen for s, seen in self._former.items() if seen[1] > now}
+        for segment in segments:
+            for home in self._up.neighbours(segment)[:1]:
+                before = self._homes.get(segment, home)
+                self._homes[segment] = home
+                if before != home:
+                    self._former[segment] = before, now + FORMER_S
 
     def _is_up(self, edge: Edge) -> bool:
         one, other = (self._up.index.get(name) for name in edge)
@@ -175,7 +202,7 @@ def forwarding_state(
     own: PeerName,
     short_id: ShortId,
     ports: BridgePorts,
-    segments: Mapping[PeerName, frozenset[str]],
+    lets_in: Mapping[PeerName, frozenset[str]],
     pending: Iterable[str] = (),
 ) -> ForwardingState:
     """What the flows must express.
@@ -185,7 +212,7 @@ def forwarding_state(
         own: this peer.
         short_id: this peer's short id.
         ports: of the local bridge.
-        segments: gateways → the segments that they are gateways of.
+        lets_in: gateways → the segments whose frames they let in under their own short id.
         pending: underlay addresses of connections that are not established yet.
     """
     graph = view.graph()
@@ -193,6 +220,7 @@ def forwarding_state(
     next_hops = routes.unicast_next_hops(graph, own)
     trees = routes.broadcast_tables(graph, own)
     taken: set[ShortId] = {short_id}
+    former = view.former()
     peers = []
     for name in sorted(view.infos):
         info = view.infos[name]
@@ -210,7 +238,9 @@ def forwarding_state(
                 next_hop=hops.get(next_hops[name]) if name in next_hops else None,
                 parent=hops.get(parent) if parent is not None else None,
                 broadcast_hops=_present(hops, tree.next_hops if tree else ()),
-                segments=segments.get(name, frozenset()),
+                is_segment=info.is_segment,
+                former=_former_tree(former.get(name), own, trees, hops),
+                lets_in=lets_in.get(name, frozenset()),
             )
         )
     own_tree = trees.get(own)
@@ -225,6 +255,19 @@ def forwarding_state(
         local_ports=ports.local,
         gateway_ports=ports.gateways,
     )
+
+
+def _former_tree(
+    home: PeerName | None,
+    own: PeerName,
+    trees: Mapping[PeerName, routes.BroadcastRoute],
+    hops: Mapping[PeerName, Hop],
+) -> Tree | None:
+    """The tree of a segment that was behind that gateway: the gateway's own."""
+    tree = None if home is None or home == own else trees.get(home)
+    if tree is None or tree.parent is None:
+        return None
+    return Tree(hops.get(tree.parent), _present(hops, tree.next_hops))
 
 
 def _hops(view: ForwardingView, ports: BridgePorts) -> dict[PeerName, Hop]:

@@ -16,11 +16,10 @@ from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
 from weave_ryu.gateway.role import Role
-from weave_ryu.gateway.strangers import STRANGER_S
 from weave_ryu.gateway.surroundings import PortSpec
 from weave_ryu.gateway.timers import FENCES, PROFILES, FenceTimes
 from weave_ryu.mesh import events as mesh_events
-from weave_ryu.mesh import routes
+from weave_ryu.mesh import routes, segments
 from weave_ryu.mesh.commands import SendHeartbeat
 from weave_ryu.mesh.config import Address, RouterConfig
 from weave_ryu.mesh.router import Router
@@ -28,7 +27,7 @@ from weave_ryu.names import PeerName, PeerUID, ShortId
 from weave_ryu.ovsdb.bridge import BFD_PREFIX, BfdSpec
 from weave_ryu.pipeline.model import Output, SetTunnel
 from weave_ryu.pipeline.rules import tunnel_id
-from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
+from weave_ryu.pipeline.state import ForwardingState, LocalPort
 from weave_ryu.shell import (
     fence,
     hub,
@@ -222,10 +221,23 @@ class Daemon:
         send(CHANNEL, peer, payload, time.monotonic())
         self.mesh.pump()
 
-    def raise_version(self) -> None:
-        """Make unmodified Weave peers recalculate their routes, so that they drop their flows."""
-        self.router.raise_own_version(time.monotonic())
+    def claim(self, segment: str, epoch: int) -> None:
+        """Connect a segment to this peer in the topology."""
+        identity = self._segment(segment)
+        self.router.claim_segment(identity, epoch, time.monotonic())
         self.mesh.pump()
+
+    def release(self, segment: str) -> None:
+        """Connect it to this peer no more."""
+        self.router.release_segment(self._segment(segment).name, time.monotonic())
+        self.mesh.pump()
+
+    def segment_id(self, segment: str) -> ShortId:
+        """A segment's short id: as the mesh knows it, or as it would be claimed with."""
+        return self.router.short_id_of_segment(self._segment(segment))
+
+    def _segment(self, segment: str) -> segments.Segment:
+        return segments.identity_of(segment, self.config.password)
 
     def short_id_of(self, peer: PeerName) -> ShortId | None:
         """A peer's short id, also while it is only held."""
@@ -305,11 +317,6 @@ class Daemon:
         records = self.registry.records()
         if any(record.name not in told for record in records):
             self.tell(event.source, encode(records))
-
-    def _know_strangers(self) -> None:
-        """Those that came without a word on the gateway channel are none."""
-        hub.sleep(STRANGER_S)
-        self.forwarder.changed()
 
     def _ask_for_gateways(self) -> None:
         """Show the neighbours what we know of gateways, so that they tell what they know more."""
@@ -463,7 +470,11 @@ class Daemon:
     def _wanted(self) -> ForwardingState:
         peers = self.router.peers
         infos = {
-            peer.name: PeerInfo(peer.nick_name, peer.short_id if self._owns(peer.name) else None)
+            peer.name: PeerInfo(
+                peer.nick_name,
+                peer.short_id if self._owns(peer.name) else None,
+                segments.owner_of(peer) is not None,
+            )
             for peer in peers
         }
         established = {}
@@ -489,7 +500,7 @@ class Daemon:
             self.router.name,
             self._own_short_id(),
             self.bridge_ports(),
-            {name: self.gateways.core.segments_of(name, now) for name in self.view.infos},
+            self.registry.lets_in(),
             pending,
         )
 
@@ -505,9 +516,6 @@ class Daemon:
         self._known_peers = present
         if left:
             self.gateways.peers_left(left)
-        if joined:
-            self.gateways.peers_joined(joined)
-            hub.spawn(self._know_strangers)
         if joined and not self._is_asking:
             # What was known of them went when they left; they tell it anew only to neighbours.
             self._is_asking = True
@@ -523,7 +531,7 @@ class Daemon:
                 continue
             spec = gateway_specs.get(port.name)
             if spec is not None:
-                gateways.append(GatewayPort(port.number, port.name, spec.segment, spec.hello))
+                gateways.append(self.gateways.gateway_port(port.number, _port_spec(spec)))
             elif self._uses.is_open(port.name):
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))

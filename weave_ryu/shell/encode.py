@@ -34,9 +34,6 @@ from weave_ryu.pipeline.tables import BY_NAME
 _PARSER = ofproto_v1_3_parser
 _OFP = ofproto_v1_3
 
-_LEARN_DELETE_LEARNED = 2
-"""NX_LEARN_F_DELETE_LEARNED of openvswitch/nicira-ext.h; ryu has no name for it."""
-
 _XID_OFFSET = 4
 """Of ofp_header."""
 
@@ -99,7 +96,7 @@ def _learn(action: Learn) -> Any:  # noqa: ANN401
         hard_timeout=action.hard_timeout_s,
         priority=action.priority,
         cookie=action.cookie,
-        flags=_LEARN_DELETE_LEARNED if action.with_parent else 0,
+        flags=0,
     )
 
 
@@ -133,16 +130,9 @@ def actions_of(actions: Iterable[Action]) -> list[Any]:
                             dst_ofs=mark.first_bit,
                         )
                     )
-            case SetTunnel(remote_ip, local_ip, tun_id, destination):
+            case SetTunnel(remote_ip, local_ip, tun_id):
                 if tun_id is not None:
                     result.append(_PARSER.OFPActionSetField(tunnel_id=tun_id))
-                if destination is not None:
-                    bits = nicira_ext.ofs_nbits(12, 23)
-                    result.append(
-                        _PARSER.NXActionRegLoad(
-                            ofs_nbits=bits, dst="tunnel_id_nxm", value=destination
-                        )
-                    )
                 result.append(_PARSER.OFPActionSetField(tun_ipv4_src=local_ip))
                 result.append(_PARSER.OFPActionSetField(tun_ipv4_dst=remote_ip))
             case Resubmit(table):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -13,11 +13,9 @@ from weave_ryu.pipeline import cookies, diff, rules
 from weave_ryu.pipeline.audit import FlowAudit
 from weave_ryu.pipeline.cookies import KIND_MASK, SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import FlowSpec
-from weave_ryu.pipeline.parts import LEARN_PRIORITY_SECOND_HAND
 from weave_ryu.pipeline.state import ForwardingState
-from weave_ryu.pipeline.tables import MAC, TUNNEL_SOURCE
+from weave_ryu.pipeline.tables import BY_NUMBER
 from weave_ryu.shell import hub
-from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import Switch
 
 _log = structlog.get_logger()
@@ -39,9 +37,6 @@ LOST_AFTER_S = 2.0
 FORGET_AGAIN_AFTER_S = 0.6
 """The switch may learn from frames of before up to half a second later, when it credits them to
 the flows that they passed (ovs-vswitchd.conf.db(5), max-revalidator)."""
-
-MAX_READ = 8
-"""Of so many peers the MACs are read before they are forgotten."""
 
 _OF_THE_MESH = frozenset({Kind.PEER, Kind.NEIGHBOUR, Kind.SPLIT_HORIZON})
 """Kinds that a daemon that has just started must not judge: it does not know the mesh yet."""
@@ -71,7 +66,6 @@ class Forwarder:
         settle_s: float,
     ) -> None:
         self._switch = switch
-        self._macs = MacReader(switch)
         self._wanted = wanted
         self._deadline = deadline
         self._on_ready = on_ready
@@ -86,10 +80,8 @@ class Forwarder:
         self._inherited: frozenset[int] = frozenset()
         self._settled_at = time.monotonic() + settle_s
         self._is_settled = False
-        self._segments: dict[ShortId, frozenset[str]] = {}
+        self._kinds: dict[ShortId, tuple[bool, frozenset[str]]] = {}
         self._stale: set[ShortId] = set()
-        self._plain: set[ShortId] = set()
-        """Those of them that were no gateways."""
         self.desired: list[FlowSpec] = []
 
     def start(self) -> None:
@@ -185,6 +177,10 @@ class Forwarder:
             self._switch.set_meters()
             self._installed = {flow for flow, _ in self._switch.read_flows()} - self._altered
             self._inherit(self._installed)
+            if any(flow.table not in BY_NUMBER for flow in self._installed):
+                # An earlier version has learnt by rules that hold no more.
+                kinds = (Kind.LEARNT_PEER, Kind.LEARNT_PORT)
+                self._switch.delete([(subject_cookie(kind, 0), KIND_MASK) for kind in kinds])
         state = self._wanted()
         self.desired = rules.flows(state)
         desired = self.desired
@@ -207,7 +203,7 @@ class Forwarder:
         if plan:
             _log.debug("flows_installed", added=len(plan.add), deleted=len(plan.delete))
         if not holds_back:
-            self._forget_changed(state, plan.delete)
+            self._forget_changed(state)
         if plan or fresh:
             # Soon: what others do to a flow shows only once it has been seen.
             self._audit_at = min(self._audit_at, time.monotonic() + AUDIT_SOON_S)
@@ -237,42 +233,25 @@ class Forwarder:
                     )
         return self._is_settled
 
-    def _forget_changed(
-        self, state: ForwardingState, replaced: Iterable[diff.InstalledFlow]
-    ) -> None:
-        """Drop the MACs behind peers that left the mesh, or became gateways, or are none any more.
+    def _forget_changed(self, state: ForwardingState) -> None:
+        """Drop the MACs behind peers that left the mesh, or are of another kind than before.
 
-        Frames of a peer that is not known as a gateway yet teach this switch that its hosts live in
-        the mesh; later they would be turned back as copies for as long as that is remembered. What
-        an earlier daemon took a peer for shows in its flows, which are `replaced`. A container that
-        was beside a gateway before it moved to such a peer must not be looked for there again.
+        A segment leaves when nobody forwards for it.
         """
-        present = {peer.short_id: peer.segments for peer in state.peers}
-        known = self._segments
-        stale = {sid for sid, before in known.items() if present.get(sid) != before}
-        teaching = (cookies.parse(f.cookie) for f in replaced if f.table == TUNNEL_SOURCE.number)
-        stale |= {ShortId(subject) for kind, subject in filter(None, teaching) if kind is Kind.PEER}
-        self._segments = present
+        present = {peer.short_id: (peer.is_segment, peer.lets_in) for peer in state.peers}
+        stale = {sid for sid, before in self._kinds.items() if present.get(sid) != before}
+        self._kinds = present
         # Until the switch has confirmed: it may be away now, and keep its tables.
         self._stale |= stale
-        self._plain |= {sid for sid in stale if not known.get(sid)}
         if self._stale:
-            gateways = [sid for sid in present | known if present.get(sid) or known.get(sid)]
-            self._forget_stale(gateways)
-
-    def _forget_stale(self, gateways: Collection[ShortId]) -> None:
-        selectors = [
-            (subject_cookie(Kind.LEARNT_PEER, sid), SUBJECT_MASK) for sid in sorted(self._stale)
-        ]
-        # Not if half the mesh has left: what can be reached by them now is dropped until then.
-        is_small = len(self._plain) <= MAX_READ
-        hidden = self._macs.hidden(self._plain, gateways) if is_small else []
-        self._switch.delete(selectors)
-        if hidden:
-            learnt = subject_cookie(Kind.LEARNT_PEER, 0)
-            self._switch.delete_macs(learnt, KIND_MASK, hidden, MAC, LEARN_PRIORITY_SECOND_HAND)
-        self._stale, self._plain = set(), set()
-        hub.spawn(self._forget_again, selectors)
+            stale, self._stale = self._stale, set()
+            selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in sorted(stale)]
+            try:
+                self._switch.delete(selectors)
+            except OpenFlowError:
+                self._stale |= stale
+                raise
+            hub.spawn(self._forget_again, selectors)
 
     def _forget_again(self, selectors: Sequence[tuple[int, int]]) -> None:
         hub.sleep(FORGET_AGAIN_AFTER_S)

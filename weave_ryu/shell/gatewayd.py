@@ -1,10 +1,10 @@
-"""Performs what the gateway core decides: gates, leases, forgetting, announcements."""
+"""Performs what the gateway core decides: gates, leases, claims, announcements."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Protocol, TypeGuard, assert_never
@@ -18,15 +18,12 @@ from weave_ryu.gateway import reading
 from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
+    Claim,
     Command,
-    Disown,
-    ForgetBehind,
-    ForgetBeside,
     Introduce,
     Prime,
-    RaiseVersion,
     ReadMacs,
-    Reassert,
+    Release,
     RememberRole,
     RenewFence,
     RenewGate,
@@ -42,15 +39,13 @@ from weave_ryu.gateway.holding import PASS_S, Holding, Side
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.states import Entry
-from weave_ryu.gateway.surroundings import NotReadyError
+from weave_ryu.gateway.surroundings import NotReadyError, PortSpec
 from weave_ryu.gateway.wish import Outcome
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
-from weave_ryu.pipeline.model import FlowSpec, Output, Table
-from weave_ryu.pipeline.rules import HEARSAY_BESIDE, LEARN_PRIORITY
+from weave_ryu.pipeline.model import FlowSpec, Output
 from weave_ryu.pipeline.state import GatewayPort
-from weave_ryu.pipeline.tables import MAC, ORIGINS
 from weave_ryu.shell import encode, hub
 from weave_ryu.shell import fence as fencing
 from weave_ryu.shell.announce import INTRODUCE_AT_S, INTRODUCE_LATE_S, Announcer
@@ -58,15 +53,6 @@ from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import MAX_BATCHES, HandOverFrame, Switch
 
 _log = structlog.get_logger()
-
-FORGET_AT_S = (0.0, 0.1, 0.2, 0.4, 0.6, 2.0)
-"""When to forget after news of a role change.
-
-Once is not enough: the switch credits frames of before to cached flows up to half a second later
-(ovs-vswitchd.conf.db(5), max-revalidator), and in doing so learns from them once more. That may
-happen at any time of this half second, the forgetting itself makes it happen, and until the next
-time frames go to a gateway that does not pass them.
-"""
 
 REST_S = 0.02
 """Between two looks whether a rest is over."""
@@ -96,10 +82,10 @@ class _Permits:
 
 @lru_cache(maxsize=MAX_BATCHES)
 def _permits_of(
-    port: GatewayPort, own: ShortId, gate: Gate, permit_s: int, partner: ShortId | None
+    port: GatewayPort, gate: Gate, permit_s: int
 ) -> tuple[tuple[FlowSpec, ...], frozenset[diff.InstalledFlow]]:
     """The permits, and how they show in the switch: the same objects for each renewal."""
-    flows = tuple(rules.permits(port, own, gate, permit_s, partner))
+    flows = tuple(rules.permits(port, gate, permit_s))
     return flows, frozenset(diff.installed(flow) for flow in flows)
 
 
@@ -116,8 +102,14 @@ class Mesh(Protocol):
     def tell(self, peer: PeerName, payload: bytes, *, detour: bool = False) -> None:
         """Tell one peer; with `detour` by other ways than the one that routes name."""
 
-    def raise_version(self) -> None:
-        """Make unmodified Weave peers recalculate their routes, so that they drop their flows."""
+    def claim(self, segment: str, epoch: int) -> None:
+        """Connect a segment to this peer in the topology."""
+
+    def release(self, segment: str) -> None:
+        """Connect it to this peer no more."""
+
+    def segment_id(self, segment: str) -> ShortId:
+        """A segment's short id."""
 
     def short_id_of(self, peer: PeerName) -> ShortId | None:
         """A peer's short id."""
@@ -168,11 +160,8 @@ class Gateways:
         self._own_short_id = own_short_id
         self._macs = MacReader(switch)
         self._reading = {name: hub.Semaphore() for name in core.ports}
-        self._telling = hub.Semaphore()
-        """One after the other: what the switch is told of containers, and what it is to forget."""
         self._read_again_at = dict.fromkeys(core.ports, 0.0)
         self._is_reading_asked: set[str] = set()
-        self._has_recalled: set[str] = set()
         self._introducing: set[PeerName] = set()
         self._mesh_changes = 0
         self._announcer = Announcer(switch)
@@ -225,6 +214,14 @@ class Gateways:
             known = ", ".join(self.names()) or "none"
             raise ConfigError("port", name, f"is no gateway port of this peer (it has: {known})")
         return self.core.ports[name]
+
+    def port_of(self, segment: ShortId) -> str | None:
+        """The gateway port that forwards for a segment; None if none of this peer does."""
+        for name, port in self.core.ports.items():
+            is_here = self._mesh.segment_id(port.spec.segment) == segment
+            if is_here and port.state is State.ACTIVE:
+                return name
+        return None
 
     def set_role(self, name: str, role: Role, *, force: bool = False) -> None:
         """Change a role by hand; returns when the switch has confirmed it.
@@ -330,11 +327,6 @@ class Gateways:
         """Peers are no longer part of the mesh."""
         self.core.peers_left(names)
 
-    def peers_joined(self, names: Iterable[PeerName]) -> None:
-        """Peers have become part of the mesh."""
-        self.core.peers_joined(names, time.monotonic())
-        self.pump()
-
     def switch_ready(self) -> None:
         """The switch is connected, and its flows are in place."""
         self._is_ready = True
@@ -404,21 +396,14 @@ class Gateways:
                 self._mesh.tell(peer, payload, detour=detour)
             case SayHello(port, frame):
                 self._say_hello(port, frame)
-            case ForgetBehind(peers):
-                self._forget(peers)
-            case Announce(port, to_segment, to_mesh):
-                self._announce(port, to_segment, to_mesh)
-            case Prime(port, hosts, mesh, beside):
-                hub.spawn(self._tell_switch, mesh, beside)
-                self._prime(port, hosts)
-            case Disown(port, macs):
-                hub.spawn(self._disown, port, macs)
-            case ForgetBeside(_, macs):
-                hub.spawn(self._forget_beside, macs)
-            case Reassert(port, macs):
-                self._reassert(port, macs)
-            case RaiseVersion():
-                self._mesh.raise_version()
+            case Claim(segment, epoch):
+                self._mesh.claim(segment, epoch)
+            case Release(segment):
+                self._mesh.release(segment)
+            case Announce(port, macs):
+                self._announce(port, macs)
+            case Prime(_, macs):
+                hub.spawn(self._announcer.prime, macs)
             case ReadMacs(port):
                 hub.spawn(self._read_macs, port)
             case Introduce(to):
@@ -521,20 +506,15 @@ class Gateways:
             if command.gate is Gate.CLOSED:
                 return now  # a port that is not there lets nothing pass
             raise OpenFlowError(f"change of {command.port}", "the bridge has no such port")
-        to = command.partner
-        partner = self._mesh.short_id_of(to) if to is not None else None
         permit_s = self.core.timers.permit_s
-        flows, wanted = _permits_of(port, self._own_short_id(), command.gate, permit_s, partner)
+        flows, wanted = _permits_of(port, command.gate, permit_s)
         if isinstance(command, RenewGate):
             self._switch.install(flows)
             self._permits[command.port] = _Permits(wanted, now)
             return now
-        forget = self._selectors(command.forget)
+        forget = []
         if command.gate is Gate.CLOSED:
-            forget += [
-                (subject_cookie(Kind.PERMIT, port.number), SUBJECT_MASK),
-                (subject_cookie(Kind.LEARNT_PORT, port.number), SUBJECT_MASK),
-            ]
+            forget = [(subject_cookie(Kind.PERMIT, port.number), SUBJECT_MASK)]
         before = self._permits.get(command.port, _Permits(frozenset(), now))
         if now - before.renewed_at < permit_s / 2:
             # Only what differs: in a hand-over each millisecond counts.
@@ -572,7 +552,7 @@ class Gateways:
             for missing in holding.take_missing(time.monotonic()):
                 counts[missing.origin] += 1
                 if missing.origin is Side.SEGMENT:
-                    actions = encode.actions_of(rules.let_in(self._own_short_id()))
+                    actions = encode.actions_of(rules.let_in(port.short_id))
                     self._switch.send_frame(missing.frame, actions, port.number)
                 else:
                     actions = encode.actions_of((Output(port.number),))
@@ -587,94 +567,15 @@ class Gateways:
             overflowed=holding.has_overflowed,
         )
 
-    def _forget(self, peers: Sequence[PeerName]) -> None:
-        hub.spawn(self._forget_repeatedly, peers)
-
-    def _forget_repeatedly(self, peers: Sequence[PeerName]) -> None:
-        started = time.monotonic()
-        for at in FORGET_AT_S:
-            hub.sleep(max(0.0, started + at - time.monotonic()))
-            # One that has come back meanwhile is the right place again.
-            selectors = self._selectors(
-                peer for peer in peers if at == 0.0 or not self.core.is_coming(peer)
-            )
-            if not selectors:
-                continue
-            try:
-                self._switch.delete(selectors)
-            except OpenFlowError as error:
-                _log.warning("forgetting_failed", error=str(error))
-
-    def _selectors(self, peers: Iterable[PeerName]) -> list[tuple[int, int]]:
-        """One cookie and mask for all that was learnt behind each peer."""
-        short_ids = (self._mesh.short_id_of(peer) for peer in sorted(peers))
-        return [
-            (subject_cookie(Kind.LEARNT_PEER, short_id), SUBJECT_MASK)
-            for short_id in short_ids
-            if short_id is not None
-        ]
-
-    def _announce(self, name: str, to_segment: frozenset[str], to_mesh: frozenset[str]) -> None:
-        port = self._find(name)
+    def _announce(self, name: str, macs: frozenset[str]) -> None:
+        port, machine = self._find(name), self.core.ports[name]
         if port is not None:
-            machine = self.core.ports[name]
-            self._announcer.announce(
-                port.number,
-                self._own_short_id(),
-                to_segment,
-                to_mesh,
-                lambda: machine.may_announce,
-                lambda: self._no_hosts(name),
-                lambda: self._announced(machine),
-            )
-
-    def _no_hosts(self, name: str) -> frozenset[str]:
-        mesh, hosts = self.core.macs(name)
-        return mesh - hosts
-
-    def _reassert(self, name: str, macs: frozenset[str]) -> None:
-        self._announcer.reassert(
-            self._own_short_id(), macs, lambda: self.core.beside(name), self._mesh.raise_version
-        )
-
-    def _disown(self, name: str, macs: frozenset[str]) -> None:
-        port = self._find(name)
-        if port is None or not self._switch.is_connected:
-            return
-        # First: the deletion makes the switch learn once more from frames that it credits late.
-        self._tell_switch((), macs)
-        self._delete_macs(subject_cookie(Kind.LEARNT_PORT, port.number), macs, MAC)
-
-    def _tell_switch(self, mesh: Iterable[str], beside: Iterable[str]) -> None:
-        with self._telling:
-            self._announcer.prime_mesh(mesh, beside)
-
-    def _forget_beside(self, macs: frozenset[str]) -> None:
-        with self._telling:  # after what it was told before
-            if self._switch.is_connected:
-                self._delete_macs(subject_cookie(Kind.LEARNT_PORT, HEARSAY_BESIDE), macs, ORIGINS)
-
-    def _delete_macs(self, cookie: int, macs: frozenset[str], table: Table) -> None:
-        try:
-            self._switch.delete_macs(cookie, SUBJECT_MASK, sorted(macs), table, LEARN_PRIORITY)
-        except OpenFlowError as error:
-            _log.warning("macs_not_deleted", table=table.name, error=str(error))
-
-    def _announced(self, machine: PortMachine) -> None:
-        """Weave routers go on using flows made from what they knew before: make them drop those."""
-        if machine.state is State.ACTIVE and machine.is_settled:
-            self._mesh.raise_version()
+            self._announcer.announce(port.number, macs, lambda: machine.may_announce)
 
     def _say_hello(self, name: str, frame: bytes) -> None:
         port = self._find(name)
         if port is not None:
             self._switch.send_frame(frame, encode.actions_of((Output(port.number),)))
-
-    def _prime(self, name: str, hosts: frozenset[str]) -> None:
-        port = self._find(name)
-        if port is not None:
-            machine = self.core.ports[name]
-            self._announcer.prime(port.number, hosts, lambda: machine.may_announce)
 
     def _introduce(self, to: PeerName) -> None:
         if to in self._introducing:
@@ -692,14 +593,13 @@ class Gateways:
         short_id = self._mesh.short_id_of(to)
         if short_id is None or not self._switch.is_connected:
             return
-        gateway_ports = self._gateway_ports()
         try:
             learnt = self._macs.learnt()
         except OpenFlowError as error:
             _log.debug("containers_not_read", error=str(error))
             return
-        own = (m for m in learnt if m.kind is Kind.LEARNT_PORT and m.subject not in gateway_ports)
-        self._announcer.introduce((m.mac.replace(":", "") for m in own), short_id)
+        own = (m.mac.replace(":", "") for m in learnt if m.kind is Kind.LEARNT_PORT)
+        self._announcer.introduce(own, self._own_short_id(), short_id)
 
     def _read_macs(self, name: str) -> None:
         """Read, after the reading that goes on and a rest: nothing that is asked is left out."""
@@ -715,40 +615,29 @@ class Gateways:
             if port is None or not self._switch.is_connected:
                 return
             started = time.monotonic()
-            self._read_sides(name, port.number)
+            self._read_sides(name)
             took_s = time.monotonic() - started
             self._read_again_at[name] = started + READ_SHARE * took_s
 
-    def _read_sides(self, name: str, number: int) -> None:
-        before: frozenset[str] = frozenset()
+    def _read_sides(self, name: str) -> None:
         try:
-            if name not in self._has_recalled:
-                # What an earlier daemon was told by others that may have forgotten it since.
-                before = self._macs.hearsay()
             learnt = self._macs.current()
-            self._has_recalled.add(name)
         except OpenFlowError as error:
             _log.debug("macs_not_read", port=name, error=str(error))
             return
-        # Who is a gateway may have changed while it was read: looked at only now.
-        core, now = self.core, time.monotonic()
-        segment = core.ports[name].spec.segment
-        gateways = self._short_ids(core.gateways(segment))
-        letting_in, unknown = map(self._short_ids, core.behind_gateways(segment, now))
-        peers = self._mesh.short_ids()
-        places = (one.place() for one in learnt)
-        ports, port = self._gateway_ports(), number & 0xFFFF
-        found = reading.sort(places, port, ports, gateways, letting_in, unknown, peers, before)
-        core.macs_read(name, found, now)
+        segment = self.core.ports[name].spec.segment
+        lets_in = self.core.registry.lets_in()
+        old = (peer for peer, segments in lets_in.items() if segment in segments)
+        found = reading.sort(
+            (one.place() for one in learnt),
+            self._mesh.segment_id(segment),
+            self._mesh.short_ids(),
+            {short_id for p in old if (short_id := self._mesh.short_id_of(p)) is not None},
+        )
+        self.core.macs_read(name, found, time.monotonic())
         self.pump()
 
     # Small things.
-
-    def _short_ids(self, peers: Iterable[PeerName]) -> set[ShortId]:
-        return {short_id for p in peers if (short_id := self._mesh.short_id_of(p)) is not None}
-
-    def _gateway_ports(self) -> set[int]:
-        return {port.number & 0xFFFF for port in map(self._find, self.core.ports) if port}
 
     def _ask_for_carrier(self, control: socket.socket) -> None:
         for name in self.names():
@@ -772,9 +661,14 @@ class Gateways:
             hub.sleep(POLL_S)
 
     def _find(self, name: str) -> GatewayPort | None:
-        segment = self.core.ports[name].spec.segment
+        spec = self.core.ports[name].spec
         for port in self._switch.ports.values():
             if port.name == name:
-                spec = self.core.ports[name].spec
-                return GatewayPort(port.number, port.name, segment, spec.hello)
+                return self.gateway_port(port.number, spec)
         return None
+
+    def gateway_port(self, number: int, spec: PortSpec) -> GatewayPort:
+        """One gateway port as the pipeline sees it now."""
+        segment, short_id = spec.segment, self._mesh.segment_id(spec.segment)
+        is_peer = self.core.is_peer(segment)
+        return GatewayPort(number, spec.port, segment, short_id, spec.hello, is_peer)

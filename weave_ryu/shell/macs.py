@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
 from weave_ryu.gateway.reading import Learnt
-from weave_ryu.names import ShortId
-from weave_ryu.pipeline import cookies, rules
+from weave_ryu.pipeline import cookies
 from weave_ryu.pipeline.cookies import Kind
-from weave_ryu.pipeline.parts import LEARN_PRIORITY, LEARN_PRIORITY_SECOND_HAND
-from weave_ryu.pipeline.tables import MAC, ORIGINS
+from weave_ryu.pipeline.tables import MAC
 from weave_ryu.shell.openflow import Switch
 
 
@@ -37,7 +34,7 @@ class LearntMac:
 
 
 class MacReader:
-    """Reads the tables `mac` and `origins`."""
+    """Reads the table `mac`."""
 
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
@@ -53,45 +50,6 @@ class MacReader:
     def current(self) -> list[LearntMac]:
         """The same, in no order."""
         return [learnt for _, learnt in self._best().values()]
-
-    def hearsay(self) -> frozenset[str]:
-        """MACs that other gateways know in the mesh, as this switch was told: 12 hex digits.
-
-        Raises:
-            OpenFlowError: the switch is not connected or does not answer.
-        """
-        cookie = cookies.subject_cookie(Kind.LEARNT_PORT, rules.HEARSAY)
-        told = self._switch.dump(cookie, cookies.SUBJECT_MASK, ORIGINS.number)
-        return frozenset(entry.mac.replace(":", "") for entry in told if entry.mac is not None)
-
-    def hidden(self, behind: Iterable[ShortId], gateways: Iterable[ShortId]) -> list[str]:
-        """MACs behind peers of which an older place is still there, at second hand.
-
-        It would come to light when what is learnt behind those peers is forgotten.
-
-        Args:
-            behind: peers that are no gateways.
-            gateways: peers that are.
-
-        Returns:
-            12 hex digits each, sorted.
-
-        Raises:
-            OpenFlowError: the switch is not connected or does not answer.
-        """
-        found = self._behind(behind, LEARN_PRIORITY)
-        older = self._behind(gateways, LEARN_PRIORITY_SECOND_HAND) if found else set()
-        return sorted(mac.replace(":", "") for mac in found & older)
-
-    def _behind(self, peers: Iterable[ShortId], priority: int) -> set[str]:
-        return {
-            entry.mac
-            for peer in peers
-            for entry in self._switch.dump(
-                cookies.subject_cookie(Kind.LEARNT_PEER, peer), cookies.SUBJECT_MASK, MAC.number
-            )
-            if entry.priority == priority and entry.mac is not None
-        }
 
     def _best(self) -> dict[str, tuple[int, LearntMac]]:
         """For each MAC the priority of the entry that counts, and what it says."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from weave_ryu import __version__
 from weave_ryu.gateway.states import Entry
+from weave_ryu.mesh.segments import owner_of
 from weave_ryu.names import PeerName
 from weave_ryu.shell import hub
 from weave_ryu.shell.chronicle import Chronicle, Event
@@ -103,7 +104,8 @@ class MeshView:
     def document(self) -> dict[str, Any]:
         """Everything that the page shows but the MACs."""
         daemon = self._daemon
-        peers = sorted(daemon.router.peers, key=lambda peer: peer.name)
+        # Segments are shown with their gateways, and not as hosts among the others.
+        peers = [peer for peer in daemon.router.peers if owner_of(peer) is None]
         places = {peer.name: number for number, peer in enumerate(peers)}
         links = [
             (places[peer.name], places[line.remote], int(line.established))

@@ -43,17 +43,18 @@ DROP_REASONS = {
     ("tunnel_in", 0): "unknown_sender_address",
     ("tunnel_source", 300): "own_frame_returned",
     ("tunnel_source", 0): "unknown_source_peer",
+    ("relay", 400): "returned_to_segment",
     ("relay", 200): "sender_is_next_hop",
     ("relay", 0): "no_route",
     ("gate_in", 100): "not_active_in",
     ("gate_in", 0): "not_a_gateway_port",
-    ("segment_source", 100): "mesh_frame_returned",
-    ("segment_source", 0): "not_a_gateway_port",
-    ("gateway_source", 0): "returned_by_gateway",
+    ("segment_source", 50): "mesh_frame_returned",
+    ("segment_source", 0): "returned_by_gateway",
+    ("unicast", 400): "returned_to_segment",
     ("unicast", 0): "no_route_to_mac",
     ("deliver", 0): "port_gone",
     ("gate_flood", 100): "flood_by_other_gateway",
-    ("split_out", 200): "split_horizon",
+    ("flood", 210): "not_along_the_segments_tree",
     ("gate_out", 100): "not_active_out",
     ("gate_out", 0): "not_a_gateway_port",
 }
@@ -239,8 +240,8 @@ class StateCollector(Collector):
             flags["gateway_damped"].add_metric(labels, port.is_damped(now))
             epoch.add_metric(labels, port.epoch)
             since.add_metric(labels, wall - (now - port.history[-1].at))
-            for side, found in zip(("mesh", "segment"), core.macs(port.spec.port), strict=True):
-                macs.add_metric((*labels, side), len(found))
+            macs.add_metric((*labels, "mesh"), len(core.mesh_macs(port.spec.port)))
+            macs.add_metric((*labels, "segment"), len(core.hosts(port.spec.port)))
         yield from (state, role, *flags.values(), epoch, since, macs)
         yield from self._fences()
         timers = core.timers

@@ -179,6 +179,7 @@ _SCHEMAS: Json = {
             "Name": _STRING,
             "NickName": _STRING,
             "ShortID": {"type": ["integer", "null"]},
+            "Segment": _FLAG,
             "Connections": _list({"type": "object"}),
         }
     ),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from weave_ryu.errors import OpenFlowError, WeaveRyuError
-from weave_ryu.names import PeerName
+from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline.cookies import Kind, flow_cookie, parse
 from weave_ryu.pipeline.tables import BY_NUMBER
 from weave_ryu.shell import hub, tracetext
@@ -130,6 +130,8 @@ class Tracer:
         for learnt in self._daemon.macs.learnt():
             if learnt.mac == mac and learnt.kind is Kind.LEARNT_PORT:
                 return {"port": names.get(learnt.subject, "")}
+            if learnt.mac == mac:
+                return {"port": self._daemon.gateways.port_of(ShortId(learnt.subject))}
         return {"port": None}
 
     def _walk(self, question: Question) -> Answer:

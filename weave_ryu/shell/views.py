@@ -13,6 +13,7 @@ from weave_ryu import __version__
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.mesh import routes
+from weave_ryu.mesh.segments import owner_of
 from weave_ryu.mesh.views import ConnectionView
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline.cookies import OWNER, OWNER_MASK, Kind, flow_cookie, parse
@@ -67,6 +68,7 @@ def peers(daemon: Daemon) -> list[dict[str, Any]]:
             "UID": peer.uid,
             "ShortID": peer.short_id,
             "Version": peer.version,
+            "Segment": owner_of(peer) is not None,
             "Connections": [
                 {
                     "Name": str(line.remote),
@@ -178,6 +180,7 @@ def _mac(
         )
     else:
         name = owners.get(ShortId(learnt.subject), PeerName(0))
+        port = daemon.gateways.port_of(ShortId(learnt.subject))
     info = daemon.view.infos.get(name)
     return {
         "Mac": learnt.mac,
@@ -201,9 +204,8 @@ def gateways(daemon: Daemon) -> list[dict[str, Any]]:
 def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[str, Any]:
     """One gateway port."""
     now, core = time.monotonic(), daemon.gateways.core
-    numbers = {p.name: p.number for p in daemon.switch.ports.values()}
-    number = numbers.get(port.spec.port)
-    here = [m for m in found if m.kind is Kind.LEARNT_PORT and m.subject == number]
+    segment_id = daemon.segment_id(port.spec.segment)
+    here = [m for m in found if m.kind is Kind.LEARNT_PEER and m.subject == segment_id]
     entry, outlook, timers = port.history[-1], port.outlook(now), core.timers
     segment, readable = port.spec.segment, daemon.standings.readable
     standings = daemon.standings.of(segment)
@@ -376,6 +378,11 @@ def peers_text(daemon: Daemon) -> str:
     for peer in peers(daemon):
         lines.append(f"{peer['Name']}({peer['NickName']})")
         for line in peer["Connections"]:
+            if not line["Address"]:
+                # Weave's own tool prints an arrow and no address.
+                what = "a segment, behind" if peer["Segment"] else "forwards for segment"
+                lines.append(f"   == {what:<21} {line['Name']}({line['NickName']})")
+                continue
             arrow = "->" if line["Outbound"] else "<-"
             state = "established" if line["Established"] else "pending"
             far_end = f"{line['Name']}({line['NickName']})"

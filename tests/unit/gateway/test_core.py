@@ -6,9 +6,8 @@ from core_world import World, settled_pair, spec
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import (
     Announce,
-    ForgetBehind,
-    RaiseVersion,
-    ReadMacs,
+    Claim,
+    Release,
     RememberRole,
     SetGate,
     Tell,
@@ -251,27 +250,6 @@ def test_better_one_that_comes_back_does_not_push_unless_configured():
         assert world.forwarders() == [holder]
 
 
-def test_promotion_makes_forget_announces_and_raises_the_version():
-    world = settled_pair()
-    world.kill("A")
-    world.run(4.0)
-    opened = world.all_commands("B", SetGate)[-1]
-    assert opened.gate is Gate.OPEN
-    assert opened.forget == (A,)
-    assert world.all_commands("B", Announce)
-    assert world.all_commands("B", RaiseVersion)
-
-
-def test_peer_without_a_port_forgets_behind_the_one_that_left():
-    world = settled_pair()
-    seen = world.cores["B"].registry.record(A)
-    assert seen is not None
-    world.call("A", "set_role", "gw0", Role.STANDBY)
-    world.call("A", "macs_read", "gw0", Reading())
-    world.run(3.0)
-    assert any(A in c.peers for c in world.all_commands("B", ForgetBehind))
-
-
 def test_role_cannot_be_changed_while_the_switch_is_lost():
     world = settled_pair()
     world.call("A", "switch_state", False, {})
@@ -317,22 +295,80 @@ def test_gateway_that_restarts_is_told_the_macs_at_once():
     world.run(0.5)
     world.start("B", spec())
     world.run(0.1)
-    assert world.cores["B"].macs("gw0") == (
-        frozenset({"02c000000001"}),
-        frozenset({"02b000000001"}),
-    )
+    assert world.cores["B"].mesh_macs("gw0") == {"02c000000001"}
 
 
-def test_macs_are_sorted_anew_when_a_gateway_is_met_for_the_first_time():
-    world = World(("A", spec()))
-    world.run(3.0)
-    # Learnt behind a peer that was no gateway yet: it seemed to be in the mesh.
-    world.call("A", "macs_read", "gw0", Reading(frozenset({"02b000000001"})))
-    reads = len(world.all_commands("A", ReadMacs))
-    world.start("B", spec())
+def claims(world, letter):
+    return [c for c in world.commands[letter] if isinstance(c, Claim | Release)]
+
+
+def test_who_forwards_claims_the_segment_with_its_epoch_and_announces_the_mesh_to_it():
+    world = settled_pair()
+    assert claims(world, "A") == [Claim("vlan", world.port("A").epoch)]
+    assert claims(world, "B") == []
+    world.call("A", "macs_read", "gw0", Reading(frozenset({"02c000000001"})))
     world.run(0.1)
-    assert len(world.all_commands("A", ReadMacs)) > reads
-    assert world.cores["A"].macs("gw0") == (frozenset(), frozenset())
+    world.kill("A")
+    world.run(4.0)
+    assert claims(world, "B") == [Claim("vlan", world.port("B").epoch)]
+    assert world.port("B").epoch > 1
+    assert Announce("gw0", frozenset({"02c000000001"})) in world.all_commands("B", Announce)
+
+
+def test_claim_waits_for_the_switch():
+    world = World(("A", spec()))
+    world.switch_answers["A"] = True
+    world.run(4.0)
+    world.switch_answers["A"] = False
+    world.run(3.0)
+    world.commands["A"].clear()
+    world.run(3.0)
+    assert not [c for c in claims(world, "A") if isinstance(c, Claim)]
+
+
+def test_hand_over_moves_the_claim_before_broadcasts_change_hands():
+    world = settled_pair()
+    world.call("A", "drain", "gw0")
+    world.call("A", "macs_read", "gw0", Reading())
+    world.run(3.0)
+    assert world.states() == {"A": "standby", "B": "active"}
+    claim = Claim("vlan", world.port("B").epoch)
+    done = [c for c in world.commands["B"] if c == claim or isinstance(c, SetGate)]
+    at = done.index(claim)
+    assert [c.gate for c in done[at - 1 : at + 3] if isinstance(c, SetGate)] == [
+        Gate.KNOWN,
+        Gate.TAKING,
+        Gate.OPEN,
+    ]
+    assert claims(world, "B") == [claim]
+    assert claims(world, "A")[-1] == Release("vlan")
+
+
+def test_who_goes_on_after_a_failed_hand_over_claims_it_above_the_other():
+    world = settled_pair()
+    world.call("B", "set_role", "gw0", Role.ACTIVE)
+    world.run(0.05)
+    world.call("A", "macs_read", "gw0", Reading())
+    world.run(0.25)
+    (theirs,) = claims(world, "B")
+    world.call("B", "switch_state", True, {"gw0": False})
+    world.run(2.0)
+    assert world.states() == {"A": "active", "B": "fault"}
+    ours = claims(world, "A")[-1]
+    assert ours.epoch > theirs.epoch
+    assert world.port("A").epoch == ours.epoch
+    assert claims(world, "B")[-1] == Release("vlan")
+
+
+def test_segment_is_let_go_of_when_nobody_else_has_claimed_it_in_time():
+    world = settled_pair()
+    world.kill("B")
+    world.run(2.0)
+    world.call("A", "switch_state", True, {"gw0": False})
+    world.run(0.5)
+    assert not world.all_commands("A", Release)
+    world.run(1.0)
+    assert claims(world, "A")[-1] == Release("vlan")
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,15 @@ from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
-    ForgetBehind,
     Introduce,
     Prime,
-    ReadMacs,
     SetGate,
-    Tell,
 )
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.memory import REMEMBER_S
 from weave_ryu.gateway.reading import Reading
-from weave_ryu.gateway.records import HandOver, Step, decode, encode
+from weave_ryu.gateway.records import decode, encode
 from weave_ryu.gateway.role import Role, State
-from weave_ryu.gateway.strangers import STRANGER_S
 from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
 
@@ -74,73 +69,6 @@ def test_nothing_is_announced_while_the_gate_closes():
     assert world.all_commands("A", SetGate)[-1].gate is Gate.CLOSED
     assert world.port("A").state is State.ACTIVE
     assert not world.port("A").may_announce
-
-
-def test_hosts_that_only_a_standby_remembers_are_announced_by_the_active_one():
-    world = settled_pair()
-    world.call(
-        "B", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
-    )
-    world.run(0.1)
-    # What it was told may be from a time before: its own switch is looked at first.
-    assert ReadMacs("gw0") in world.all_commands("A", ReadMacs)
-    world.call("A", "macs_read", "gw0", Reading())
-    announced = world.all_commands("A", Announce)[-1]
-    assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset({"02b000000001"}))
-    count = len(world.all_commands("A", Announce))
-    world.call("B", "macs_read", "gw0", Reading(frozenset({"02c000000001"})))
-    world.run(0.1)
-    assert len(world.all_commands("A", Announce)) == count
-
-
-def test_macs_that_a_restarted_switch_has_forgotten_are_remembered_for_a_while():
-    world = settled_pair()
-    mesh, hosts = frozenset({"02c000000001"}), frozenset({"02b000000001"})
-    world.call("A", "macs_read", "gw0", Reading(mesh, hosts))
-    world.call("A", "switch_state", False, {"gw0": True})
-    world.call("A", "switch_state", True, {"gw0": True})
-    world.call("A", "macs_read", "gw0", Reading(frozenset({"02b000000001"})))
-    assert world.cores["A"].macs("gw0") == (mesh | hosts, frozenset())
-    world.now += REMEMBER_S
-    world.call("A", "macs_read", "gw0", Reading())
-    assert world.cores["A"].macs("gw0") == (frozenset(), frozenset())
-
-
-def test_what_an_earlier_daemon_was_told_is_announced():
-    world = settled_pair()
-    before, hosts = frozenset({"02c000000001", "02b000000001"}), frozenset({"02b000000001"})
-    core = world.cores["A"]
-    core.macs_read("gw0", Reading(frozenset(), hosts, before=before), world.now)
-    announced = Announce("gw0", frozenset({"02c000000001"}), frozenset())
-    assert announced in core.poll_commands()
-    core.macs_read("gw0", Reading(frozenset(), frozenset({"02c000000001"})), world.now)
-    assert core.macs("gw0") == (frozenset(), frozenset({"02c000000001"}))
-
-
-def test_container_beside_another_gateway_is_no_host_and_an_open_switch_is_told():
-    world = settled_pair()
-    mac = frozenset({"02c000000001"})
-    # The active one has heard it behind the standby, and cannot tell it from a host.
-    core = world.cores["A"]
-    core.macs_read("gw0", Reading(frozenset(), mac, relayed=mac), world.now)
-    assert core.macs("gw0")[1] == mac
-    world.cores["B"].macs_read("gw0", Reading(mac, own=mac), world.now)
-    (told,) = (c for c in world.cores["B"].poll_commands() if isinstance(c, Tell))
-    core.received(PeerName(ord("B")), told.payload, True, world.now)
-    assert core.macs("gw0") == (mac, frozenset())
-    commands = core.poll_commands()
-    assert Prime("gw0", frozenset(), frozenset(), mac) in commands
-    assert not [c for c in commands if isinstance(c, Announce) and c.to_mesh]
-
-
-def test_macs_behind_peers_that_the_mesh_tells_of_late_are_announced():
-    world = settled_pair()
-    world.run(2.0)
-    world.call(
-        "A", "macs_read", "gw0", Reading(frozenset({"02c000000001"}), frozenset({"02b000000001"}))
-    )
-    announced = world.all_commands("A", Announce)[-1]
-    assert announced == Announce("gw0", frozenset({"02c000000001"}), frozenset())
 
 
 def test_who_begins_to_forward_calls_all_peers_and_they_introduce_their_containers():
@@ -267,14 +195,6 @@ def test_hand_over_that_was_given_up_before_the_switch_answered_is_not_prepared(
     assert world.all_commands("B", SetGate)[-1].gate is Gate.CLOSED
 
 
-def test_who_goes_on_after_a_failed_hand_over_announces_again():
-    world = settled_pair()
-    count = len(world.all_commands("A", Announce))
-    abort = encode(hand_overs=[HandOver("vlan", Step.ABORT, 2)])
-    world.call("A", "received", PeerName(ord("B")), abort, True)
-    assert len(world.all_commands("A", Announce)) == count + 1
-
-
 def test_switch_is_told_what_is_in_the_mesh_before_it_opens():
     world = settled_pair()
     world.call(
@@ -285,7 +205,7 @@ def test_switch_is_told_what_is_in_the_mesh_before_it_opens():
     assert world.states() == {"B": State.ACTIVE}
     told = [c for c in world.commands["B"] if isinstance(c, SetGate | Prime)]
     opening = next(place for place, c in enumerate(told) if getattr(c, "gate", None) is Gate.OPEN)
-    assert told[opening - 1] == Prime("gw0", frozenset(), frozenset({"02c000000001"}))
+    assert told[opening - 1] == Prime("gw0", frozenset({"02c000000001"}))
 
 
 def test_one_that_comes_up_as_standby_and_is_told_auto_listens_first():
@@ -322,44 +242,6 @@ def test_claim_of_one_long_dead_says_nothing_while_its_successor_hands_over():
     outlook = world.port("C").outlook(world.now)
     assert outlook.at is None
     assert "hands over" in outlook.why
-
-
-def test_what_was_learnt_behind_one_that_comes_back_as_standby_is_forgotten():
-    """Seed 2782: both daemons had restarted, and nobody knew that it had forwarded before."""
-    world = settled_pair()
-    behind = ForgetBehind((PeerName(ord("B")),))
-    count = world.commands["A"].count(behind)
-    world.call("A", "peers_joined", [PeerName(ord("B")), PeerName(99)])
-    assert world.commands["A"].count(behind) == count + 1
-
-
-def test_peer_that_has_just_come_may_be_a_gateway_until_its_word_would_be_here():
-    """Seed 6437: what a gateway that had never been met let in went to the segment again."""
-    world = settled_pair()
-    stranger, other = PeerName(99), PeerName(ord("B"))
-    core = world.cores["A"]
-    world.call("A", "peers_joined", [stranger])
-    assert core.segments_of(stranger, world.now) == {"vlan"}
-    assert core.segments_of(stranger, world.now + STRANGER_S) == frozenset()
-    assert core.segments_of(other, world.now) == {"vlan"}
-    assert GatewayCore(other, 1, 1, [], world.timers, 0.0).segments_of(stranger, 0.0) == frozenset()
-
-
-def test_what_is_remembered_gives_way_to_news_from_another_gateway():
-    """Seed 1397: a host had moved into the mesh while the switch of one gateway was away."""
-    world = settled_pair()
-    host = frozenset({"02b000000001"})
-    world.call("A", "macs_read", "gw0", Reading(frozenset(), host))
-    world.call("B", "macs_read", "gw0", Reading(frozenset(), host))
-    world.run(0.1)
-    world.call("A", "switch_state", False, {"gw0": True})
-    world.call("B", "macs_read", "gw0", Reading(host))
-    world.run(0.1)
-    world.call("A", "switch_state", True, {"gw0": True})
-    world.call("A", "macs_read", "gw0", Reading())
-    assert world.cores["A"].macs("gw0") == (host, frozenset())
-    # And the other way: what A told is out of date for B.
-    assert world.cores["B"].macs("gw0") == (host, frozenset())
 
 
 def test_announces_again_when_one_that_forwarded_elsewhere_is_back():

@@ -11,7 +11,6 @@ from weave_ryu.gateway.handover import (
     Leaving,
     LeavingStage,
     Move,
-    Tempo,
 )
 from weave_ryu.gateway.records import Step
 from weave_ryu.gateway.timers import HandOverTimes
@@ -19,7 +18,6 @@ from weave_ryu.names import PeerName
 
 A, B = PeerName(1), PeerName(2)
 TIMES = HandOverTimes()
-TEMPO = Tempo(TIMES, 0)
 EPOCH = 7
 
 
@@ -34,26 +32,25 @@ def entering():
 def test_both_sides_go_through_the_messages_in_order():
     old, new, now = leaving(), entering(), 100.0
 
-    move = old.read(now, TEMPO)
+    move = old.read(now, TIMES)
     assert (move.say, move.gate) == (Step.PREPARE, None)
     old = move.side
     assert old.is_told
 
-    move = new.confirmed(now, TEMPO)  # its switch passes known unicast
-    assert move.prime
+    move = new.confirmed(now, TIMES)  # its switch passes known unicast
     new = move.side
-    assert new.draws
+    assert not new.claims
 
-    move = new.due(new.due_at, TEMPO)
+    move = new.due(new.due_at, TIMES)
     assert move.say is Step.READY
-    assert move.announce
     new = move.side
+    assert new.claims
 
-    move = old.heard(Step.READY, EPOCH, now, TEMPO)
+    move = old.heard(Step.READY, EPOCH, now, TIMES)
     old = move.side
     assert old.stage is LeavingStage.SETTLING
 
-    move = new.due(new.due_at, TEMPO)
+    move = new.due(new.due_at, TIMES)
     assert move.gate is Gate.TAKING
     new = move.side
 
@@ -70,7 +67,7 @@ def test_both_sides_go_through_the_messages_in_order():
     move = new.heard(Step.YOURS)
     assert move.gate is Gate.OPEN
     new = move.side
-    assert new.confirmed(now, TEMPO) == Move(None, End.DONE)
+    assert new.confirmed(now, TIMES) == Move(None, End.DONE)
 
     move = old.due(old.due_at)
     assert move.gate is Gate.DRAINING
@@ -82,7 +79,7 @@ def test_never_both_pass_broadcasts():
     gates = {stage: Leaving(B, EPOCH, "", 0.0, stage).due(0.0).say for stage in LeavingStage}
     assert [s for s, say in gates.items() if say is Step.YOURS] == [LeavingStage.SWEEPING]
     for stage in EnteringStage:
-        move = Entering(A, EPOCH, 9.0, stage=stage).due(1.0, TEMPO)
+        move = Entering(A, EPOCH, 9.0, stage=stage).due(1.0, TIMES)
         assert move.gate is not Gate.OPEN
 
 
@@ -94,14 +91,14 @@ def test_old_side_gives_a_silent_successor_up(stage):
 @pytest.mark.parametrize("stage", LeavingStage)
 def test_old_side_goes_on_when_the_successor_cannot_and_opens_again_if_it_must(stage):
     side = Leaving(B, EPOCH, "", 5.0, stage)
-    move = side.heard(Step.ABORT, EPOCH, 1.0, TEMPO)
+    move = side.heard(Step.ABORT, EPOCH, 1.0, TIMES)
     if side.can_stay:
         assert move == Move(None, End.FAILED)
     else:
         assert move.side.stage is LeavingStage.RETURNING
         assert move.gate is (None if stage is LeavingStage.RETURNING else Gate.OPEN)
         assert move.side.confirmed(2.0) == Move(None, End.FAILED)
-    assert side.heard(Step.ABORT, EPOCH - 1, 1.0, TEMPO) == Move(side)
+    assert side.heard(Step.ABORT, EPOCH - 1, 1.0, TIMES) == Move(side)
 
 
 @pytest.mark.parametrize("stage", EnteringStage)
@@ -110,20 +107,14 @@ def test_new_side_gives_up_when_its_time_is_over_or_it_is_told(stage):
     assert side.due_at <= 5.0
     # Its switch may have opened then: the other side is not to open beside it.
     says = None if stage is EnteringStage.OPENING else Step.ABORT
-    assert side.due(5.0, TEMPO) == Move(None, End.FAILED, say=says)
+    assert side.due(5.0, TIMES) == Move(None, End.FAILED, say=says)
     assert side.heard(Step.ABORT) == Move(None, End.FAILED)
-
-
-def test_steps_wait_for_as_many_hosts_as_there_are():
-    many = Tempo(TIMES, 10 * pace.ANNOUNCEMENTS_PER_S)
-    assert many.settle_s == TIMES.settle_s + 10
-    assert entering().confirmed(100.0, many).side.next_at == 100.0 + TIMES.cache_s + 10
 
 
 @pytest.mark.parametrize("step", [Step.REQUEST, Step.PREPARE, Step.READY])
 def test_messages_that_do_not_fit_the_moment_are_ignored(step):
     side = Leaving(B, EPOCH, "", 5.0, LeavingStage.HANDED)
-    assert side.heard(step, EPOCH, 1.0, TEMPO) == Move(side)
+    assert side.heard(step, EPOCH, 1.0, TIMES) == Move(side)
     other = Entering(A, EPOCH, 5.0)
     assert other.heard(step) == Move(other)
     assert other.heard(Step.YOURS) == Move(other)  # its switch has not even opened for unicast

@@ -137,7 +137,7 @@ def test_other_part_of_the_mesh_gets_a_forwarder_that_announces_only_its_own():
     assert world.states() == {"A": "active", "B": "active"}
     assert "another part of the mesh" in world.port("B").history[-1].reason
     assert world.port("B").epoch > world.port("A").epoch
-    told = frozenset().union(*(c.to_segment for c in world.all_commands("B", Announce)))
+    told = frozenset().union(*(c.macs for c in world.all_commands("B", Announce)))
     assert told == {"02c000000002"}
     world.cut.clear()
     for name in "AB":

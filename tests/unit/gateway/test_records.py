@@ -48,13 +48,13 @@ gateways = st.builds(
     ports=st.lists(ports, max_size=3).map(tuple),
 )
 macs = st.frozensets(st.integers(0, (1 << 48) - 1).map(lambda n: f"{n:012x}"), max_size=4)
-tables = st.builds(MacTable, name=names, segment=segments, mesh=macs, hosts=macs, own=macs)
+tables = st.builds(MacTable, name=names, segment=segments, mesh=macs)
 steps = st.builds(HandOver, segment=segments, step=st.sampled_from(Step), epoch=counters)
 
 RECORD = GatewayRecord(
     PeerName.parse("7a:00:00:00:00:0a"), 5, 7, (PortRecord("vlan", "eth1", "active", 3),)
 )
-TABLE = MacTable(RECORD.name, "vlan", frozenset({"020000000001"}), frozenset({"020000000002"}))
+TABLE = MacTable(RECORD.name, "vlan", frozenset({"020000000001"}))
 GOOD = json.loads(records.encode([RECORD], [TABLE], [HandOver("vlan", Step.REQUEST, 4)]))
 
 
@@ -123,10 +123,9 @@ def test_payload_that_is_too_long_is_refused_before_it_is_read():
 
 def test_table_that_is_too_long_is_cut_and_not_refused():
     many = frozenset(f"{number:012x}" for number in range(MAX_MACS + 10))
-    own = frozenset({f"{MAX_MACS + 5:012x}"})
-    payload = records.encode(tables=[MacTable(PeerName(1), "vlan", many, many, own)])
+    payload = records.encode(tables=[MacTable(PeerName(1), "vlan", many)])
     (told,) = records.decode(payload).tables
-    assert (len(told.mesh), len(told.hosts), told.own) == (MAX_MACS, MAX_MACS, own)
+    assert len(told.mesh) == MAX_MACS
 
 
 GATEWAY, PORT = ("gateways", 0), ("gateways", 0, "ports", 0)
@@ -178,9 +177,9 @@ MACS, STEP = ("macs", 0), ("hand_overs", 0)
         ((*MACS, "mesh"), ["02:00:00:00:00:01"]),
         ((*MACS, "mesh"), ["02000000000G"]),
         ((*MACS, "mesh"), ["0200000000010"]),
-        ((*MACS, "hosts"), [1]),
-        ((*MACS, "hosts"), [["020000000001"]]),
-        ((*MACS, "hosts"), "020000000001"),
+        ((*MACS, "mesh"), [1]),
+        ((*MACS, "mesh"), [["020000000001"]]),
+        ((*MACS, "mesh"), "020000000001"),
         ((*STEP, "step"), "hurry"),
         ((*STEP, "segment"), "/"),
         ((*STEP, "epoch"), 1e3),
@@ -211,8 +210,8 @@ def test_missing_field_is_refused_by_name(path):
         del where[key]
         if key == "reason":
             assert records.decode(json.dumps(document).encode()).records[0].ports[0].reason == ""
-        elif key == "own":
-            assert records.decode(json.dumps(document).encode()).tables[0].own == frozenset()
+        elif key == "hosts":  # for gateways of before
+            records.decode(json.dumps(document).encode())
         else:
             assert key in refused(json.dumps(document).encode())
 

@@ -1,12 +1,13 @@
-"""What a peer knows of all gateways: the newest wins, and each change says what to forget."""
+"""What a peer knows of all gateways: the newest wins."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weave_ryu.gateway.records import MAX_COUNTER, GatewayRecord, PortRecord
+from weave_ryu.gateway.records import MAX_COUNTER, GatewayRecord, Peering, PortRecord
 from weave_ryu.gateway.registry import Change, Registry
 from weave_ryu.names import PeerName
 
@@ -26,12 +27,6 @@ def registry(*records, own=OWN):
     made = Registry(own, INCARNATION, 1000)
     made.merge(records)
     return made
-
-
-def merge_one(into, new):
-    changes, _ = into.merge([new])
-    assert [change.record for change in changes] == [new]
-    return changes[0].forget
 
 
 def test_newer_record_replaces_the_older_one():
@@ -144,87 +139,11 @@ def test_epochs_and_sequences_never_fall(told):
             assert r.sequence >= sequences.get(r.name, 0)
 
 
-def test_first_news_of_a_standby_makes_forget_what_was_learnt_behind_it():
-    assert merge_one(registry(record(A, 1, port("active", 1))), record(B, 1, port())) == {B}
-
-
-def test_promotion_makes_forget_all_other_gateways_of_the_segment():
-    known = registry(
-        record(A, 1, port("active", 1)), record(B, 1, port()), record(C, 1, port(segment="office"))
-    )
-    assert merge_one(known, record(B, 2, port("active", 2))) == {A}
-
-
-def test_promotion_keeps_what_was_learnt_from_the_new_one():
-    known = registry(record(A, 1, port("active", 1)))
-    assert B not in merge_one(known, record(B, 2, port("active", 2)))
-
-
-def test_demotion_makes_forget_the_one_that_stopped():
-    known = registry(record(A, 1, port("active", 1)), record(B, 1, port()))
-    assert merge_one(known, record(A, 2, port())) == {A}
-
-
-def test_port_that_vanishes_while_it_forwards_is_a_demotion():
-    known = registry(record(A, 1, port("active", 1)))
-    assert merge_one(known, record(A, 2)) == {A}
-
-
-def test_higher_epoch_of_the_same_active_makes_forget_the_others():
-    known = registry(record(A, 1, port("active", 1)), record(B, 1, port()))
-    assert merge_one(known, record(A, 2, port("active", 3))) == {B}
-
-
-def test_role_that_came_and_went_unheard_makes_forget_the_one_that_had_it():
-    known = registry(record(A, 1, port("standby", 1)))
-    assert merge_one(known, record(A, 2, port("standby", 2))) == {A}
-
-
-def test_unchanged_roles_make_nobody_forget():
-    known = registry(record(A, 1, port("active", 1)), record(B, 1, port()))
-    assert merge_one(known, record(A, 2, port("active", 1))) == frozenset()
-    assert merge_one(known, record(B, 2, port())) == frozenset()
-
-
-def test_gateway_that_leaves_one_segment_and_opens_another_is_forgotten_too():
-    known = registry(
-        record(A, 1, port("active", 1), port(segment="office")),
-        record(B, 1, port("standby", 1, "office")),
-    )
-    moved = record(A, 2, port(), port("active", 2, "office"))
-    assert merge_one(known, moved) == {A, B}
-
-
-def test_this_peer_never_forgets_behind_itself():
-    known = registry(record(A, 1, port()))
-    known.set_own([port("active", 1)])
-    assert merge_one(known, record(A, 2, port("active", 2))) == frozenset()
-
-
-@given(
-    st.lists(
-        st.builds(
-            record,
-            st.sampled_from([A, B]),
-            st.integers(0, 6),
-            st.builds(port, st.sampled_from(["active", "standby"]), st.integers(0, 3)),
-        ),
-        max_size=8,
-    )
-)
-def test_only_gateways_are_ever_forgotten_behind(told):
-    known = registry(record(C, 1, port(segment="office")))
-    for change in known.merge(told)[0]:
-        assert change.forget <= {A, B}
-
-
 def test_queries_tell_segments_gateways_and_actives():
     known = registry(
         record(A, 1, port("active", 4)), record(B, 1, port("active", 5), port(segment="office"))
     )
     known.set_own([port("active", 6)])
-    assert known.segments_of(B) == {"vlan", "office"}
-    assert known.segments_of(C) == frozenset()
     assert known.gateways_of("vlan") == [A, B, OWN]
     assert known.gateways_of("office") == [B]
     assert known.other_actives("vlan") == {A: 4, B: 5}
@@ -244,7 +163,8 @@ def test_removal_drops_others_but_never_this_peer():
 def test_removed_gateway_that_comes_back_is_taken_with_any_sequence():
     known = registry(record(A, 9, port()))
     known.remove([A])
-    assert merge_one(known, record(A, 1, port())) == {A}
+    known.merge([record(A, 1, port())])
+    assert known.record(A).sequence == 1
 
 
 def test_two_registries_that_hear_the_same_agree():
@@ -265,3 +185,33 @@ def test_layout_grows_with_who_is_a_gateway_of_what_and_with_nothing_else():
     known.remove([B])
     assert known.gateways_of("vlan") == [A]
     assert known.layout == before + 3
+
+
+def test_layout_grows_with_how_a_gateway_marks_its_frames():
+    known = registry(record(A, 1, port()))
+    assert known.lets_in() == {A: {"vlan"}}
+    assert not known.is_peer("vlan")
+    before = known.layout
+    known.merge([record(A, 2, replace(port(), peering=Peering.ABLE))])
+    assert known.is_peer("vlan")
+    assert known.lets_in() == {A: {"vlan"}}
+    known.merge([record(A, 3, replace(port(), peering=Peering.PEER))])
+    assert known.lets_in() == {}
+    assert known.layout == before + 1
+    assert known.is_peer("office")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "ended"),
+    [
+        (None, port(), {"vlan"}),
+        (None, port("active", 1), set()),
+        (port(), port(), set()),
+        (port("active", 1), port("fault", 1), {"vlan"}),
+        (port("standby", 1), port("standby", 2), {"vlan"}),
+    ],
+)
+def test_change_says_where_a_gateway_may_have_forwarded_and_does_no_more(old, new, ended):
+    known = registry(*([record(A, 1, old)] if old else []))
+    (change,), _ = known.merge([record(A, 2, new)])
+    assert change.ended == ended

@@ -73,7 +73,7 @@ def test_the_lower_connection_uid_stays():
 
 
 def test_the_limit_does_not_count_the_connection_that_is_replaced():
-    lines = connections_by_name([Connection(PeerName(2), "", True, True)])
+    lines = connections_by_name([Connection(PeerName(2), "10.0.0.2:6783", True, True)])
     full = Peer(PeerName(1), uid=PeerUID(1), connections=lines)
     assert isinstance(judge(candidate(connection_uid=1), full, None, 5, 1), Admission)
     assert isinstance(judge(candidate(name=3), full, None, None, 1), Refusal)

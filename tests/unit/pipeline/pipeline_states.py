@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from weave_ryu.gate import Gate
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import rules
-from weave_ryu.pipeline.state import ForwardingState, GatewayPort, Hop, LocalPort, RemotePeer
+from weave_ryu.pipeline.state import (
+    ForwardingState,
+    GatewayPort,
+    Hop,
+    LocalPort,
+    RemotePeer,
+    Tree,
+)
 
 SEGMENTS = ("vlan", "office", "lab")
 ADDRESSES = tuple(f"192.0.2.{n}" for n in range(1, 9))
@@ -25,8 +32,9 @@ def forwarding_states(draw):
 
     Two neighbours may share an address, as peers on one host behind address translation do.
     """
-    ids = draw(st.lists(short_ids, min_size=1, max_size=6, unique=True))
-    own, others = ids[0], ids[1:]
+    ids = draw(st.lists(short_ids, min_size=3, max_size=8, unique=True))
+    own, of_segments, others = ids[0], ids[1:3], ids[3:]
+    segments = draw(st.permutations(SEGMENTS))
     numbers = draw(st.lists(port_numbers, min_size=6, max_size=6, unique=True))
     tunnels = tuple(sorted(numbers[:2]))
     neighbours = tuple(
@@ -36,6 +44,7 @@ def forwarding_states(draw):
     )
     hops = st.sampled_from(neighbours) if neighbours else st.nothing()
     maybe_hop = st.none() | hops
+    old_gateways = st.frozensets(st.sampled_from(SEGMENTS), max_size=2)
     several_hops = st.lists(hops, max_size=min(3, len(neighbours)), unique=True).map(tuple)
     peers = tuple(
         RemotePeer(
@@ -45,9 +54,15 @@ def forwarding_states(draw):
             draw(maybe_hop),
             draw(maybe_hop),
             draw(several_hops),
-            draw(st.frozensets(st.sampled_from(SEGMENTS), max_size=2)),
+            is_segment=is_segment,
+            former=draw(st.none() | st.builds(Tree, maybe_hop, several_hops))
+            if is_segment
+            else None,
+            lets_in=frozenset() if is_segment else draw(old_gateways),
         )
-        for short_id in others
+        # Own segments may be peers in the mesh already.
+        for short_id in [*others, *of_segments]
+        for is_segment in [short_id in of_segments or draw(st.booleans())]
         if draw(st.integers(0, 3))
     )
     taken = {hop.remote_ip for hop in neighbours}
@@ -63,8 +78,8 @@ def forwarding_states(draw):
             LocalPort(n, f"c{n}") for n in (*numbers[2:4], BRIDGE_PORT) if draw(st.booleans())
         ),
         gateway_ports=tuple(
-            GatewayPort(n, f"gw{n}", draw(st.sampled_from(SEGMENTS)))
-            for n in numbers[4:]
+            GatewayPort(n, f"gw{n}", segment, short_id, is_peer=draw(st.booleans()))
+            for n, segment, short_id in zip(numbers[4:], segments[:2], of_segments, strict=True)
             if draw(st.booleans())
         ),
     )
@@ -74,7 +89,7 @@ def all_flows(state, gate=Gate.OPEN):
     """Everything that can be in a switch in this state: all gateway ports are open."""
     flows = rules.flows(state)
     for port in state.gateway_ports:
-        flows += rules.permits(port, state.short_id, gate, 1)
+        flows += rules.permits(port, gate, 1)
     return flows
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -92,15 +91,10 @@ def test_match_is_written_as_ovs_ofctl_reads_it(match, text):
             (SetTunnel("192.0.2.2", "192.0.2.1", None),),
             "set_field:192.0.2.1->tun_src,set_field:192.0.2.2->tun_dst",
         ),
-        (
-            (SetTunnel("192.0.2.2", "192.0.2.1", None, 0xB),),
-            "load:0xb->NXM_NX_TUN_ID[12..23],"
-            "set_field:192.0.2.1->tun_src,set_field:192.0.2.2->tun_dst",
-        ),
         ((Resubmit("mac"), Goto("forward")), "resubmit(,21),goto_table:22"),
         (
-            (replace(LEARN, with_parent=True),),
-            "learn(table=21,hard_timeout=300,priority=20,cookie=0x5709000200000000,delete_learned,"
+            (LEARN,),
+            "learn(table=21,hard_timeout=300,priority=20,cookie=0x5709000200000000,"
             "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0x2->NXM_NX_REG2[],load:0x1->NXM_NX_REG3[2])",
         ),
     ],

@@ -3,6 +3,7 @@
 What frames do in a whole mesh of them is tested in tests/model.
 """
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -25,15 +26,15 @@ from weave_ryu.pipeline.model import (
     Term,
     ToController,
 )
-from weave_ryu.pipeline.parts import GROUP_BIT
 from weave_ryu.pipeline.render import EXAMPLE
 from weave_ryu.pipeline.reserved import RESERVED
-from weave_ryu.pipeline.state import ForwardingState, GatewayPort, LocalPort
+from weave_ryu.pipeline.state import ForwardingState, LocalPort, Tree
 from weave_ryu.pipeline.tables import (
     DST_PEER,
     FLOODED,
+    FORMER,
     FROM_TUNNEL,
-    KNOWN_PORT,
+    KNOWN_PEER,
     METER_NEIGHBOUR_HEARTBEATS,
     METER_STRANGE_HEARTBEATS,
     ON_TREE,
@@ -41,6 +42,7 @@ from weave_ryu.pipeline.tables import (
     ORIGIN_MESH,
     OUT_PORT,
     SRC_PEER,
+    origin_segment,
 )
 
 OWN, B, W, X = ShortId(0xA), ShortId(0xB), ShortId(0x222), ShortId(0x333)
@@ -60,7 +62,7 @@ def learns(flow):
 def sends(flow):
     return [
         (tunnel.remote_ip, tunnel.tun_id)
-        for tunnel, output in zip(flow.actions[::2], flow.actions[1::2], strict=True)
+        for tunnel, output in itertools.pairwise(flow.actions)
         if isinstance(tunnel, SetTunnel) and output == Output(1)
     ]
 
@@ -74,7 +76,7 @@ def test_flows_do_not_depend_on_the_order_of_ports_and_peers(state):
     turned = replace(
         state, local_ports=state.local_ports[::-1], gateway_ports=state.gateway_ports[::-1]
     )
-    same = {"classify", "deliver", "gate_in", "gate_out", "segment_source"}
+    same = {"classify", "deliver", "gate_in", "gate_out"}
     one = [flow for flow in rules.flows(state) if flow.table in same]
     assert one == [flow for flow in rules.flows(turned) if flow.table in same]
 
@@ -84,17 +86,6 @@ def test_peer_that_knows_nobody_still_has_its_frame_of_flows():
     flood = find("flood_ports", state=lonely)
     assert flood.actions == (Output(2), Output(3))
     assert not any(f.kind in (Kind.PEER, Kind.NEIGHBOUR) for f in rules.flows(lonely))
-
-
-@for_every_state
-def test_without_permits_no_flow_lets_a_frame_in_or_out_of_a_segment(state):
-    numbers = {port.number for port in state.gateway_ports}
-    for flow in rules.flows(state):
-        assert flow.kind not in UNMANAGED
-        assert not any(isinstance(action, OutputMark) for action in flow.actions), flow
-        assert not any(isinstance(a, Output) and a.port in numbers for a in flow.actions), flow
-        if flow.table in ("gate_in", "gate_out", "segment_source"):
-            assert flow.actions == ()
 
 
 @for_every_state
@@ -109,143 +100,17 @@ def test_every_gateway_port_has_a_drop_with_a_counter_each_way(state):
 
 
 def test_permits_stand_above_the_drops_and_run_out():
-    for permit in rules.permits(GATEWAY, OWN, Gate.OPEN, 2):
+    for permit in rules.permits(GATEWAY, Gate.OPEN, 2):
         assert permit.hard_timeout_s == 2
         assert (permit.kind, permit.subject) == (Kind.PERMIT, GATEWAY.number)
         always = [f for f in rules.flows(EXAMPLE) if f.table == permit.table]
-        assert permit.priority > max(f.priority for f in always)
-
-
-def test_permits_concern_their_own_port_only():
-    terms = {term for permit in rules.permits(GATEWAY, OWN, Gate.OPEN, 1) for term in permit.match}
-    assert terms == {
-        Term(Field.IN_PORT, 3),
-        Term(OUT_PORT, 3),
-        Term(ORIGIN, 0),
-        Term(ORIGIN, 3),
-        Term(FLOODED, 0),
-        Term(FLOODED, 1),
-    }
-
-
-@pytest.mark.parametrize(
-    ("gate", "tables"),
-    [
-        (Gate.CLOSED, []),
-        (Gate.DRAINING, ["forward", "gate_in", "segment_source", "segment_source"]),
-        (Gate.KNOWN, ["gate_in", "gate_out", "segment_source", "segment_source"]),
-        (
-            Gate.TAKING,
-            [
-                *("gate_flood", "gate_in", "gate_out", "gate_out", "held"),
-                *("segment_source",) * 4,
-                "sighted",
-            ],
-        ),
-        (
-            Gate.OPEN,
-            ["gate_flood", "gate_in", "gate_out", "gate_out", "segment_source", "segment_source"],
-        ),
-    ],
-)
-def test_each_level_of_the_gate_has_its_permits(gate, tables):
-    assert sorted(f.table for f in rules.permits(GATEWAY, OWN, gate, 1)) == tables
+        if permit.table.startswith("gate"):
+            assert permit.priority > max(f.priority for f in always)
 
 
 def test_gate_for_known_unicast_lets_out_nothing_that_is_flooded():
-    out = [f for f in rules.permits(GATEWAY, OWN, Gate.KNOWN, 1) if f.table == "gate_out"]
+    out = [f for f in rules.permits(GATEWAY, Gate.KNOWN, 1) if f.table == "gate_out"]
     assert [set(f.match) for f in out] == [{Term(OUT_PORT, 3), Term(FLOODED, 0)}]
-
-
-@pytest.mark.parametrize("gate", [Gate.KNOWN, Gate.TAKING])
-def test_broadcasts_that_the_other_gateway_lets_in_are_passed_on_during_a_hand_over(gate):
-    known = [f for f in rules.permits(GATEWAY, OWN, gate, 1, B) if f.table == "gateway_source"]
-    assert {term for flow in known for term in flow.match} == {
-        Term(SRC_PEER, B),
-        Term(ORIGIN, 0),
-        Term(ORIGIN, GATEWAY.number),
-        Term(Field.ETH_DST, GROUP_BIT, GROUP_BIT),
-    }
-    for flow in known:
-        goes_to = {a.table for a in flow.actions if isinstance(a, (Goto, Resubmit))}
-        assert {"reverse_path", "lookup"} <= goes_to
-        assert ("sighted" in goes_to) is (gate is Gate.TAKING)
-        # What is for the daemon comes last: a meter that is exceeded ends the way of a frame.
-        assert gate is Gate.KNOWN or flow.actions[-1] == Goto("sighted")
-
-
-def test_own_hosts_are_redirected_even_by_way_of_the_successor():
-    by_successor = find("redirect", Term(DST_PEER, B), Term(KNOWN_PORT, 1), Term(ON_TREE, 1))
-    assert by_successor.priority > find("redirect", Term(Field.TUN_SRC, "192.0.2.3")).priority
-
-
-def test_draining_gate_teaches_nothing_if_it_knows_no_successor():
-    assert not [a for f in rules.permits(GATEWAY, OWN, Gate.DRAINING, 1) for a in learns(f)]
-
-
-def test_draining_gate_redirects_what_is_for_its_own_hosts_to_its_successor():
-    draining = rules.permits(GATEWAY, OWN, Gate.DRAINING, 1, B)
-    redirect = next(f for f in draining if Term(KNOWN_PORT, 1) in f.match)
-    assert set(redirect.match) == {
-        Term(KNOWN_PORT, 1),
-        Term(OUT_PORT, GATEWAY.number),
-        Term(FROM_TUNNEL, 1),
-    }
-    assert redirect.actions == (Load(DST_PEER, B), Goto("redirect"))
-    assert redirect.priority > find("forward", Term(KNOWN_PORT, 1)).priority
-    # Its hosts stay known until it closes, but frames that the successor forwards are believed.
-    assert {a.table for f in draining for a in learns(f)} == {"mac"}
-
-
-def test_copies_for_segments_are_marked_as_flooded_before_the_gate_sees_them():
-    first, *_ = find("flood_segments").actions
-    assert first == Load(FLOODED, 1)
-
-
-def test_redirect_keeps_the_source_peer_and_changes_the_destination():
-    tunnel, output = find("redirect", Term(DST_PEER, B)).actions
-    assert (tunnel.tun_id, tunnel.destination, output) == (None, B, Output(1))
-
-
-def test_frame_is_never_redirected_twice():
-    brake = find("redirect", Term(Field.TUN_SRC, "192.0.2.3"))
-    assert brake.actions == (Goto("gate_flood"),)
-    assert brake.priority > find("redirect", Term(DST_PEER, B)).priority
-
-
-def test_only_other_gateways_of_an_own_segment_are_redirected_to():
-    elsewhere = replace(EXAMPLE, gateway_ports=(GatewayPort(3, "eth1", "office"),))
-    table = [f for f in rules.flows(elsewhere) if f.table == "redirect"]
-    assert [f for f in table if f.actions != (Goto("gate_flood"),)] == []
-
-
-def test_frames_are_redirected_only_while_the_gate_drains():
-    assert not [f for f in rules.flows(EXAMPLE) if Goto("redirect") in f.actions]
-    for gate in Gate:
-        redirecting = [
-            f for f in rules.permits(GATEWAY, OWN, gate, 1) if Goto("redirect") in f.actions
-        ]
-        assert bool(redirecting) is (gate is Gate.DRAINING)
-
-
-def test_permit_marks_the_frames_of_the_segment_as_this_peers():
-    gate_in = next(f for f in rules.permits(GATEWAY, OWN, Gate.OPEN, 1) if f.table == "gate_in")
-    assert Load(SRC_PEER, OWN) in gate_in.actions
-
-
-def test_permits_believe_only_sources_that_are_new_or_known_on_the_same_port():
-    let_in = [f for f in rules.permits(GATEWAY, OWN, Gate.OPEN, 1) if f.table == "segment_source"]
-    assert {t for f in let_in for t in f.match if t.what is ORIGIN} == {
-        Term(ORIGIN, 0),
-        Term(ORIGIN, GATEWAY.number),
-    }
-
-
-def test_what_a_permit_has_taught_goes_with_it():
-    taught = [a for f in rules.permits(GATEWAY, OWN, Gate.OPEN, 1) for a in learns(f)]
-    assert {action.table for action in taught} == {"mac", "origins"}
-    assert all(action.with_parent for action in taught)
-    assert {a.cookie for a in taught} == {subject_cookie(Kind.LEARNT_PORT, GATEWAY.number)}
 
 
 def test_reserved_groups_and_group_sources_are_dropped_before_all_else():
@@ -264,32 +129,11 @@ def test_containers_macs_are_learnt_as_of_the_port_and_of_the_mesh():
         subject_cookie(Kind.LEARNT_PORT, 2),
     )
     assert (origin.table, origin.loads[0].value) == ("origins", ORIGIN_MESH)
-    assert not mac.with_parent
 
 
 def test_macs_behind_a_peer_share_the_peers_cookie():
     flow = find("tunnel_source", Term(SRC_PEER, W), Term(DST_PEER, OWN))
     assert {a.cookie for a in learns(flow)} == {subject_cookie(Kind.LEARNT_PEER, W)}
-
-
-def test_macs_behind_a_gateway_are_learnt_at_second_hand():
-    assert not learns(find("tunnel_source", Term(SRC_PEER, B), Term(DST_PEER, OWN)))
-    (second_hand,) = learns(find("gateway_source", Term(SRC_PEER, B), Term(ORIGIN, 0)))
-    assert second_hand.table == "mac"
-    assert second_hand.priority == rules.LEARN_PRIORITY_SECOND_HAND < rules.LEARN_PRIORITY
-
-
-def test_containers_beside_a_gateway_are_heard_from_gateways_and_from_no_segment():
-    (learn,) = rules.hearsay(is_beside=True)
-    (load,) = learn.loads
-    beside = Term(ORIGIN, load.value)
-    known, unknown = (
-        find("gateway_source", Term(SRC_PEER, B), Term(ORIGIN, value)) for value in (load.value, 0)
-    )
-    assert known.actions == unknown.actions
-    let_in = [f for f in rules.permits(GATEWAY, OWN, Gate.OPEN, 1) if f.table == "segment_source"]
-    assert all(beside not in f.match for f in let_in)
-    assert learn.cookie != rules.hearsay()[0].cookie
 
 
 def test_relayed_frames_teach_nothing_and_keep_their_tunnel_id():
@@ -326,23 +170,10 @@ def test_broadcast_carries_the_hop_and_the_source_of_the_tree():
     ]
 
 
-def test_broadcast_goes_to_the_mesh_before_it_goes_to_a_segment():
-    consulted = [a.table for a in find("flood").actions if isinstance(a, Resubmit)]
-    assert consulted.index("flood_mesh") < consulted.index("flood_segments")
-
-
 def test_peer_without_route_has_neither_unicast_nor_relay_flow():
     cut_off = replace(EXAMPLE, peers=(replace(EXAMPLE.peers[2], next_hop=None, parent=None),))
     about_x = {f.table for f in rules.flows(cut_off) if (f.kind, f.subject) == (Kind.PEER, X)}
     assert about_x == {"tunnel_source", "flood_mesh"}
-
-
-def test_split_horizon_holds_between_gateways_of_one_segment_only():
-    split = find("split_out", Term(SRC_PEER, B), Term(OUT_PORT, 3))
-    assert (split.actions, split.kind, split.subject) == ((), Kind.SPLIT_HORIZON, 3)
-    elsewhere = replace(EXAMPLE, gateway_ports=(GatewayPort(3, "eth1", "office"),))
-    split_flows = [f for f in rules.flows(elsewhere) if f.table == "split_out"]
-    assert [f.actions for f in split_flows] == [(Goto("gate_out"),)]
 
 
 def test_frames_are_taken_from_neighbours_addresses_only():
@@ -388,8 +219,181 @@ def test_topology_change_rewrites_flows_of_peers_and_no_learnt_ones():
     moved = replace(EXAMPLE.peers[2], next_hop=EXAMPLE.neighbours[1])
     before, after = (
         set(rules.flows(EXAMPLE)),
-        set(rules.flows(replace(EXAMPLE, peers=(*EXAMPLE.peers[:2], moved)))),
+        set(rules.flows(replace(EXAMPLE, peers=(*EXAMPLE.peers[:2], moved, EXAMPLE.peers[3])))),
     )
     changed = before ^ after
     assert {(f.kind, f.subject) for f in changed} == {(Kind.PEER, X)}
     assert {f.table for f in changed} == {"unicast", "relay"}
+
+
+# Segments.
+
+VLAN, OFFICE = GATEWAY.short_id, ShortId(0x5E7)
+
+
+def permits(gate, table=None):
+    return [f for f in rules.permits(GATEWAY, gate, 1) if table in (None, f.table)]
+
+
+@for_every_state
+def test_without_permits_no_flow_lets_a_frame_in_or_out_of_a_segment(state):
+    numbers = {port.number for port in state.gateway_ports}
+    for flow in rules.flows(state):
+        assert flow.kind not in UNMANAGED
+        assert not any(isinstance(action, OutputMark) for action in flow.actions), flow
+        assert not any(isinstance(a, Output) and a.port in numbers for a in flow.actions), flow
+        if flow.table in ("gate_in", "gate_out"):
+            assert flow.actions == ()
+
+
+def test_permits_concern_their_own_port_and_segment_only():
+    terms = {term for permit in permits(Gate.OPEN) for term in permit.match}
+    assert terms == {
+        Term(Field.IN_PORT, 3),
+        Term(OUT_PORT, 3),
+        Term(DST_PEER, VLAN),
+        Term(KNOWN_PEER, 1),
+        Term(FROM_TUNNEL, 1),
+        Term(FLOODED, 0),
+        Term(FLOODED, 1),
+    }
+
+
+KNOWN = ["forward", "gate_in", "gate_out", "relay", "unicast"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "tables"),
+    [
+        (Gate.CLOSED, []),
+        (Gate.DRAINING, ["gate_in"]),
+        (Gate.KNOWN, KNOWN),
+        (
+            Gate.TAKING,
+            [*KNOWN, "gate_flood", "gate_out", "held", *("segment_source",) * 3, "sighted"],
+        ),
+        (Gate.OPEN, [*KNOWN, "gate_flood", "gate_out"]),
+    ],
+)
+def test_each_level_of_the_gate_has_its_permits(gate, tables):
+    assert sorted(f.table for f in permits(gate)) == sorted(tables)
+
+
+def test_permit_marks_the_frames_of_the_segment_as_the_segments():
+    (gate_in,) = permits(Gate.DRAINING)
+    assert Load(SRC_PEER, VLAN) in gate_in.actions
+
+
+def test_segments_macs_are_learnt_behind_the_segment_at_second_hand():
+    for segment in (VLAN, OFFICE):
+        for origin in (0, origin_segment(segment)):
+            flow = find("segment_source", Term(SRC_PEER, segment), Term(ORIGIN, origin))
+            mac, where = learns(flow)
+            assert (mac.table, where.table) == ("mac", "origins")
+            assert {mac.loads[0].value, where.loads[0].value} == {segment, origin_segment(segment)}
+            assert mac.cookie == subject_cookie(Kind.LEARNT_PEER, segment)
+            assert mac.priority == where.priority == rules.LEARN_PRIORITY_SECOND_HAND
+
+
+def test_frames_of_other_peers_that_a_segment_returns_are_neither_let_in_nor_learnt():
+    accepted = {
+        term.value
+        for flow in rules.flows(EXAMPLE)
+        if flow.table == "segment_source" and Term(SRC_PEER, VLAN) in flow.match
+        for term in flow.match
+        if term.what is ORIGIN
+    }
+    assert accepted == {0, origin_segment(VLAN)}
+    assert find("segment_source", Term(Field.IN_PORT, 3)).actions == ()
+    assert find("segment_source").actions == ()
+
+
+def test_sources_of_frames_for_an_own_segment_are_learnt_too():
+    mac, origin = learns(find("tunnel_source", Term(SRC_PEER, W), Term(DST_PEER, VLAN)))
+    assert (mac.loads[0].value, origin.loads[0].value) == (W, ORIGIN_MESH)
+
+
+def test_what_a_segment_sends_carries_its_short_id():
+    assert sends(find("unicast", Term(SRC_PEER, VLAN), Term(DST_PEER, X))) == [
+        ("192.0.2.2", X << 12 | VLAN)
+    ]
+    assert sends(find("flood_mesh", Term(SRC_PEER, VLAN), Term(FROM_TUNNEL, 0))) == [
+        ("192.0.2.2", W << 12 | VLAN),
+        ("192.0.2.3", B << 12 | VLAN),
+    ]
+
+
+def test_what_the_segment_of_an_old_mesh_sends_carries_the_gateways():
+    old = replace(EXAMPLE, gateway_ports=(replace(GATEWAY, is_peer=False),))
+    flood = find("flood_mesh", Term(SRC_PEER, VLAN), Term(FROM_TUNNEL, 0), state=old)
+    assert sends(flood) == [("192.0.2.2", W << 12 | OWN), ("192.0.2.3", B << 12 | OWN)]
+    assert not [f for f in rules.flows(old) if Term(SRC_PEER, VLAN) in f.match and sends_any(f)]
+
+
+def sends_any(flow):
+    return flow.table == "unicast" and any(isinstance(a, SetTunnel) for a in flow.actions)
+
+
+def test_own_segment_is_a_leaf_of_every_tree_but_its_own():
+    leaf = (Load(OUT_PORT, 3), Load(FLOODED, 1), Resubmit("gate_out"))
+    for flow in rules.flows(EXAMPLE):
+        if flow.table == "flood_mesh" and flow.match:
+            is_own = Term(SRC_PEER, VLAN) in flow.match
+            assert (flow.actions[-3:] == leaf) is not is_own
+
+
+def test_broadcast_goes_to_the_mesh_before_it_goes_to_a_segment_or_a_container():
+    actions = find("flood_mesh", Term(SRC_PEER, OWN)).actions
+    assert isinstance(actions[0], SetTunnel)
+    assert isinstance(actions[-1], Resubmit)
+    consulted = [a.table for a in find("flood").actions if isinstance(a, Resubmit)]
+    assert consulted == ["flood_mesh", "flood_ports"]
+
+
+def test_nothing_of_a_segment_goes_back_to_it():
+    for table in ("unicast", "relay"):
+        hairpin = find(table, Term(SRC_PEER, VLAN), Term(DST_PEER, VLAN))
+        assert hairpin.actions == ()
+        assert hairpin.priority > max(f.priority for f in permits(Gate.OPEN, table))
+
+
+def test_segments_broadcasts_are_accepted_along_their_tree_only():
+    off_tree = (Term(FROM_TUNNEL, 1), Term(ON_TREE, 0))
+    for segment in (VLAN, OFFICE):
+        assert find("flood", Term(SRC_PEER, segment), *off_tree).actions == ()
+    assert find("flood", *off_tree).actions == (Resubmit("flood_ports"),)
+
+
+def test_the_tree_that_a_segment_had_a_moment_ago_goes_on_as_it_was():
+    office = replace(
+        EXAMPLE.peers[3], parent=EXAMPLE.neighbours[1], former=Tree(EXAMPLE.neighbours[0], ())
+    )
+    state = replace(EXAMPLE, peers=(*EXAMPLE.peers[:3], office))
+    source = Term(SRC_PEER, OFFICE)
+    late = find("reverse_path", source, Term(Field.TUN_SRC, "192.0.2.2"), state=state)
+    assert late.actions == (Load(ON_TREE, 1), Load(FORMER, 1))
+    onward = find("flood_mesh", source, Term(FORMER, 1), state=state)
+    assert sends(onward) == []
+    assert onward.priority > find("flood_mesh", source, state=state).priority
+
+
+def test_old_gateways_teach_nothing_but_hearsay_and_their_frames_go_to_no_shared_segment():
+    old = replace(EXAMPLE.peers[0], lets_in=frozenset({"vlan"}))
+    state = replace(EXAMPLE, peers=(old, *EXAMPLE.peers[1:]))
+    for origin in (0, origin_segment(VLAN)):
+        flow = find("segment_source", Term(SRC_PEER, B), Term(ORIGIN, origin), state=state)
+        (learn,) = learns(flow)
+        assert (learn.table, learn.priority) == ("mac", rules.LEARN_PRIORITY_SECOND_HAND)
+    assert not [
+        f for f in rules.flows(state) if f.table == "flood_mesh" and Term(SRC_PEER, B) in f.match
+    ]
+
+
+def test_broadcasts_in_a_hand_over_are_shown_after_they_were_passed_on():
+    shown = [f for f in permits(Gate.TAKING, "segment_source") if Term(FROM_TUNNEL, 1) in f.match]
+    assert len(shown) == 2
+    for flow in shown:
+        goes_to = {a.table for a in flow.actions if isinstance(a, (Goto, Resubmit))}
+        assert {"reverse_path", "lookup"} <= goes_to
+        # What is for the daemon comes last: a meter that is exceeded ends the way of a frame.
+        assert flow.actions[-1] == Goto("sighted")

@@ -68,12 +68,9 @@ def test_flows_go_only_to_tables_that_their_table_declares(state, gate):
 
 
 def hand_over_flows():
-    port, other = render.EXAMPLE.gateway_ports[0], render.EXAMPLE.peers[0].short_id
-    return [
-        flow
-        for gate in (Gate.DRAINING, Gate.TAKING)
-        for flow in rules.permits(port, render.EXAMPLE.short_id, gate, 1, other)
-    ]
+    """What the permits of a hand-over add to the example."""
+    port = render.EXAMPLE.gateway_ports[0]
+    return [flow for gate in Gate for flow in rules.permits(port, gate, 1)]
 
 
 def test_every_declared_way_is_used_by_the_example_of_the_documentation():

@@ -35,6 +35,9 @@ class FakeGateways:
         self.observers = []
         self.error = None
 
+    def port_of(self, segment):
+        return "eth1" if segment == 0x513 else None
+
     def names(self):
         return sorted(self.core.ports)
 
@@ -53,7 +56,7 @@ class FakeGateways:
 
 def want(port, role):
     """An operator has asked for a role, and nothing has come of it yet."""
-    port.wishes.want(Intent(role), f"the operator asked for {role}", 1, 0, time.monotonic())
+    port.wishes.want(Intent(role), f"the operator asked for {role}", 1, time.monotonic())
 
 
 def pretend(port, state, reason="test", epoch=0):
@@ -110,7 +113,7 @@ def make_daemon(learnt_mac):
     entries = [flow_entry(flow)]
     learnt = [
         learnt_mac(MAC, cookies.Kind.LEARNT_PEER, 0x222, 3),
-        learnt_mac("02:00:00:00:00:02", cookies.Kind.LEARNT_PORT, 3, 4),
+        learnt_mac("02:00:00:00:00:02", cookies.Kind.LEARNT_PEER, 0x513, 4),
     ]
     daemon = SimpleNamespace(
         config=DaemonConfig(name=OWN, nickname="A", password=b"s3cret"),
@@ -127,6 +130,7 @@ def make_daemon(learnt_mac):
         macs=SimpleNamespace(learnt=lambda: learnt),
         gateways=FakeGateways(GatewayCore(OWN, 7, 1, [spec], Timers(), time.monotonic())),
         mesh=SimpleNamespace(pumped=0, pump=lambda: None),
+        segment_id=lambda segment: ShortId(0x513),
     )
     daemon.standings = Standings(daemon)
     return daemon

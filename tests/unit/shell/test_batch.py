@@ -16,7 +16,7 @@ with warnings.catch_warnings():
 
     from weave_ryu.shell import encode
 
-PERMITS = tuple(rules.permits(GatewayPort(3, "gw0", "vlan"), ShortId(1), Gate.OPEN, 1))
+PERMITS = tuple(rules.permits(GatewayPort(3, "gw0", "vlan", ShortId(0x513)), Gate.OPEN, 1))
 
 
 def messages(data):

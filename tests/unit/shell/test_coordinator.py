@@ -8,6 +8,7 @@ from weave_ryu.mesh import routes
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline.state import GatewayPort, Hop, LocalPort
 from weave_ryu.shell.coordinator import (
+    FORMER_S,
     RESTART_HOLD_S,
     BridgePorts,
     ForwardingView,
@@ -19,7 +20,8 @@ from weave_ryu.shell.coordinator import (
 LETTERS = "ABCDE"
 NAMES = {letter: PeerName(0x7A0000000000 + ord(letter)) for letter in LETTERS}
 SHORT_IDS = {letter: ShortId(100 + n) for n, letter in enumerate(LETTERS)}
-PORTS = BridgePorts({6784: 1}, (LocalPort(2, "c1"),), (GatewayPort(3, "eth1", "vlan"),))
+GATEWAY = GatewayPort(3, "eth1", "vlan", ShortId(0x513))
+PORTS = BridgePorts({6784: 1}, (LocalPort(2, "c1"),), (GATEWAY,))
 OWN = "A"
 
 
@@ -55,8 +57,8 @@ def observe(view, *pairs, now=0.0, letters=LETTERS, known=None, underlays=None):
     )
 
 
-def state(view, segments=(), pending=(), ports=PORTS):
-    return forwarding_state(view, NAMES[OWN], SHORT_IDS[OWN], ports, dict(segments), pending)
+def state(view, lets_in=(), pending=(), ports=PORTS):
+    return forwarding_state(view, NAMES[OWN], SHORT_IDS[OWN], ports, dict(lets_in), pending)
 
 
 def edge(pair):
@@ -267,12 +269,57 @@ def test_hop_uses_the_tunnel_of_the_neighbours_udp_port(view):
     assert state(view, ports=ports).neighbours == (hop("B", port=4),)
 
 
-def test_segments_are_told_of_gateways_only(view):
+def test_gateways_of_before_are_marked(view):
     observe(view, "AB", "AC")
-    found = state(view, segments={NAMES["B"]: frozenset({"vlan"})})
-    assert {p.nick_name: p.segments for p in found.peers if p.segments} == {
-        "B": frozenset({"vlan"})
-    }
+    found = state(view, lets_in={NAMES["B"]: frozenset({"vlan"})})
+    assert {p.nick_name: p.lets_in for p in found.peers if p.lets_in} == {"B": frozenset({"vlan"})}
+
+
+def with_segment(view, *pairs, now, is_known=True):
+    """E is a segment."""
+    known = infos()
+    known[NAMES["E"]] = PeerInfo("E", SHORT_IDS["E"], is_segment=True)
+    if not is_known:
+        del known[NAMES["E"]]
+    observe(view, *pairs, now=now, known=known)
+
+
+def segment_of(view):
+    return next(peer for peer in state(view).peers if peer.nick_name == "E")
+
+
+def test_segment_is_never_held_where_it_was(view):
+    with_segment(view, "AB", "AC", "BC", "BE", now=0.0)
+    assert segment_of(view).next_hop == hop("B")
+    with_segment(view, "AB", "AC", "BC", now=0.1)
+    assert view.held() == []
+    assert segment_of(view).next_hop is None
+    with_segment(view, "AC", "BC", "CE", now=0.2)
+    assert view.held() == [(NAMES["A"], NAMES["B"])]
+    assert segment_of(view).next_hop == hop("C")
+
+
+def test_tree_that_a_segment_had_still_counts_for_a_moment(view):
+    pairs = ("AB", "AC", "CD", "BD")
+    with_segment(view, *pairs, "BE", now=0.0)
+    assert segment_of(view).former is None
+    with_segment(view, *pairs, "CE", now=0.1)
+    found = segment_of(view)
+    assert (found.parent, found.former.parent) == (hop("C"), hop("B"))
+    assert view.deadline() == 0.1 + FORMER_S
+    with_segment(view, *pairs, "CE", now=0.1 + FORMER_S)
+    assert segment_of(view).former is None
+
+
+def test_segment_of_this_peer_is_a_peer_without_a_hop(view):
+    known = infos() | {NAMES["E"]: PeerInfo("E", SHORT_IDS["E"], is_segment=True)}
+    beside = {NAMES[x]: underlay(x) for x in "BC"}
+    observe(view, "AB", "AC", "AE", known=known, underlays=beside)
+    found = segment_of(view)
+    assert (found.next_hop, found.parent) == (None, None)
+    assert found.is_segment
+    assert found.broadcast_hops == (hop("B"), hop("C"))
+    assert state(view).broadcast_hops == (hop("B"), hop("C"))
 
 
 def test_pending_addresses_are_sorted_unique_and_of_no_neighbour(view):

@@ -2,20 +2,18 @@
 
 import warnings
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff
-from weave_ryu.pipeline.cookies import EXACT, SUBJECT_MASK, Kind, subject_cookie
+from weave_ryu.pipeline.cookies import EXACT, KIND_MASK, SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.state import ForwardingState, Hop, RemotePeer
-from weave_ryu.pipeline.tables import MAC
 
 NEAR = Hop(ShortId(2), "192.0.2.2", "192.0.2.1", 1)
-PEER = RemotePeer(PeerName(2), "B", ShortId(2), NEAR, NEAR, (), frozenset())
-GATEWAY = replace(PEER, segments=frozenset({"vlan"}))
+PEER = RemotePeer(PeerName(2), "B", ShortId(2), NEAR, NEAR, ())
+GATEWAY = replace(PEER, lets_in=frozenset({"vlan"}))
 BEHIND_PEER = (subject_cookie(Kind.LEARNT_PEER, 2), SUBJECT_MASK)
 
 
@@ -67,18 +65,6 @@ class NotingSwitch:
     def delete(self, selectors):
         self.forgotten += selectors
 
-    def dump(self, cookie, mask, table):
-        return [entry for entry in self.learnt if entry.cookie & mask == cookie]
-
-    def delete_macs(self, cookie, mask, macs, table, priority):
-        assert (table, priority) == (MAC, 10)
-        self.forgotten_macs.append((cookie, mask, list(macs)))
-
-
-def learnt(mac, behind, priority):
-    cookie = subject_cookie(Kind.LEARNT_PEER, behind)
-    return SimpleNamespace(mac=mac, cookie=cookie, priority=priority)
-
 
 def refuse(selectors):
     raise OpenFlowError("deletion", "the connection was lost")
@@ -91,22 +77,6 @@ def switch():
 
 def forwarder_on(switch, states, settle_s=0.0):
     return Forwarder(switch, lambda: states[-1], lambda: None, lambda: None, lambda: None, settle_s)
-
-
-def test_older_place_beside_a_gateway_does_not_come_to_light_again(switch):
-    """Seed 8510: a container had moved away from there, and its new peer was forgotten."""
-    gateway = replace(GATEWAY, short_id=ShortId(3), name=PeerName(3))
-    states = [state_of(PEER, gateway)]
-    forwarder = forwarder_on(switch, states)
-    forwarder._work()
-    moved, unmoved = "02:c0:00:00:00:01", "02:c0:00:00:00:02"
-    switch.learnt = [learnt(moved, 3, 10), learnt(moved, 2, 20), learnt(unmoved, 3, 10)]
-    states.append(state_of(gateway))
-    forwarder._work()
-    assert switch.forgotten == [BEHIND_PEER]
-    ((cookie, mask, macs),) = switch.forgotten_macs
-    assert macs == ["02c000000001"]
-    assert switch.learnt[0].cookie & mask == cookie
 
 
 def test_what_could_not_be_forgotten_is_forgotten_later(switch):
@@ -123,7 +93,7 @@ def test_what_could_not_be_forgotten_is_forgotten_later(switch):
     assert switch.forgotten == [BEHIND_PEER]
 
 
-def test_what_was_learnt_behind_a_peer_is_forgotten_when_it_proves_a_gateway(switch):
+def test_what_was_learnt_behind_a_peer_is_forgotten_when_it_proves_a_gateway_of_before(switch):
     states = [state_of(PEER)]
     forwarder = forwarder_on(switch, states)
     forwarder._work()
@@ -172,12 +142,6 @@ def test_flows_of_neighbours_that_do_not_come_back_go_in_the_end(switch):
     assert switch.found == fresh.found
 
 
-def test_what_an_earlier_daemon_took_a_gateways_hosts_for_is_forgotten(switch):
-    forwarder_on(switch, [state_of(PEER)])._work()
-    forwarder_on(switch, [state_of(GATEWAY)])._work()
-    assert switch.forgotten == [BEHIND_PEER]
-
-
 @pytest.mark.parametrize("harm", ["all", "one", "altered", "foreign"])
 def test_what_others_do_to_flows_is_found_and_undone(switch, harm):
     forwarder = forwarder_on(switch, [state_of(PEER)])
@@ -217,3 +181,14 @@ def test_gateways_are_told_when_flows_do_not_come_back(switch, monkeypatch):
         forwarder._give_up_if_late()
         now[0] += 0.1
     assert lost[0] == pytest.approx(102.0, abs=0.11)
+
+
+def test_what_an_earlier_version_has_learnt_by_other_rules_is_forgotten(switch):
+    forwarder_on(switch, [state_of(PEER)])._work()
+    forwarder_on(switch, [state_of(PEER)])._work()
+    assert switch.forgotten == []
+    switch.found.add(diff.InstalledFlow(13, 0, subject_cookie(Kind.FRAME, 0)))
+    forwarder_on(switch, [state_of(PEER)])._work()
+    assert switch.forgotten == [
+        (subject_cookie(kind, 0), KIND_MASK) for kind in (Kind.LEARNT_PEER, Kind.LEARNT_PORT)
+    ]

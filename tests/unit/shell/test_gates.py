@@ -38,9 +38,11 @@ class NotingSwitch:
 
 @pytest.fixture
 def gateways():
-    spec = SimpleNamespace(segment="vlan", hello=False)
-    core = SimpleNamespace(ports={"gw0": SimpleNamespace(spec=spec)}, timers=Timers())
-    mesh = SimpleNamespace(short_id_of=lambda peer: None)
+    spec = SimpleNamespace(port="gw0", segment="vlan", hello=False)
+    core = SimpleNamespace(
+        ports={"gw0": SimpleNamespace(spec=spec)}, timers=Timers(), is_peer=lambda segment: True
+    )
+    mesh = SimpleNamespace(segment_id=lambda segment: ShortId(0x513))
     return Gateways(core, NotingSwitch(), mesh, lambda port, role: None, lambda: ShortId(1))
 
 

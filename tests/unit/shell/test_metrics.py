@@ -14,6 +14,7 @@ from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode
 from weave_ryu.gateway.role import State
 from weave_ryu.gateway.states import Entry, Input
+from weave_ryu.names import ShortId
 from weave_ryu.pipeline import render, rules
 from weave_ryu.pipeline.permits import permits
 from weave_ryu.pipeline.state import GatewayPort
@@ -113,8 +114,8 @@ def test_drops_are_counted_by_reason(value, daemon):
 
 
 def test_forwarded_frames_are_counted_by_direction(value, daemon):
-    port = GatewayPort(3, "eth1", "vlan")
-    daemon.flow_entries[:] = [flow_entry(flow, 2) for flow in permits(port, 10, Gate.OPEN, 1)]
+    port = GatewayPort(3, "eth1", "vlan", ShortId(0x513))
+    daemon.flow_entries[:] = [flow_entry(flow, 2) for flow in permits(port, Gate.OPEN, 1)]
     assert value("gateway_packets", "_total", port="eth1", direction="in") == 2
     assert value("gateway_packets", "_total", port="eth1", direction="out") == 4
     assert value("gateway_bytes", "_total", port="eth1", direction="in") == 120

@@ -22,20 +22,17 @@ PEER, GATEWAY = PeerName(2), ShortId(2)
 
 class Core:
     def __init__(self):
-        spec = SimpleNamespace(segment="vlan", hello=False)
+        spec = SimpleNamespace(port="gw0", segment="vlan", hello=False)
         self.ports = {"gw0": SimpleNamespace(spec=spec, is_settled=True)}
         self.timers = Timers()
-        self.read, self.before = [], []
+        self.read = []
+        self.registry = SimpleNamespace(lets_in=dict)
 
-    def gateways(self, segment):
-        return ()
-
-    def behind_gateways(self, segment, now):
-        return (), ()
+    def is_peer(self, segment):
+        return True
 
     def macs_read(self, port, reading, now):
         self.read.append(reading.mesh)
-        self.before.append(reading.before)
 
     def poll_commands(self):
         return []
@@ -51,9 +48,6 @@ class Macs:
         self.mesh = frozenset()
         self.readings, self.is_answering = 0, True
 
-    def hearsay(self):
-        return frozenset({"02c000000009"})
-
     def current(self):
         self.readings += 1
         found = self.learnt()
@@ -67,7 +61,9 @@ class Macs:
 @pytest.fixture
 def gateways():
     switch = SimpleNamespace(ports={3: Port(3, "gw0", True)}, is_connected=True)
-    mesh = SimpleNamespace(short_id_of=lambda peer: GATEWAY, short_ids=set)
+    mesh = SimpleNamespace(
+        short_id_of=lambda peer: GATEWAY, short_ids=set, segment_id=lambda segment: ShortId(0x513)
+    )
     own = gatewayd.Gateways(Core(), switch, mesh, lambda port, role: None, lambda: ShortId(1))
     own._macs = Macs()
     return own
@@ -88,18 +84,12 @@ def test_what_is_asked_while_it_is_read_is_read_once_more_and_not_left_out(gatew
     assert core.read == [frozenset(), frozenset({"02c000000001"})]
 
 
-def test_what_the_daemon_before_was_told_is_recalled_once(gateways):
-    for _ in range(2):
-        gateways._read_macs("gw0")
-    assert gateways.core.before == [frozenset({"02c000000009"}), frozenset()]
-
-
 def test_each_time_those_are_introduced_that_are_here_then(gateways, monkeypatch):
     monkeypatch.setattr(gatewayd, "INTRODUCE_AT_S", (0.0, 0.01))
     monkeypatch.setattr(gatewayd, "INTRODUCE_LATE_S", 0.02)
     told = []
 
-    def introduce(containers, to):
+    def introduce(containers, own, to):
         assert to == GATEWAY
         told.append(list(containers))
         gateways._macs.mesh = frozenset({"02:c0:00:00:00:02"})
@@ -114,7 +104,7 @@ def test_a_call_and_a_record_together_are_one_introduction(gateways, monkeypatch
     monkeypatch.setattr(gatewayd, "INTRODUCE_AT_S", (0.01,))
     monkeypatch.setattr(gatewayd, "INTRODUCE_LATE_S", 0.02)
     told = []
-    gateways._announcer = SimpleNamespace(introduce=lambda containers, to: told.append(to))
+    gateways._announcer = SimpleNamespace(introduce=lambda containers, own, to: told.append(to))
     both = [hub.spawn(gateways._introduce, PEER) for _ in range(2)]
     for one in both:
         one.wait()
@@ -130,7 +120,7 @@ def test_it_is_introduced_once_more_if_connections_have_changed_meanwhile(gatewa
     core.peer_count = 1
     core.mesh_state = lambda count, now: setattr(core, "peer_count", count)
 
-    def introduce(containers, to):
+    def introduce(containers, own, to):
         told.append(to)
         gateways.mesh_changed(2)
 

@@ -1,0 +1,165 @@
+"""Segments as peers of the mesh: who they are, and which gateway they are connected to. Sans-IO.
+
+A segment has an entry like any peer, but neither a host nor a socket: the gateway that forwards
+writes it. Its one connection leads to that gateway, whose own entry has the mirror of it. Neither
+carries an address, so that nobody dials it. A fail-over moves this one edge of the topology.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from weave_ryu.mesh.peers import Connection, Peer, Peers, connections_by_name
+from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
+
+TAG_BITS, COUNTER_BITS = 20, 12
+"""A segment's version, from the low bits up: a tag of the gateway that wrote it, so that no two
+write the same one; a counter of changes within an epoch; the epoch."""
+
+MAX_EPOCH = (1 << 64 - COUNTER_BITS - TAG_BITS) - 2
+"""Higher ones are lies, and count as this."""
+
+_LOCAL, _GROUP = 0x02 << 40, 0x01 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Who a segment is in the mesh: the same for each of its gateways.
+
+    Args:
+        name: a locally administered unicast MAC.
+        nick_name: the segment's name.
+        uid: always the same; which entry is newer, the version says.
+        short_id: that it has unless another peer has it.
+    """
+
+    name: PeerName
+    nick_name: str
+    uid: PeerUID
+    short_id: ShortId
+
+
+@lru_cache(maxsize=256)
+def identity_of(segment: str, password: bytes | None) -> Segment:
+    """Identity of a segment.
+
+    Args:
+        segment: its name.
+        password: of the mesh. The peer name is shown to whoever may look, and must not make the
+            password cheap to guess: hence scrypt (RFC 7914), some 50 ms.
+    """
+    seed = hashlib.scrypt(
+        password or b"", salt=b"weave-ryu segment " + segment.encode(), n=1 << 14, r=8, p=1,
+        dklen=16,
+    )  # fmt: skip
+    name = PeerName((int.from_bytes(seed[:6], "big") | _LOCAL) & ~_GROUP)
+    uid = PeerUID(int.from_bytes(seed[6:14], "big") or 1)
+    return Segment(name, segment, uid, ShortId(int.from_bytes(seed[14:], "big") & MAX_SHORT_ID))
+
+
+def owner_of(peer: Peer) -> PeerName | None:
+    """The gateway that a segment's entry names; None if the entry is no segment's."""
+    if len(peer.connections) != 1:
+        return None
+    line = next(iter(peer.connections.values()))
+    is_edge = line.established and not line.outbound and not line.remote_tcp_addr
+    return line.remote if is_edge else None
+
+
+def edges_of(peer: Peer | None) -> frozenset[PeerName]:
+    """The far ends of an entry's connections that lead to a segment, or from it."""
+    lines = () if peer is None else peer.connections.values()
+    return frozenset(line.remote for line in lines if not line.remote_tcp_addr)
+
+
+def epoch_of(version: int) -> int:
+    """The epoch in which a segment's entry was written."""
+    return version >> COUNTER_BITS + TAG_BITS
+
+
+class Claims:
+    """The segments that this peer forwards for, in the table of peers.
+
+    A claim of a higher epoch comes first; of two with the same epoch, which a mesh that was cut may
+    have, the one that has the higher version already. Which of two gateways must close is decided
+    elsewhere: this only sees to it that meanwhile all peers believe the same one.
+
+    Args:
+        peers: the table.
+    """
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._tag = zlib.crc32(peers.own.name.to_bytes6()) & (1 << TAG_BITS) - 1
+        self._claimed: dict[PeerName, tuple[Segment, int]] = {}
+
+    def add(self, segment: Segment, epoch: int) -> None:
+        """Claim a segment, or claim it with a higher epoch; `settle` does it."""
+        self._claimed[segment.name] = segment, min(epoch, MAX_EPOCH)
+
+    def drop(self, name: PeerName) -> bool:
+        """Claim it no more; True if the own entry has changed by that."""
+        self._claimed.pop(name, None)
+        return self._disconnect(name)
+
+    def settle(self) -> set[PeerName]:
+        """Make the table say what is claimed, as far as no better claim is known.
+
+        Returns:
+            The entries that have changed: they are to be told at once.
+        """
+        before = {name: self._peers.get(name) for name in (*self._claimed, self._peers.own.name)}
+        for segment, epoch in self._claimed.values():
+            if self._is_outranked(segment.name, epoch):
+                # Not two-homed for a moment: no gossip may be sent through a segment.
+                self._disconnect(segment.name)
+            else:
+                self._hold(segment, epoch)
+        return {name for name, peer in before.items() if self._peers.get(name) is not peer}
+
+    def _is_outranked(self, name: PeerName, epoch: int) -> bool:
+        """Another gateway claims it, and its claim comes first."""
+        known = self._peers.get(name)
+        rival = None if known is None else owner_of(known)
+        entry = None if rival is None else self._peers.get(rival)
+        if known is None or entry is None or name not in entry.connections:
+            return False  # nobody's, or of one that has gone or has withdrawn it
+        return rival != self._peers.own.name and epoch_of(known.version) >= epoch
+
+    def _hold(self, segment: Segment, epoch: int) -> None:
+        peers, name = self._peers, segment.name
+        known = peers.get(name)
+        if known is None or owner_of(known) != peers.own.name or epoch_of(known.version) < epoch:
+            line = Connection(peers.own.name, "", outbound=False, established=True)
+            short_id = segment.short_id
+            if known is not None and known.short_id is not None:
+                short_id = known.short_id
+            peers.put(
+                Peer(
+                    name,
+                    segment.nick_name,
+                    segment.uid,
+                    self._next_version(known, epoch),
+                    short_id,
+                    connections_by_name([line]),
+                )
+            )
+        entry = peers[name]
+        free = peers.free_short_id(name, entry.short_id)
+        if free != entry.short_id:
+            peers.put(replace(entry, version=self._next_version(entry, epoch), short_id=free))
+        if name not in peers.own.connections:
+            peers.add_own_connection(Connection(name, "", outbound=False, established=True))
+
+    def _next_version(self, known: Peer | None, epoch: int) -> int:
+        count = 0 if known is None else (known.version >> TAG_BITS) + 1
+        return max(count, epoch << COUNTER_BITS) << TAG_BITS | self._tag
+
+    def _disconnect(self, name: PeerName) -> bool:
+        if name not in self._peers.own.connections:
+            return False
+        self._peers.delete_own_connection(name)
+        return True
