@@ -97,6 +97,10 @@ class Candidacy:
         others = (o for o in self.others(now) if o.is_fresh and o.record.role != Role.STANDBY)
         return any(other.record.state == State.DRAINING for other in others)
 
+    def is_taken(self, now: float) -> bool:
+        """Another gateway says that it forwards."""
+        return any(other.record.state == State.ACTIVE for other in self.others(now))
+
     def is_hurt(self, name: PeerName, now: float) -> bool:
         """Another gateway says that its switch or its link is gone."""
         hurt = (State.FAULT, State.BLOCKED)

@@ -25,12 +25,13 @@ class Claiming:
         self.release_at = NEVER
         """When it is let go of, monotonic seconds."""
 
-    def settle(self, phase: PortState, epoch: int, now: float) -> None:
+    def settle(self, phase: PortState, epoch: int, is_taken: bool, now: float) -> None:
         """The segment is connected to whoever forwards, from the moment that its switch does.
 
         Args:
             phase: of the port.
             epoch: with which it forwards, if it does.
+            is_taken: another gateway forwards.
             now: monotonic seconds.
         """
         match phase:
@@ -40,6 +41,8 @@ class Claiming:
                 self._claim(planned)
             case Leaving() | Draining():
                 pass  # the successor's claim is on its way, and stands above this one's
+            case _ if is_taken:
+                self.drop()  # of two that forwarded, this one's claim may stand above the other's
             case _ if self._epoch is not None and self.release_at == NEVER:
                 # Who comes next claims it soon: until then all peers keep the segment's MACs.
                 self.release_at = now + pace.RELEASE_S

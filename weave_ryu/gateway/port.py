@@ -240,7 +240,7 @@ class PortMachine:
             if self.keeper.asked is None:
                 self._reconcile(now)
         if self.around.is_peer(self.spec.segment):
-            self._claiming.settle(self.phase, self.epoch, now)
+            self._claiming.settle(self.phase, self.epoch, self.candidacy.is_taken(now), now)
         else:
             self._claiming.drop()
         self.wishes.settle(self._is_done(self.intent, now), lambda: self._hindrance(now), now)

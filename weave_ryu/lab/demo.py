@@ -134,21 +134,20 @@ class Demo:
     def change_by_hand(self, event: str, old: LabPeer, new: LabPeer) -> None:
         """Switch the roles over HTTP while streams run both ways."""
         self._tell(f"{event}: roles switched over HTTP under {STREAM_RATE_PER_S:.0f} frames/s")
-        host_mac = self.lab.hosts[self.hosts[0]].mac
         observer = self.lab.peer(self.lab.containers[self.containers[0]].place)
         with self._streams() as streams:
             time.sleep(0.7)
-            place_before = self._place_of(observer, host_mac)
+            place_before = self._place_of_segment(observer)
             start_ns = time.time_ns()
             self.set_role(old, "standby")
             self.set_role(new, "active")
             changed_ns = time.time_ns()
             time.sleep(1.5)
-            place_after = self._place_of(observer, host_mac)
+            place_after = self._place_of_segment(observer)
         self._report_change(event, streams, start_ns, changed_ns)
         self.report.check(
             "no_blackhole",
-            f"{event}: where {observer.nick_name} has the MAC of {self.hosts[0]}",
+            f"{event}: behind whom {observer.nick_name} has the segment",
             f"{place_before}, then {place_after}",
             f"{old.nick_name}, then {new.nick_name}",
             ok=(place_before, place_after) == (old.nick_name, new.nick_name),
@@ -325,10 +324,12 @@ class Demo:
             return []
         return entries if isinstance(entries, list) else []
 
-    def _place_of(self, observer: LabPeer, mac: str) -> str:
-        """The nick name of the peer behind which another peer has a MAC."""
-        places = [entry["NickName"] for entry in self._macs(observer) if entry["Mac"] == mac]
-        return places[0] if places else "nowhere"
+    def _place_of_segment(self, observer: LabPeer) -> str:
+        """The nick name of the gateway that a peer sends the segment's frames to."""
+        segment = self.lab.topology.segments[0].name
+        peers = observer.http("GET", "/report").body["Router"]["Peers"]
+        edges = [p["Connections"] for p in peers if p["Segment"] and p["NickName"] == segment]
+        return str(edges[0][0]["NickName"]) if edges and edges[0] else "nowhere"
 
     # --- verdicts ---
 
