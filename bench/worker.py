@@ -131,8 +131,7 @@ def macs(switch: Any, number: int, _shape: str, _repeats: int) -> dict[str, Any]
     read_ms = (time.perf_counter() - started) * 1000
     # What the active gateway sends to its standby, and what that one does with it.
     macs = frozenset(one.mac.replace(":", "") for one in learnt)
-    half = frozenset(sorted(macs)[::2])
-    table = records.MacTable(PeerName(1), "vlan", mesh=half, hosts=macs - half)
+    table = records.MacTable(PeerName(1), "vlan", macs)
     payloads: list[bytes] = []
     tell_ms = timed_ms(lambda: payloads.append(records.encode(tables=[table])))
     take_ms = timed_ms(lambda: records.decode(payloads[0]))
@@ -142,11 +141,11 @@ def macs(switch: Any, number: int, _shape: str, _repeats: int) -> dict[str, Any]
     left = len(_behind_peers(reader.learnt()))
     announcer = announce.Announcer(switch)
     actions = encode.actions_of(rules.hearsay())
-    frames = [(f"06{value:010x}", actions) for value in range(number)]
+    mesh = [f"06{value:010x}" for value in range(number)]
 
     def tell() -> None:
         # One round as after a promotion, waited for: the public way does it in the background.
-        announcer._run(lambda: frames, (0.0,), lambda: True)
+        announcer._run(mesh, actions, (0.0,), lambda: True)
         switch.delete([selector])
 
     return {

@@ -311,7 +311,7 @@ def seeds() -> dict[str, list[bytes]]:
     found["gateway"].append(records.encode([records.GatewayRecord(PeerName(7), 1, 2, (port,))]))
     found["gateway"].append(
         records.encode(
-            tables=[records.MacTable(PeerName(7), "vlan", frozenset({"0" * 12}), frozenset())],
+            tables=[records.MacTable(PeerName(7), "vlan", frozenset({"0" * 12}))],
             hand_overs=[records.HandOver("vlan", records.Step.REQUEST, 4)],
         )
     )

@@ -78,7 +78,8 @@ MUTANTS = (
     Mutant(
         "nobody claims the segment",
         PORT,
-        "            self._claiming.settle(self.phase, self.epoch, self.candidacy.is_taken(now), now)",
+        "            self._claiming.settle(self.phase, self.epoch, "
+        "self.candidacy.is_taken(now), now)",
         "            pass",
     ),
     Mutant(

@@ -98,7 +98,7 @@ def alone(shape, peers):
     changed = cpu_ms(lambda: take_in(table, reader, [next(updates)]))
 
     def compute():
-        table.raise_own_version()
+        table._set_own(table.own)
         routes.recalculate()
         broadcast_tables(routes.frame_graph, own.name)
 
@@ -122,7 +122,7 @@ def take_in(table, reader, payloads):
 def raw_of_newer(entries, number):
     """One entry, one version further."""
     table = Peers(entries[number], random.Random(1))
-    table.raise_own_version()
+    table._set_own(table.own)
     return encode_update([table.own])
 
 

@@ -93,7 +93,7 @@ def test_a_table_without_news_is_not_read(count):
     assert table.merge(reader.read(raw)).delta == ()
     assert lines == []
     newer = Peers(entries[7], random.Random(1))
-    newer.raise_own_version()
+    newer._set_own(newer.own)
     raw = encode_update([*entries[:7], newer.own, *entries[8:]])
     assert table.merge(reader.read(raw)).delta == (entries[7].name,)
     assert len(lines) == len(entries[7].connections)
@@ -104,7 +104,7 @@ def test_a_changed_entry_costs_one_row_of_each_graph(count):
     table = Peers.from_entries(entries, entries[0].name, random.Random(1))
     tables = RoutingTables(table)
     rows = count(routes, "_row")
-    table.raise_own_version()
+    table._set_own(table.own)
     tables.recalculate()
     assert len(rows) == 2
 
@@ -131,7 +131,7 @@ def test_whom_to_dial_is_looked_at_once_for_news_of_100_ms(count):
     checks = count(Maker, "check")
     for entry in entries[1:21]:
         newer = Peers(entry, random.Random(1))
-        newer.raise_own_version()
+        newer._set_own(newer.own)
         raw = topology.encode_update([newer.own])
         body = bytes([4]) + encode_gossip(Gossip("topology", name_of(2), raw))
         router.receive_bytes(connection, len(body).to_bytes(4, "big") + body, world.now)

@@ -11,6 +11,9 @@ import mesh_world
 import pytest
 from mesh_world import World, name_of
 
+from weave_ryu.mesh.segments import identity_of
+
+SEGMENT = identity_of("vlan", None)
 PEERS = 6
 SHAPES = {
     "line": [(n, n + 1) for n in range(1, PEERS)],
@@ -91,7 +94,7 @@ def test_a_peer_known_by_name_only_is_asked_for_at_its_teller():
     one = world.routers[mesh_world.host_of(1)]
     # As if the entry of 3 had been collected here while the way to it was not known.
     entry = one.peers._by_name.pop(name_of(3))
-    world.call(2, lambda router: router.raise_own_version(world.now))
+    world.call(2, lambda router: router.claim_segment(SEGMENT, 1, world.now))
     world.run(0.5)
     assert one.peers.get(name_of(3)) == entry
 
@@ -101,8 +104,9 @@ def test_a_restarted_peer_hears_of_its_longer_old_life_without_a_round():
     for number, targets in ((1, []), (2, [1]), (3, [2])):
         world.add(number, targets, peer_discovery=False)
     world.run(5)
-    for _ in range(20):
-        world.call(3, lambda router: router.raise_own_version(world.now))
+    for epoch in range(1, 11):
+        world.call(3, lambda router, epoch=epoch: router.claim_segment(SEGMENT, epoch, world.now))
+        world.call(3, lambda router: router.release_segment(SEGMENT.name, world.now))
     world.run(1)
     # 2 has collected the old life before 3 is back, 1 has not.
     world.kill(3)

@@ -23,6 +23,7 @@ from weave_ryu.mesh.neighbours import MAX_HANDSHAKES
 from weave_ryu.mesh.overlay import heartbeat_frame
 from weave_ryu.mesh.peers import Connection, Peer, connections_by_name
 from weave_ryu.mesh.router import Router
+from weave_ryu.mesh.segments import epoch_of, identity_of
 from weave_ryu.mesh.topology import decode_update, encode_update
 from weave_ryu.names import PeerName, PeerUID, ShortId
 
@@ -379,14 +380,16 @@ def test_gossip_waits_merged_while_the_shell_cannot_write():
     bench.tick(0.1)
     bench.messages(1)
     bench.router.write_blocked(ConnectionId(1), True, 0.2)
-    for _ in range(5):
-        bench.router.raise_own_version(0.2)
+    segment = identity_of("vlan", None)
+    for epoch in range(1, 6):
+        bench.router.claim_segment(segment, epoch, 0.2)
     bench.tick(0.4)
     assert bench.messages(1) == []
     bench.router.write_blocked(ConnectionId(1), False, 0.5)
     bench.drain()
     [message] = bench.messages(1)
-    assert decode_update(decode_gossip(message[1:]).payload)[0].version == 6
+    told = {entry.name: entry for entry in decode_update(decode_gossip(message[1:]).payload)}
+    assert epoch_of(told[segment.name].version) == 5
 
 
 def test_a_peer_that_never_reads_is_dropped():

@@ -293,18 +293,6 @@ def test_the_connection_limit_holds():
     assert "connection-limit" in {e.code for e in world.of_type(1, events.HandshakeRefused)}
 
 
-def test_a_raised_version_reaches_everybody_at_once():
-    world = World()
-    for number, targets in ((1, []), (2, [1]), (3, [2])):
-        world.add(number, targets, peer_discovery=False)
-    world.run(10)
-    before = world.routers[host_of(1)].version
-    now = world.now
-    world.call(1, lambda router: router.raise_own_version(now))
-    world.run(0.5)
-    assert world.routers[host_of(3)].peers[name_of(1)].version == before + 1
-
-
 def test_broadcast_hops_of_all_peers_make_one_tree_after_convergence():
     world = World(seed=3)
     for number in range(1, 9):

@@ -56,7 +56,8 @@ class World:
         self.done, self.waiting = [], []
         self.keeper = GateKeeper("gw0", TIMERS, self.waiting.append)
         spec = SimpleNamespace(segment="vlan", hello=False, port="gw0")
-        port = SimpleNamespace(spec=spec, keeper=self.keeper)
+        wish = SimpleNamespace(within_s=0.0)
+        port = SimpleNamespace(spec=spec, keeper=self.keeper, wish=wish)
         self.core = SimpleNamespace(
             ports={"gw0": port},
             timers=TIMERS,
