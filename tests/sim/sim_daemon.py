@@ -76,6 +76,7 @@ class SimDaemon:
         own = Peer(peer.name, peer.letter, PeerUID(incarnation), 0, peer.short_id)
         self.peers = Peers(own, self.rng)
         self.claims = Claims(self.peers)
+        self.moves = 0
         self.is_paused = self.is_dead = False
         self._inbox = deque()
         self._timer = None
@@ -455,6 +456,7 @@ class SimDaemon:
     def _settle_claims(self, names):
         names = {*names, *self.claims.settle()}
         if names:
+            self.moves += 1
             self._tell_topology(names)
             self.changed()
 

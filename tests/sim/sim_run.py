@@ -221,6 +221,9 @@ def _check_storm(world):
         if peer.daemon.commands / life_s > most_per_s:
             detail = f"{letter}: {peer.daemon.commands} commands in {life_s:.0f} s"
             raise InvariantBroken("no_storm", detail, world.clock.now)
+        if peer.daemon.moves > 2 * life_s + 20:  # of two claims one must win, once
+            detail = f"{letter}: claimed or let go {peer.daemon.moves} times in {life_s:.0f} s"
+            raise InvariantBroken("no_storm", detail, world.clock.now)
 
 
 SIGHTS = {
