@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from overlay_model import CONTAINER, GATEWAY, TUNNEL, OverlayModel
+from table_model import CONTROLLER as TO_DAEMON
 from table_model import Frame
 
 from weave_ryu.gate import Gate
@@ -190,7 +191,8 @@ def test_frame_of_the_mesh_that_the_segment_returns_is_turned_back():
     overlay.send("W-c1")
     returned = Frame(3, overlay.mac("W-c1"), "ff:ff:ff:ff:ff:ff")
     for gateway in "AB":
-        assert overlay.models[gateway].send(returned) == []
+        (shown,) = overlay.models[gateway].send(returned)
+        assert shown.port == TO_DAEMON
 
 
 def test_frames_from_strange_addresses_and_peers_are_dropped():

@@ -10,7 +10,7 @@ import sim_daemon
 import sim_flows
 from overlay_model import BROADCAST, CONTAINER, GATEWAY, TUNNEL, OverlayModel
 from sim_flows import place
-from sim_tables import Tables, prepare
+from sim_tables import CONTROLLER, Tables, prepare
 from table_model import Frame
 
 from weave_ryu.gate import Gate
@@ -138,4 +138,4 @@ def test_what_is_known_by_hearsay_is_turned_back_at_the_gate():
     for lesson, taught in tables.walk_actions(mac, BROADCAST, rules.hearsay()).noted:
         tables.learnt[lesson.table, taught, lesson.priority] = lesson.taught
     turned_back = tables.walk(GATEWAY, mac, BROADCAST)
-    assert (turned_back.sent, turned_back.noted) == ([], [])
+    assert ([copy.port for copy in turned_back.sent], turned_back.noted) == ([CONTROLLER], [])

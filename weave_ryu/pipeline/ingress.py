@@ -79,6 +79,7 @@ def flows(
     )
     for table in (t.TUNNEL_SOURCE, t.RELAY, t.REVERSE_PATH, t.SEGMENT_SOURCE):
         yield frame(table.name, 0, (), (), table.miss)
+    yield from _local_source(own)
     yield from _gate(gateways)
     for gateway in gateways:
         yield from _own_segment(gateway)
@@ -171,14 +172,24 @@ def _local_port(own: ShortId, port: LocalPort) -> FlowSpec:
         (Term(Field.IN_PORT, port.number),),
         (
             Load(t.SRC_PEER, own),
+            Resubmit(t.ORIGINS.name),
             learn_mac(cookie, t.KNOWN_PORT, t.OUT_PORT, port.number),
-            learn_origin(cookie, t.ORIGIN_MESH),
-            Goto(t.LOOKUP.name),
+            learn_origin(cookie, t.origin_peer(own)),
+            Goto(t.LOCAL_SOURCE.name),
         ),
         Kind.LOCAL_PORT,
         port.number,
         f"frames from containers on {port.name}; their MACs are learnt",
     )
+
+
+def _local_source(own: ShortId) -> Iterator[FlowSpec]:
+    name = t.LOCAL_SOURCE.name
+    for origin, whose in ((0, "nobody's until now"), (t.origin_peer(own), "this peer's already")):
+        yield frame(name, 100, (Term(t.ORIGIN, origin),), (Goto(t.LOOKUP.name),), f"a MAC {whose}")
+    # The meter must not cost anybody the frame: whatever else is done comes first.
+    yield frame(name, 0, (), (Resubmit(t.LOOKUP.name), Goto(t.MOVED.name)), t.LOCAL_SOURCE.miss)
+    yield frame(t.MOVED.name, 0, (), (ToController(t.METER_MOVED),), t.MOVED.miss)
 
 
 _HEARTBEAT = (Term(Field.ETH_SRC, ZERO_MAC), Term(Field.ETH_DST, ZERO_MAC))
@@ -261,7 +272,7 @@ def _tunnel_source(
     cookie = subject_cookie(Kind.LEARNT_PEER, peer.short_id)
     learn = (
         learn_mac(cookie, t.KNOWN_PEER, t.DST_PEER, peer.short_id),
-        learn_origin(cookie, t.ORIGIN_MESH),
+        learn_origin(cookie, t.origin_peer(peer.short_id)),
     )
     is_first_hand = not (peer.is_segment or peer.lets_in)
     if is_first_hand:
@@ -390,10 +401,10 @@ def _own_segment(gateway: GatewayPort) -> Iterator[FlowSpec]:
         t.SEGMENT_SOURCE.name,
         50,
         (Term(Field.IN_PORT, gateway.number),),
-        (),
+        (Goto(t.MOVED.name),),
         Kind.SPLIT_HORIZON,
         gateway.number,
-        f"frames of the mesh that segment {gateway.segment} returned",
+        f"frames of the mesh that segment {gateway.segment} returned, or a MAC has moved there",
     )
     segment = gateway.short_id
     for table in (t.RELAY, t.UNICAST):

@@ -140,9 +140,10 @@ def _watched(port: GatewayPort, permit: _Permit) -> list[FlowSpec]:
         ),
         permit(
             t.SEGMENT_SOURCE,
-            (in_port, Term(t.ORIGIN, t.ORIGIN_MESH), _GROUP),
+            (in_port, _GROUP),
             (about, Goto(t.SIGHTED.name)),
             f"broadcasts of the mesh, let out to segment {port.segment} by the other gateway",
+            60,
         ),
         *(
             permit(
@@ -163,9 +164,17 @@ def _watched(port: GatewayPort, permit: _Permit) -> list[FlowSpec]:
     ]
 
 
-def let_in(segment: ShortId) -> tuple[Action, ...]:
-    """What to do with a broadcast of a segment that nobody has let in (a packet-out)."""
-    return (Load(t.SRC_PEER, segment), Resubmit(t.FLOOD.name))
+def let_in(source: ShortId) -> tuple[Action, ...]:
+    """What to do with a broadcast of a segment, or of this peer, that nobody has let in.
+
+    As with all that follows, the frame is a packet-out.
+    """
+    return (Load(t.SRC_PEER, source), Resubmit(t.FLOOD.name))
+
+
+def settle(segment: ShortId) -> tuple[Action, ...]:
+    """What to do with a frame in the name of a MAC that has moved to a segment: all learn it."""
+    return (*learn_behind_segment(segment), *let_in(segment))
 
 
 def hearsay() -> tuple[Action, ...]:

@@ -36,7 +36,14 @@ from weave_ryu.pipeline.parts import (
     send,
     tunnel_id,
 )
-from weave_ryu.pipeline.permits import HEARSAY, hearsay, introduction, let_in, permits
+from weave_ryu.pipeline.permits import (
+    HEARSAY,
+    hearsay,
+    introduction,
+    let_in,
+    permits,
+    settle,
+)
 from weave_ryu.pipeline.state import (
     ForwardingState,
     GatewayPort,
@@ -54,6 +61,7 @@ __all__ = [
     "introduction",
     "let_in",
     "permits",
+    "settle",
     "tunnel_id",
 ]
 

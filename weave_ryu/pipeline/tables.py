@@ -26,16 +26,26 @@ ORIGIN = Mark(
     4,
     0,
     16,
-    "whose the source MAC is: 0xffff a peer's with a host, known at first hand; 0x1000 and a short "
-    "id a segment's; 0 if nobody knows",
+    "whose the source MAC is, known at first hand: 0x2000 and its short id a peer's with a host, "
+    "0xffff some peer's; 0x1000 and its short id a segment's; 0 if nobody knows",
 )
 ORIGIN_MESH = 0xFFFF
-"""Value of `ORIGIN`: behind a container's port of this peer, or a peer that is no segment."""
+"""Value of `ORIGIN`: behind a peer that is no segment, but nobody has said which."""
 
 
 def origin_segment(short_id: ShortId) -> int:
     """Value of `ORIGIN`: behind that segment."""
     return 0x1000 | short_id
+
+
+def origin_peer(short_id: ShortId) -> int:
+    """Value of `ORIGIN`: at that peer, which is no segment."""
+    return 0x2000 | short_id
+
+
+def holder_of(origin: int) -> ShortId | None:
+    """The peer that a value of `ORIGIN` names; None if it names none."""
+    return ShortId(origin & 0xFFF) if origin & 0xF000 == 0x2000 else None
 
 
 MARKS = (
@@ -56,7 +66,7 @@ CLASSIFY = Table(
     "classify",
     "Says where a frame came from; drops what no bridge may forward.",
     (Field.IN_PORT, Field.ETH_SRC, Field.ETH_DST),
-    ("tunnel_in", "gate_in", "mac", "origins", "lookup"),
+    ("tunnel_in", "gate_in", "mac", "origins", "local_source"),
     "dropped: a port that is not part of the overlay",
 )
 TUNNEL_IN = Table(
@@ -121,8 +131,16 @@ SEGMENT_SOURCE = Table(
     "segment_source",
     "Turns back frames of the mesh that a segment returned; learns the segment's MACs.",
     (Field.IN_PORT, SRC_PEER, FROM_TUNNEL, ORIGIN, Field.ETH_DST),
-    ("mac", "origins", "reverse_path", "lookup", "sighted"),
+    ("mac", "origins", "reverse_path", "lookup", "sighted", "moved"),
     "dropped: the source MAC is another peer's; the segment returned its frame",
+)
+LOCAL_SOURCE = Table(
+    13,
+    "local_source",
+    "Finds MACs at a container's port that were somewhere else until now.",
+    (ORIGIN,),
+    ("lookup", "moved"),
+    "looked up, and shown to the daemon: it has moved to this peer",
 )
 LOOKUP = Table(
     20,
@@ -222,6 +240,15 @@ SIGHTED = Table(
     "ignored: there is no hand-over",
 )
 
+MOVED = Table(
+    44,
+    "moved",
+    "Shows the daemon frames of MACs that are known elsewhere.",
+    (),
+    (),
+    "shown to the daemon, as far as its meter lets it",
+)
+
 TABLES = (
     CLASSIFY,
     TUNNEL_IN,
@@ -231,6 +258,7 @@ TABLES = (
     GATE_IN,
     ORIGINS,
     SEGMENT_SOURCE,
+    LOCAL_SOURCE,
     LOOKUP,
     MAC,
     FORWARD,
@@ -243,6 +271,7 @@ TABLES = (
     GATE_OUT,
     HELD,
     SIGHTED,
+    MOVED,
 )
 
 BY_NAME = {table.name: table for table in TABLES}
@@ -260,18 +289,23 @@ METER_HELLOS = 3
 METER_HAND_OVER = 4
 """Meter for broadcasts during a hand-over."""
 
+METER_MOVED = 5
+"""Meter for frames of MACs that are known elsewhere."""
+
 METER_RATES = {
     METER_NEIGHBOUR_HEARTBEATS: 500,
     METER_STRANGE_HEARTBEATS: 20,
     METER_HELLOS: 400,
     METER_HAND_OVER: 3000,
+    METER_MOVED: 100,
 }
 """Packets per second that each meter lets through to the daemon.
 
 Each neighbour sends two heartbeats per second at most (router/fastdp.go), so 500 suffice for the
 largest connection limit that Weave's own default (200) allows. A gateway says hello 40 times a
 second at most (`gateway.timers`), so 400 suffice for ten on a segment. A hand-over that sees more
-than a third of its rate gives nothing back (`gateway.holding`).
+than a third of its rate gives nothing back (`gateway.holding`). A MAC that has moved shows itself
+with its first frame; a segment that returns everything must not keep the daemon busy.
 """
 
 MAC_AGE_S = 300

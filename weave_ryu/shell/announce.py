@@ -33,6 +33,9 @@ BURST = 50
 PAUSE_S = 0.01
 """Together: at most 5,000 frames of 64 bytes a second, 3.4 Mbit/s on the wire."""
 
+_MARK = b"weave-ryu"
+"""In the padding: the segment may return it, and its MAC has not moved for that."""
+
 _PARSER = ofproto_v1_3_parser
 _BROADCAST = b"\xff" * 6
 
@@ -46,7 +49,12 @@ def reverse_arp(mac: str) -> bytes:
     address = bytes.fromhex(mac)
     header = _BROADCAST + address + struct.pack("!H", 0x8035)
     body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 3) + address + bytes(4) + address + bytes(4)
-    return (header + body).ljust(60, b"\0")
+    return (header + body + _MARK).ljust(60, b"\0")
+
+
+def is_announcement(frame: bytes) -> bool:
+    """Whether a gateway has made a frame with `reverse_arp`."""
+    return frame[12:14] == b"\x80\x35" and frame[42:].startswith(_MARK)
 
 
 class Announcer:

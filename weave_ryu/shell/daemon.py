@@ -12,6 +12,7 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
+from weave_ryu.gateway import moves
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
@@ -33,6 +34,7 @@ from weave_ryu.shell import (
     hub,
     leftovers,
     meshd,
+    moving,
     replug,
     restoring,
     setup,
@@ -52,7 +54,7 @@ from weave_ryu.shell.encode import actions_of
 from weave_ryu.shell.forwarder import Forwarder
 from weave_ryu.shell.gatewayd import Gateways
 from weave_ryu.shell.macs import MacReader
-from weave_ryu.shell.openflow import HandOverFrame, Switch, TunnelFrame
+from weave_ryu.shell.openflow import HandOverFrame, MovedFrame, Switch, TunnelFrame
 from weave_ryu.shell.ovsdbd import Ovsdb
 from weave_ryu.shell.portuse import PortUse
 from weave_ryu.shell.standings import Standings
@@ -110,7 +112,11 @@ class Daemon:
             self.router, config.host, config.port, self._mesh_events, self._send_heartbeat
         )
         self.switch = Switch(
-            self._ports_changed, self._tunnel_frame, self._hello, self._hand_over_frame
+            self._ports_changed,
+            self._tunnel_frame,
+            self._hello,
+            self._hand_over_frame,
+            self._moved_frame,
         )
         self.macs = MacReader(self.switch)
         self.view = ForwardingView(identity.name, config.restart_hold)
@@ -138,7 +144,7 @@ class Daemon:
             self.switch,
             self,
             self._remember_role,
-            self._own_short_id,
+            self.own_short_id,
             self._fences(timers.fence),
             unfenced,
         )
@@ -147,6 +153,7 @@ class Daemon:
         self._spec = replace(spec, gateway_ports=present)
         self._links = waiting.Links(missing, self._check_link, self._add_link)
         self.tracer = traced.Tracer(self, ovsdb_remote)
+        self.moving = moving.Moving(self, ovsdb_remote)
         self.standings = Standings(self)
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
@@ -190,6 +197,7 @@ class Daemon:
         self.forwarder.start()
         self.router.register_channel(CHANNEL)
         self.router.register_channel(traced.CHANNEL)
+        self.router.register_channel(moves.CHANNEL)
         self.router.set_complete_state(CHANNEL, lambda: encode(self.registry.records()))
         self.mesh.start()
         self.names.ask(self._names_to_ask)
@@ -255,6 +263,8 @@ class Daemon:
             match event:
                 case mesh_events.GossipReceived(channel=traced.CHANNEL):
                     self.tracer.received(event.source, event.payload)
+                case mesh_events.GossipReceived(channel=moves.CHANNEL):
+                    self.moving.received(event.source, event.payload)
                 case mesh_events.GossipReceived():
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
@@ -341,6 +351,9 @@ class Daemon:
 
     def _hand_over_frame(self, frame: HandOverFrame) -> None:
         self.gateways.hand_over_frame(frame)
+
+    def _moved_frame(self, frame: MovedFrame) -> None:
+        self.moving.seen(frame)
 
     def _send_heartbeat(self, command: SendHeartbeat) -> None:
         port = self._tunnels().get(command.udp_port)
@@ -464,7 +477,8 @@ class Daemon:
 
     # The desired state.
 
-    def _own_short_id(self) -> ShortId:
+    def own_short_id(self) -> ShortId:
+        """Of this peer; 0 while it has none."""
         return self.router.short_id if self.router.short_id is not None else ShortId(0)
 
     def _wanted(self) -> ForwardingState:
@@ -498,7 +512,7 @@ class Daemon:
         return forwarding_state(
             self.view,
             self.router.name,
-            self._own_short_id(),
+            self.own_short_id(),
             self.bridge_ports(),
             self.registry.lets_in(),
             pending,

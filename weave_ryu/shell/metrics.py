@@ -60,6 +60,9 @@ DROP_REASONS = {
 }
 """Table and priority of every flow that drops → label `reason`."""
 
+SHOWN = {("segment_source", 50)}
+"""Of these those that drop, but show the daemon some of the frames."""
+
 PERMIT_DIRECTIONS = {"gate_in": "in", "gate_out": "out"}
 """Tables whose permits count what a gateway port forwards; `in` is from the segment."""
 
@@ -314,8 +317,10 @@ class StateCollector(Collector):
                     key = (port, segments[port], PERMIT_DIRECTIONS[table])
                     passed[key] += entry.packet_count
                     octets[key] += entry.byte_count
-            elif (table, entry.priority) in DROP_REASONS and not entry.has_instructions:
-                drops[DROP_REASONS[table, entry.priority], port] += entry.packet_count
+            elif (key := (table, entry.priority)) in DROP_REASONS and (
+                not entry.has_instructions or key in SHOWN
+            ):
+                drops[DROP_REASONS[key], port] += entry.packet_count
         yield _counter(
             "dropped_packets",
             "Frames that the switch has dropped; `port` where the reason concerns one.",

@@ -16,8 +16,8 @@ from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.pipeline import cookies, diff
-from weave_ryu.pipeline.model import Field, FlowSpec, Table, Term
-from weave_ryu.pipeline.tables import HELD, MAC, METER_RATES, ORIGINS, SIGHTED
+from weave_ryu.pipeline.model import Field, FlowSpec, Term
+from weave_ryu.pipeline.tables import HELD, MAC, METER_RATES, MOVED, ORIGIN, ORIGINS, SIGHTED
 from weave_ryu.shell import encode, flowstats, hub
 from weave_ryu.shell.flowstats import FlowStats
 
@@ -71,6 +71,21 @@ class HandOverFrame:
     frame: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class MovedFrame:
+    """A frame of a MAC that is known elsewhere.
+
+    Args:
+        port: number of the port that it came in by.
+        origin: value of the mark `ORIGIN`: where the MAC is known.
+        frame: all of it.
+    """
+
+    port: int
+    origin: int
+    frame: bytes
+
+
 class _Waiter:
     """Collects the answers to one request."""
 
@@ -104,6 +119,7 @@ class Switch:
         on_tunnel_frame: called with each heartbeat.
         on_hello: called with the port's number and each hello of another gateway.
         on_hand_over_frame: called with each broadcast during a hand-over.
+        on_moved_frame: called with frames of MACs that are known elsewhere.
     """
 
     def __init__(
@@ -112,11 +128,13 @@ class Switch:
         on_tunnel_frame: Callable[[TunnelFrame], None],
         on_hello: Callable[[int, bytes], None],
         on_hand_over_frame: Callable[[HandOverFrame], None],
+        on_moved_frame: Callable[[MovedFrame], None],
     ) -> None:
         self._on_ports_changed = on_ports_changed
         self._on_tunnel_frame = on_tunnel_frame
         self._on_hello = on_hello
         self._on_hand_over_frame = on_hand_over_frame
+        self._on_moved_frame = on_moved_frame
         self._datapath: Any = None
         self._waiters: dict[int, _Waiter] = {}
         self._bundle_ids = itertools.count(1)
@@ -167,8 +185,12 @@ class Switch:
         self._on_ports_changed()
 
     def packet_in(self, message: Any) -> None:  # noqa: ANN401
-        """A packet-in message came in: a heartbeat, a hello, or a broadcast of a hand-over."""
+        """A packet-in message came in: a heartbeat, a hello, or what a table shows the daemon."""
         match = message.match
+        if message.table_id == MOVED.number:
+            origin = match.get(f"reg{ORIGIN.register}", 0)
+            self._on_moved_frame(MovedFrame(match["in_port"], origin, message.data))
+            return
         if message.table_id in (HELD.number, SIGHTED.number):
             _, port = cookies.parse(message.cookie) or (None, 0)
             from_segment, is_copy = match.get("in_port") == port, message.table_id == SIGHTED.number
@@ -316,27 +338,18 @@ class Switch:
         mods = [encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors]
         self._confirm(mods, "flow deletion")
 
-    def delete_macs(
-        self, cookie: int, mask: int, macs: Iterable[str], table: Table, priority: int
-    ) -> None:
-        """Delete what is learnt of MACs (12 hex digits) with such a cookie; confirmed.
-
-        Args:
-            cookie: of what is to be deleted.
-            mask: the bits of it that count.
-            macs: which.
-            table: `MAC` or `ORIGINS`.
-            priority: of what is to be deleted.
-        """
-        datapath = self._require()
-        field = {MAC.number: Field.ETH_DST, ORIGINS.number: Field.ETH_SRC}[table.number]
-        matches = ((Term(field, _colons(mac)),) for mac in macs)
+    def forget_mac(self, mac: str, priority: int) -> None:
+        """Delete what is learnt of a MAC (12 hex digits) with that priority; confirmed."""
+        datapath, owner = self._require(), (cookies.OWNER << 56, cookies.OWNER_MASK)
+        fields = {MAC.number: Field.ETH_DST, ORIGINS.number: Field.ETH_SRC}
         self._confirm(
             (
-                encode.cookie_delete(datapath, cookie, mask, table.number, (priority, match))
-                for match in matches
+                encode.cookie_delete(
+                    datapath, *owner, table, (priority, (Term(field, _colons(mac)),))
+                )
+                for table, field in fields.items()
             ),
-            "deletion of MACs",
+            "deletion of a MAC",
         )
 
     def send_frame(

@@ -42,6 +42,8 @@ from weave_ryu.pipeline.tables import (
     ORIGIN_MESH,
     OUT_PORT,
     SRC_PEER,
+    holder_of,
+    origin_peer,
     origin_segment,
 )
 
@@ -128,7 +130,7 @@ def test_containers_macs_are_learnt_as_of_the_port_and_of_the_mesh():
         Field.ETH_DST,
         subject_cookie(Kind.LEARNT_PORT, 2),
     )
-    assert (origin.table, origin.loads[0].value) == ("origins", ORIGIN_MESH)
+    assert (origin.table, origin.loads[0].value) == ("origins", origin_peer(OWN))
 
 
 def test_macs_behind_a_peer_share_the_peers_cookie():
@@ -304,13 +306,28 @@ def test_frames_of_other_peers_that_a_segment_returns_are_neither_let_in_nor_lea
         if term.what is ORIGIN
     }
     assert accepted == {0, origin_segment(VLAN)}
-    assert find("segment_source", Term(Field.IN_PORT, 3)).actions == ()
+    assert find("segment_source", Term(Field.IN_PORT, 3)).actions == (Goto("moved"),)
     assert find("segment_source").actions == ()
+
+
+def test_a_mac_that_appears_at_a_containers_port_is_shown_to_the_daemon():
+    for origin in (0, origin_peer(OWN)):
+        assert find("local_source", Term(ORIGIN, origin)).actions == (Goto("lookup"),)
+    assert find("local_source").actions == (Resubmit("lookup"), Goto("moved"))
+    # Looked up before the port is learnt as its new place.
+    actions = find("classify", Term(Field.IN_PORT, 2)).actions
+    first = min(at for at, action in enumerate(actions) if isinstance(action, Learn))
+    assert actions.index(Resubmit("origins")) < first
+
+
+def test_an_origin_names_the_peer_that_has_the_mac():
+    assert holder_of(origin_peer(W)) == W
+    assert [holder_of(value) for value in (0, origin_segment(VLAN), ORIGIN_MESH)] == [None] * 3
 
 
 def test_sources_of_frames_for_an_own_segment_are_learnt_too():
     mac, origin = learns(find("tunnel_source", Term(SRC_PEER, W), Term(DST_PEER, VLAN)))
-    assert (mac.loads[0].value, origin.loads[0].value) == (W, ORIGIN_MESH)
+    assert (mac.loads[0].value, origin.loads[0].value) == (W, origin_peer(W))
 
 
 def test_what_a_segment_sends_carries_its_short_id():

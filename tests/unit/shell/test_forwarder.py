@@ -187,7 +187,7 @@ def test_what_an_earlier_version_has_learnt_by_other_rules_is_forgotten(switch):
     forwarder_on(switch, [state_of(PEER)])._work()
     forwarder_on(switch, [state_of(PEER)])._work()
     assert switch.forgotten == []
-    switch.found.add(diff.InstalledFlow(13, 0, subject_cookie(Kind.FRAME, 0)))
+    switch.found.add(diff.InstalledFlow(14, 0, subject_cookie(Kind.FRAME, 0)))
     forwarder_on(switch, [state_of(PEER)])._work()
     assert switch.forgotten == [
         (subject_cookie(kind, 0), KIND_MASK) for kind in (Kind.LEARNT_PEER, Kind.LEARNT_PORT)

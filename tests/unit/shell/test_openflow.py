@@ -15,7 +15,11 @@ def described(number, name):
 
 def switch_with(monkeypatch, meanwhile, *found):
     """A switch whose ports are ``found``; ``meanwhile`` happens before that answer is used."""
-    switch = Switch(lambda: None, lambda frame: None, lambda port, frame: None, lambda frame: None)
+
+    def ignore(*_arguments):
+        return None
+
+    switch = Switch(ignore, ignore, ignore, ignore, ignore)
     monkeypatch.setattr(switch, "_require", lambda: None)
 
     def ask(_requests, _what):

@@ -1,0 +1,50 @@
+"""What the switch says of when it has learnt a MAC last."""
+
+import pytest
+
+pytest.importorskip("ryu")
+
+from weave_ryu.pipeline.cookies import Kind, subject_cookie
+from weave_ryu.pipeline.rules import HEARSAY
+from weave_ryu.shell.announce import is_announcement, reverse_arp
+from weave_ryu.shell.moving import age_in
+
+MAC = "02:00:00:00:00:07"
+
+
+def line(cookie, times, rest=""):
+    return (
+        f" cookie={cookie:#x}, {times}, table=21, n_packets=3, n_bytes=180, hard_timeout=300, "
+        f"{rest}priority=20,dl_dst={MAC} actions=load:0x2->NXM_NX_REG2[]\n"
+    )
+
+
+HERE = subject_cookie(Kind.LEARNT_PORT, 2)
+
+
+@pytest.mark.parametrize(
+    ("dump", "age_s"),
+    [
+        ("NXST_FLOW reply (xid=0x4):\n", None),
+        (line(HERE, "duration=12.345s"), 12.345),
+        (line(HERE, "duration=12.345s", "hard_age=3, "), 3.0),
+        (line(subject_cookie(Kind.LEARNT_PEER, 5), "duration=1.0s"), None),
+        (line(subject_cookie(Kind.LEARNT_PORT, HEARSAY), "duration=1.0s"), None),
+        (line(0, "duration=1.0s"), None),
+        (
+            line(subject_cookie(Kind.LEARNT_PEER, 5), "duration=1.0s")
+            + line(HERE, "duration=70.1s", "hard_age=9, "),
+            9.0,
+        ),
+    ],
+)
+def test_age_of_a_mac_is_that_of_its_last_frame_at_a_port_here(dump, age_s):
+    assert age_in(dump) == age_s
+
+
+def test_what_gateways_announce_is_known_when_the_segment_returns_it():
+    frame = reverse_arp(MAC.replace(":", ""))
+    assert len(frame) == 60
+    assert is_announcement(frame)
+    assert not is_announcement(frame[:42] + bytes(18))
+    assert not is_announcement(b"\xff" * 60)
