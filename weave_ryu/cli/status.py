@@ -112,6 +112,21 @@ def _show_macs(_api: client.Api, macs: list[dict[str, Any]]) -> None:
         for mac in macs
     ]
     tables.show("", ["MAC", "PEER", "PORT", "LEARNT"], rows)
+    double = [
+        [
+            mac["Mac"],
+            f"{mac['Name']}({mac['NickName']})",
+            mac["Conflict"]["Segment"],
+            mac["Conflict"]["Since"],
+            str(mac["Conflict"]["Frames"]),
+        ]
+        for mac in macs
+        if mac.get("Conflict")
+    ]
+    if double:
+        tables.show(
+            "at two places", ["MAC", "PEER", "AND ON SEGMENT", "SINCE", "FRAMES SEEN"], double
+        )
 
 
 def _show_routes(_api: client.Api, routes: dict[str, list[dict[str, Any]]]) -> None:

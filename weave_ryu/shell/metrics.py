@@ -246,6 +246,19 @@ class StateCollector(Collector):
             macs.add_metric((*labels, "mesh"), len(core.mesh_macs(port.spec.port)))
             macs.add_metric((*labels, "segment"), len(core.hosts(port.spec.port)))
         yield from (state, role, *flags.values(), epoch, since, macs)
+        moving = self._daemon.moving
+        double = Counter(conflict.segment for conflict in moving.conflicts())
+        found = {
+            (segment,): double[segment] for segment in {p.spec.segment for p in core.ports.values()}
+        }
+        conflicts = _gauge(
+            "mac_conflicts", "MACs of the mesh that speak on a segment, too.", ("segment",)
+        )
+        for labels, count in sorted(found.items()):
+            conflicts.add_metric(labels, count)
+        yield conflicts
+        moves = {("segment",): moving.to_segment, ("peer",): moving.to_peer}
+        yield _counter("mac_moves", "MACs that came to a segment, or to this peer.", ("to",), moves)
         yield from self._fences()
         timers = core.timers
         if core.ports:
@@ -317,10 +330,10 @@ class StateCollector(Collector):
                     key = (port, segments[port], PERMIT_DIRECTIONS[table])
                     passed[key] += entry.packet_count
                     octets[key] += entry.byte_count
-            elif (key := (table, entry.priority)) in DROP_REASONS and (
-                not entry.has_instructions or key in SHOWN
+            elif (place := (table, entry.priority)) in DROP_REASONS and (
+                not entry.has_instructions or place in SHOWN
             ):
-                drops[DROP_REASONS[key], port] += entry.packet_count
+                drops[DROP_REASONS[place], port] += entry.packet_count
         yield _counter(
             "dropped_packets",
             "Frames that the switch has dropped; `port` where the reason concerns one.",

@@ -134,6 +134,22 @@ _SCHEMAS: Json = {
             "NickName": _STRING,
             "Port": {"type": ["string", "null"]},
             "LastSeen": _TIME,
+            "Conflict": {
+                "oneOf": [
+                    {"type": "null"},
+                    _object(
+                        {
+                            "Segment": _STRING,
+                            "Holder": {"type": ["string", "null"]},
+                            "Since": _TIME,
+                            "LastSeen": _TIME,
+                            "Frames": _COUNT,
+                            "Confirmed": {"type": "boolean"},
+                        }
+                    ),
+                ],
+                "description": "It speaks on a segment, too: where, and since when.",
+            },
         }
     ),
     "Flow": _object(

@@ -158,7 +158,27 @@ def macs(daemon: Daemon) -> list[dict[str, Any]]:
         return []
     now = datetime.now(UTC).timestamp()
     owners = _owners(daemon)
-    return [_mac(daemon, learnt, owners, now) for learnt in daemon.macs.learnt()]
+    found = [_mac(daemon, learnt, owners, now) for learnt in daemon.macs.learnt()]
+    conflicts = _conflicts(daemon, now)
+    for entry in found:
+        entry["Conflict"] = conflicts.get(entry["Mac"])
+    return found
+
+
+def _conflicts(daemon: Daemon, now: float) -> dict[str, dict[str, Any]]:
+    """MACs that are at two places: where else, and since when."""
+    started = now - time.monotonic()
+    return {
+        bytes.fromhex(conflict.mac).hex(":"): {
+            "Segment": conflict.segment,
+            "Holder": None if conflict.holder is None else str(conflict.holder),
+            "Since": _timestamp(started + conflict.since),
+            "LastSeen": _timestamp(started + conflict.last),
+            "Frames": conflict.frames,
+            "Confirmed": conflict.is_denied,
+        }
+        for conflict in daemon.moving.conflicts()
+    }
 
 
 def _owners(daemon: Daemon) -> dict[ShortId, PeerName]:
