@@ -46,6 +46,7 @@ class OverlayModel:
     Attributes:
         home: letter of the gateway that the segment is connected to in the topology.
         former: where it was a moment ago.
+        is_arriving: its broadcasts still come by the gateway of before.
         gates: other gates than open ones, by letter.
         olds: letters of gateways that do not know segments as peers, and of those that stand by
             them: their frames carry their own short ids.
@@ -63,6 +64,7 @@ class OverlayModel:
         self.active = set(active)
         self.home: str | None = active[:1] or None
         self.former: str | None = None
+        self.is_arriving = False
         self.olds: set[str] = set()
         self.gates: dict[str, Gate] = {}
         self.hosts = hosts
@@ -89,7 +91,7 @@ class OverlayModel:
 
     def move(self, home: str | None, former: str | None = None) -> None:
         """Everybody has heard where the segment is."""
-        self.home, self.former = home, former
+        self.home, self.former, self.is_arriving = home, former, False
         for letter in self.letters:
             self.program(letter)
 
@@ -105,7 +107,7 @@ class OverlayModel:
             adjacency[self.names[b]].add(self.names[a])
         view = ForwardingView(self.names[letter])
         infos = {self.names[x]: PeerInfo(x, self.short_ids[x]) for x in self.letters}
-        infos[SEGMENT] = PeerInfo("vlan", SEGMENT_ID, is_segment=True)
+        infos[SEGMENT] = PeerInfo("vlan", SEGMENT_ID, True, self.is_arriving)
         underlays = {
             name: Underlay(self.addresses[by_name[name]], self.addresses[letter], 6784)
             for name in adjacency[self.names[letter]]

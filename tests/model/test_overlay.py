@@ -132,12 +132,14 @@ def test_gateway_that_has_lost_the_role_relays_what_is_still_sent_to_it(links):
 
 
 @pytest.mark.parametrize("links", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("heard", ["", "ABWXYZ"])
+@pytest.mark.parametrize(
+    "heard", ["".join(some) for size in range(5) for some in itertools.combinations("WXYZ", size)]
+)
 def test_in_a_hand_over_each_frame_arrives_once_at_every_step(links, heard):
     overlay = spoken(links)
     # The successor opens for known unicast, and claims the segment: not all have heard of it.
     overlay.active, overlay.gates = {"A", "B"}, {"B": Gate.KNOWN}
-    overlay.former, overlay.home = "A", "B"
+    overlay.former, overlay.home, overlay.is_arriving = "A", "B", True
     for letter in "AB" + heard:
         overlay.program(letter)
     for source in ("W-c1", "Z-c1", "Host1"):

@@ -85,8 +85,8 @@ MUTANTS = (
     Mutant(
         "of two claims the one of before is believed",
         SEGMENTS,
-        "epoch_of(known.version) >= epoch",
-        "epoch_of(known.version) < epoch",
+        "epoch <= epoch_of(known.version) <= MAX_EPOCH",
+        "epoch > epoch_of(known.version)",
     ),
     Mutant(
         "announces nothing",
@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "does not outlive what is told of its last life",
         REGISTRY,
-        "        self._sequence = record.sequence\n        own =",
-        "        return False\n        own =",
+        "        self._sequence = record.sequence\n        for",
+        "        return False\n        for",
     ),
     Mutant(
         "who is left of two does not announce again",
@@ -183,7 +183,7 @@ MUTANTS = (
     Mutant(
         "who goes on after a failed hand-over does not outbid the successor's claim",
         HANDING,
-        "        if epoch > self.port.epoch:",
+        "        if self.port.epoch < epoch < OUTLIVED_BELOW:",
         "        if False:",
     ),
     Mutant(

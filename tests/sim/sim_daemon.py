@@ -216,8 +216,8 @@ class SimDaemon:
                 self._next_gate()
             case Broadcast(payload):
                 self.world.mesh.broadcast(self.peer.letter, payload)
-            case Claim(_, epoch):
-                self.claims.add(SEGMENT, epoch)
+            case Claim(_, epoch, arriving):
+                self.claims.add(SEGMENT, epoch, arriving=arriving)
                 self._settle_claims(())
             case Release():
                 self._settle_claims([self.peer.name] if self.claims.drop(SEGMENT.name) else ())

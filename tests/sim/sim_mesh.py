@@ -12,6 +12,7 @@ from collections import deque
 
 from weave_ryu.mesh.gossiper import DETOURS
 from weave_ryu.mesh.routes import Graph
+from weave_ryu.mesh.segments import is_arriving
 from weave_ryu.shell.coordinator import PeerInfo
 
 RETRANSMIT_S = 0.2
@@ -213,7 +214,10 @@ class Mesh:
             segment: the segment's entry, and the gateway that it is connected to by both entries;
                 None if it is not known.
         """
-        key = component, None if segment is None else (segment[0].short_id, segment[1])
+        key = component, None
+        if segment is not None:
+            entry, home = segment
+            key = component, (entry.short_id, home, is_arriving(entry))
         told = self._told.get(key)
         if told is None:
             seen, edges = component
@@ -225,7 +229,7 @@ class Mesh:
             infos = {name_of[x]: PeerInfo(x, peers[x].short_id) for x in seen}
             if segment is not None:
                 entry, home = segment
-                infos[entry.name] = PeerInfo("vlan", entry.short_id, is_segment=True)
+                infos[entry.name] = PeerInfo("vlan", entry.short_id, True, is_arriving(entry))
                 adjacency[entry.name] = set() if home is None else {home}
                 if home is not None:
                     adjacency[home].add(entry.name)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from weave_ryu.gateway import pace
 from weave_ryu.gateway.commands import Claim, Command, Release
-from weave_ryu.gateway.handover import Entering, Leaving
+from weave_ryu.gateway.handover import Entering, EnteringStage, Leaving
 from weave_ryu.gateway.states import NEVER, Active, Draining, PortState
 
 
@@ -21,7 +21,7 @@ class Claiming:
     def __init__(self, segment: str, emit: Callable[[Command], None]) -> None:
         self._segment = segment
         self._emit = emit
-        self._epoch: int | None = None
+        self._claim: Claim | None = None
         self.release_at = NEVER
         """When it is let go of, monotonic seconds."""
 
@@ -36,28 +36,29 @@ class Claiming:
         """
         match phase:
             case Active():
-                self._claim(epoch)
-            case Entering(epoch=planned) if phase.claims:
-                self._claim(planned)
+                self._settle(Claim(self._segment, epoch))
+            case Entering(epoch=planned, stage=stage) if phase.claims:
+                arriving = stage is not EnteringStage.OPENING
+                self._settle(Claim(self._segment, planned, arriving))
             case Leaving() | Draining():
                 pass  # the successor's claim is on its way, and stands above this one's
             case _ if is_taken:
                 self.drop()  # of two that forwarded, this one's claim may stand above the other's
-            case _ if self._epoch is not None and self.release_at == NEVER:
+            case _ if self._claim is not None and self.release_at == NEVER:
                 # Who comes next claims it soon: until then all peers keep the segment's MACs.
                 self.release_at = now + pace.RELEASE_S
             case _ if now >= self.release_at:
                 self.drop()
 
-    def _claim(self, epoch: int) -> None:
+    def _settle(self, claim: Claim) -> None:
         self.release_at = NEVER
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._emit(Claim(self._segment, epoch))
+        if claim != self._claim:
+            self._claim = claim
+            self._emit(claim)
 
     def drop(self) -> None:
         """Let go of it at once."""
         self.release_at = NEVER
-        if self._epoch is not None:
-            self._epoch = None
+        if self._claim is not None:
+            self._claim = None
             self._emit(Release(self._segment))

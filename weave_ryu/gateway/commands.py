@@ -70,6 +70,8 @@ class Claim:
 
     segment: str
     epoch: int
+    arriving: bool = False
+    """Its broadcasts still come by the gateway that hands over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Command, ReadMacs, Tell
 from weave_ryu.gateway.handover import End, Entering, Leaving, Move
-from weave_ryu.gateway.records import HandOver, Step, encode
+from weave_ryu.gateway.records import OUTLIVED_BELOW, HandOver, Step, encode
 from weave_ryu.gateway.states import CLOSED_STATES, Active, Draining, Input
 from weave_ryu.gateway.timers import HandOverTimes
 from weave_ryu.names import PeerName
@@ -164,7 +164,7 @@ class HandOvers:
 
     def _outbid(self, epoch: int) -> None:
         """The successor may have claimed the segment with that epoch, and passes nothing."""
-        if epoch > self.port.epoch:
+        if self.port.epoch < epoch < OUTLIVED_BELOW:
             self.port.epoch = max(epoch, self.port.around.epoch(self.port.spec.segment)) + 1
             self.port.around.publish()
 

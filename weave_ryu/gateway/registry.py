@@ -188,6 +188,8 @@ class Registry:
         if record.sequence >= OUTLIVED_BELOW:
             return False  # a sane peer never gets there: do not let one lie end our counting
         self._sequence = record.sequence
+        for port in record.ports:
+            self.raise_epoch(port.segment, port.epoch)
         own = self._records.get(self._own)
         self.set_own(own.ports if own else ())
         return True

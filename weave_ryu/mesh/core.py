@@ -153,7 +153,7 @@ class Core:
         Raises:
             RemoteProtocolError: it cannot be read; nothing is changed.
         """
-        update = self.reader.read(payload)
+        update = [entry for entry in self.reader.read(payload) if self.claims.may_be(entry)]
         known = self.peers.get
         before = [(one.name, known(one.name)) for one in update if known(one.name) is not one]
         result = self.peers.merge(update)

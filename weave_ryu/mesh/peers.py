@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from weave_ryu.errors import LocalProtocolError, RemoteProtocolError
 from weave_ryu.mesh.shortids import ShortIdIndex
-from weave_ryu.names import PeerName, PeerUID, ShortId
+from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
 
 MAX_PEERS = 4096
 """More cannot have short ids of their own; a table that grows beyond is an attack or a mistake."""
@@ -215,12 +215,17 @@ class Peers:
             self._insert(peer)
         self._keep_own_short_id()
 
-    def free_short_id(self, name: PeerName, wanted: ShortId | None) -> ShortId | None:
-        """What a peer with that name may have: `wanted`, unless a lower name has it."""
-        owner = None if wanted is None else self._short_ids.owner(wanted)
-        if wanted is not None and (owner is None or owner >= name):
-            return wanted
-        return self._short_ids.draw(self._rng)
+    def free_short_id(self, name: PeerName, wanted: ShortId) -> ShortId:
+        """What a peer with that name may have: the first from `wanted` that no lower name has.
+
+        Whoever asks finds the same one.
+        """
+        for step in range(MAX_SHORT_ID):
+            short_id = ShortId(wanted + step & MAX_SHORT_ID)
+            owner = self._short_ids.owner(short_id)
+            if owner is None or owner >= name:
+                return short_id
+        return wanted
 
     def _set_own(self, changed: Peer) -> None:
         self._by_name[self._own_name] = replace(changed, version=changed.version + 1)

@@ -34,7 +34,7 @@ from weave_ryu.mesh.peers import Peers
 from weave_ryu.mesh.routes import Graph
 from weave_ryu.mesh.segments import Segment
 from weave_ryu.mesh.views import ConnectionView, TargetView
-from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
+from weave_ryu.names import PeerName, PeerUID, ShortId
 
 
 class Router:
@@ -156,12 +156,15 @@ class Router:
         self._core.check_targets = True
         self._settle(now)
 
-    def claim_segment(self, segment: Segment, epoch: int, now: float) -> None:
+    def claim_segment(
+        self, segment: Segment, epoch: int, now: float, *, arriving: bool = False
+    ) -> None:
         """We forward for a segment, with that epoch: be where its frames are sent to.
 
+        With `arriving` its broadcasts still come by the gateway that it was connected to before.
         All neighbours are told at once. Of two that claim it one is believed, see `Claims`.
         """
-        self._core.claims.add(segment, epoch)
+        self._core.claims.add(segment, epoch, arriving=arriving)
         self._core.settle_claims(now)
         self._settle(now)
 
@@ -176,10 +179,7 @@ class Router:
         known = self.peers.get(segment.name)
         if known is not None and known.short_id is not None:
             return known.short_id
-        short_id = segment.short_id
-        while (owner := self.peers.by_short_id(short_id)) and owner.name < segment.name:
-            short_id = ShortId(short_id + 1 & MAX_SHORT_ID)
-        return short_id
+        return self.peers.free_short_id(segment.name, segment.short_id)
 
     # Inputs: TCP.
 

@@ -3,6 +3,10 @@
 A segment has an entry like any peer, but neither a host nor a socket: the gateway that forwards
 writes it. Its one connection leads to that gateway, whose own entry has the mirror of it. Neither
 carries an address, so that nobody dials it. A fail-over moves this one edge of the topology.
+
+In a planned hand-over the edge moves before the segment's broadcasts do. Until then the successor
+writes the connection as outbound, which means nothing for a peer without a host; routers of Weave
+take no notice.
 """
 
 from __future__ import annotations
@@ -65,8 +69,12 @@ def owner_of(peer: Peer) -> PeerName | None:
     if len(peer.connections) != 1:
         return None
     line = next(iter(peer.connections.values()))
-    is_edge = line.established and not line.outbound and not line.remote_tcp_addr
-    return line.remote if is_edge else None
+    return line.remote if line.established and not line.remote_tcp_addr else None
+
+
+def is_arriving(peer: Peer) -> bool:
+    """Whether a segment's broadcasts still come by the gateway that it was connected to before."""
+    return owner_of(peer) is not None and any(line.outbound for line in peer.connections.values())
 
 
 def edges_of(peer: Peer | None) -> frozenset[PeerName]:
@@ -78,6 +86,13 @@ def edges_of(peer: Peer | None) -> frozenset[PeerName]:
 def epoch_of(version: int) -> int:
     """The epoch in which a segment's entry was written."""
     return version >> COUNTER_BITS + TAG_BITS
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    segment: Segment
+    epoch: int
+    arriving: bool
 
 
 class Claims:
@@ -94,11 +109,22 @@ class Claims:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._tag = zlib.crc32(peers.own.name.to_bytes6()) & (1 << TAG_BITS) - 1
-        self._claimed: dict[PeerName, tuple[Segment, int]] = {}
+        self._claimed: dict[PeerName, _Claim] = {}
 
-    def add(self, segment: Segment, epoch: int) -> None:
-        """Claim a segment, or claim it with a higher epoch; `settle` does it."""
-        self._claimed[segment.name] = segment, min(epoch, MAX_EPOCH)
+    def may_be(self, entry: Peer) -> bool:
+        """Whether somebody may have written it: above the highest version nobody could count on."""
+        is_segment = entry.name in self._claimed or owner_of(entry) is not None
+        return not is_segment or epoch_of(entry.version) <= MAX_EPOCH
+
+    def add(self, segment: Segment, epoch: int, *, arriving: bool = False) -> None:
+        """Claim a segment, or claim it in another way; `settle` does it.
+
+        Args:
+            segment: that this peer forwards for.
+            epoch: with which it does.
+            arriving: its broadcasts still come by the gateway of before.
+        """
+        self._claimed[segment.name] = _Claim(segment, min(epoch, MAX_EPOCH), arriving)
 
     def drop(self, name: PeerName) -> bool:
         """Claim it no more; True if the own entry has changed by that."""
@@ -112,12 +138,13 @@ class Claims:
             The entries that have changed: they are to be told at once.
         """
         before = {name: self._peers.get(name) for name in (*self._claimed, self._peers.own.name)}
-        for segment, epoch in self._claimed.values():
-            if self._is_outranked(segment.name, epoch):
+        # By name, as a lower one keeps its short id: the higher ones then see which are taken.
+        for name, claim in sorted(self._claimed.items()):
+            if self._is_outranked(name, claim.epoch):
                 # Not two-homed for a moment: no gossip may be sent through a segment.
-                self._disconnect(segment.name)
+                self._disconnect(name)
             else:
-                self._hold(segment, epoch)
+                self._hold(claim)
         return {name for name, peer in before.items() if self._peers.get(name) is not peer}
 
     def _is_outranked(self, name: PeerName, epoch: int) -> bool:
@@ -127,35 +154,31 @@ class Claims:
         entry = None if rival is None else self._peers.get(rival)
         if known is None or entry is None or name not in entry.connections:
             return False  # nobody's, or of one that has gone or has withdrawn it
-        return rival != self._peers.own.name and epoch_of(known.version) >= epoch
+        return rival != self._peers.own.name and epoch <= epoch_of(known.version) <= MAX_EPOCH
 
-    def _hold(self, segment: Segment, epoch: int) -> None:
-        peers, name = self._peers, segment.name
+    def _hold(self, claim: _Claim) -> None:
+        peers, segment, name = self._peers, claim.segment, claim.segment.name
         known = peers.get(name)
-        if known is None or owner_of(known) != peers.own.name or epoch_of(known.version) < epoch:
-            line = Connection(peers.own.name, "", outbound=False, established=True)
-            short_id = segment.short_id
-            if known is not None and known.short_id is not None:
-                short_id = known.short_id
-            peers.put(
-                Peer(
-                    name,
-                    segment.nick_name,
-                    segment.uid,
-                    self._next_version(known, epoch),
-                    short_id,
-                    connections_by_name([line]),
-                )
-            )
-        entry = peers[name]
-        free = peers.free_short_id(name, entry.short_id)
-        if free != entry.short_id:
-            peers.put(replace(entry, version=self._next_version(entry, epoch), short_id=free))
+        wanted = segment.short_id
+        if known is not None and known.short_id is not None:
+            wanted = known.short_id
+        line = Connection(peers.own.name, "", outbound=claim.arriving, established=True)
+        entry = Peer(
+            name,
+            segment.nick_name,
+            segment.uid,
+            0 if known is None else known.version,
+            peers.free_short_id(name, wanted),
+            connections_by_name([line]),
+        )
+        if entry != known or epoch_of(known.version) < claim.epoch:
+            peers.put(replace(entry, version=self._next_version(known, claim.epoch)))
         if name not in peers.own.connections:
             peers.add_own_connection(Connection(name, "", outbound=False, established=True))
 
     def _next_version(self, known: Peer | None, epoch: int) -> int:
-        count = 0 if known is None else (known.version >> TAG_BITS) + 1
+        is_sane = known is not None and epoch_of(known.version) <= MAX_EPOCH
+        count = (known.version >> TAG_BITS) + 1 if known is not None and is_sane else 0
         return max(count, epoch << COUNTER_BITS) << TAG_BITS | self._tag
 
     def _disconnect(self, name: PeerName) -> bool:

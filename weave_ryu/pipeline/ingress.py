@@ -352,12 +352,13 @@ def _reverse_path(peer: RemotePeer) -> Iterator[FlowSpec]:
     if former is not None:
         yield FlowSpec(
             name,
-            90,
+            110 if peer.is_arriving else 90,
             (source, Term(Field.TUN_SRC, former.remote_ip)),
             (Load(t.ON_TREE, 1), Load(t.FORMER, 1)),
             Kind.PEER,
             peer.short_id,
-            f"broadcasts of {label(peer)} came by {former.remote_ip} until a moment ago",
+            f"broadcasts of {label(peer)} come by {former.remote_ip} until they are handed over, "
+            "and for a moment after",
         )
 
 

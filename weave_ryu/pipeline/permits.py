@@ -75,13 +75,6 @@ def permits(port: GatewayPort, gate: Gate, hard_timeout_s: int) -> list[FlowSpec
                 for table in (t.UNICAST, t.RELAY)
             ),
             permit(
-                t.FORWARD,
-                (Term(t.KNOWN_PEER, 1), for_segment, Term(t.FROM_TUNNEL, 1)),
-                (Goto(t.UNICAST.name),),
-                f"a flooded frame for a known host of segment {port.segment} has arrived",
-                195,
-            ),
-            permit(
                 t.GATE_OUT,
                 (out_port, Term(t.FLOODED, 0)),
                 (OutputMark(t.OUT_PORT),),
@@ -95,6 +88,13 @@ def permits(port: GatewayPort, gate: Gate, hard_timeout_s: int) -> list[FlowSpec
                 (out_port, Term(t.FLOODED, 1)),
                 (OutputMark(t.OUT_PORT),),
                 f"broadcasts and unknown unicasts may go out to segment {port.segment}",
+            ),
+            permit(
+                t.FORWARD,
+                (Term(t.KNOWN_PEER, 1), for_segment, Term(t.FROM_TUNNEL, 1)),
+                (Goto(t.UNICAST.name),),
+                f"a flooded frame for a known host of segment {port.segment} has arrived",
+                195,
             ),
             permit(
                 t.GATE_FLOOD,

@@ -50,6 +50,7 @@ class RemotePeer:
         broadcast_hops: where its broadcasts are passed on to.
         is_segment: it has no host: what it sends, a gateway has let in from a network outside.
         former: a segment's tree of before, while its frames may still come by it.
+        is_arriving: the former tree is the one that its broadcasts come by, as yet.
         lets_in: segments whose frames it lets in under its own short id, as gateways did before
             segments were peers.
     """
@@ -62,6 +63,7 @@ class RemotePeer:
     broadcast_hops: tuple[Hop, ...]
     is_segment: bool = False
     former: Tree | None = None
+    is_arriving: bool = False
     lets_in: frozenset[str] = frozenset()
 
 

@@ -7,7 +7,7 @@ goes on using the same broadcast trees. `forwarding_state` turns the view into t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from weave_ryu.mesh import routes
@@ -36,11 +36,15 @@ lets in what its new one does not yet, and news of the move travel."""
 
 @dataclass(frozen=True, slots=True)
 class PeerInfo:
-    """What forwarding needs to know of a peer; `short_id` is None if it owns none."""
+    """What forwarding needs to know of a peer; `short_id` is None if it owns none.
+
+    A segment is arriving as long as its broadcasts come by the gateway of before.
+    """
 
     nick_name: str
     short_id: ShortId | None
     is_segment: bool = False
+    is_arriving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class ForwardingView:
             if segments.isdisjoint(edge):
                 self._held[edge] = now + self._hold_s
         self._up = up
-        self._note_moves(segments, now)
+        self._note_moves(segments, {n for n, i in infos.items() if i.is_arriving}, now)
         self._held = {edge: until for edge, until in self._held.items() if not self._is_up(edge)}
         self._wait_for_returning(underlays, now)
         self._held = {edge: until for edge, until in self._held.items() if until > now}
@@ -151,8 +155,14 @@ class ForwardingView:
         """Neighbours, held ones among them."""
         return self._underlays
 
-    def _note_moves(self, segments: Iterable[PeerName], now: float) -> None:
-        self._former = {s: seen for s, seen in self._former.items() if seen[1] > now}
+    def _note_moves(
+        self, segments: Iterable[PeerName], arriving: Collection[PeerName], now: float
+    ) -> None:
+        self._former = {
+            segment: (home, now + FORMER_S if segment in arriving else until)
+            for segment, (home, until) in self._former.items()
+            if until > now
+        }
         for segment in segments:
             for home in self._up.neighbours(segment)[:1]:
                 before = self._homes.get(segment, home)
@@ -240,6 +250,7 @@ def forwarding_state(
                 broadcast_hops=_present(hops, tree.next_hops if tree else ()),
                 is_segment=info.is_segment,
                 former=_former_tree(former.get(name), own, trees, hops),
+                is_arriving=info.is_arriving,
                 lets_in=lets_in.get(name, frozenset()),
             )
         )

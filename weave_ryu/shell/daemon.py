@@ -229,10 +229,10 @@ class Daemon:
         send(CHANNEL, peer, payload, time.monotonic())
         self.mesh.pump()
 
-    def claim(self, segment: str, epoch: int) -> None:
+    def claim(self, segment: str, epoch: int, *, arriving: bool) -> None:
         """Connect a segment to this peer in the topology."""
         identity = self._segment(segment)
-        self.router.claim_segment(identity, epoch, time.monotonic())
+        self.router.claim_segment(identity, epoch, time.monotonic(), arriving=arriving)
         self.mesh.pump()
 
     def release(self, segment: str) -> None:
@@ -488,6 +488,7 @@ class Daemon:
                 peer.nick_name,
                 peer.short_id if self._owns(peer.name) else None,
                 segments.owner_of(peer) is not None,
+                segments.is_arriving(peer),
             )
             for peer in peers
         }

@@ -102,8 +102,8 @@ class Mesh(Protocol):
     def tell(self, peer: PeerName, payload: bytes, *, detour: bool = False) -> None:
         """Tell one peer; with `detour` by other ways than the one that routes name."""
 
-    def claim(self, segment: str, epoch: int) -> None:
-        """Connect a segment to this peer in the topology."""
+    def claim(self, segment: str, epoch: int, *, arriving: bool) -> None:
+        """Connect a segment to this peer in the topology; see `commands.Claim`."""
 
     def release(self, segment: str) -> None:
         """Connect it to this peer no more."""
@@ -396,8 +396,8 @@ class Gateways:
                 self._mesh.tell(peer, payload, detour=detour)
             case SayHello(port, frame):
                 self._say_hello(port, frame)
-            case Claim(segment, epoch):
-                self._mesh.claim(segment, epoch)
+            case Claim(segment, epoch, arriving):
+                self._mesh.claim(segment, epoch, arriving=arriving)
             case Release(segment):
                 self._mesh.release(segment)
             case Announce(port, macs):

@@ -254,8 +254,8 @@ class StateCollector(Collector):
         conflicts = _gauge(
             "mac_conflicts", "MACs of the mesh that speak on a segment, too.", ("segment",)
         )
-        for labels, count in sorted(found.items()):
-            conflicts.add_metric(labels, count)
+        for of, count in sorted(found.items()):
+            conflicts.add_metric(of, count)
         yield conflicts
         moves = {("segment",): moving.to_segment, ("peer",): moving.to_peer}
         yield _counter("mac_moves", "MACs that came to a segment, or to this peer.", ("to",), moves)
