@@ -44,7 +44,7 @@ SHARING_APART = frozenset(
         *("_read", "_lost", "_told", "_announced", "_synced"),
     }
 )
-CLAIMING_APART = frozenset({"_segment", "_emit", "_epoch"})
+CLAIMING_APART = frozenset({"_segment", "_emit", "_claim"})
 SIGNS_APART = frozenset({"lease", "sure_until"})
 """What has been seen before and is known: a cache, as `_recorded` and more."""
 STATE_TIMES = ("may_pass_until", "since", "until", "ask_at", "next_at", "due_at")
@@ -212,8 +212,9 @@ class Eyes:
         )
 
     def _claimed(self, claiming):
-        epoch = claiming._epoch
-        return None if epoch is None else self.epoch_of(epoch), self.time(claiming.release_at)
+        claim = claiming._claim
+        what = None if claim is None else (self.epoch_of(claim.epoch), claim.arriving)
+        return what, self.time(claiming.release_at)
 
     def state(self, state):
         """Points in time count from now, epochs from the newest, and reasons not at all."""

@@ -101,6 +101,25 @@ class Prime:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Find out where MACs (12 hex digits) are that are known on both sides of a port."""
+
+    port: str
+    macs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetBehind:
+    """Forget the MACs behind a gateway that marks its segment's frames as its own.
+
+    It has lost the role, or another one has taken it: its hosts are somewhere else now.
+    """
+
+    peer: PeerName
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadMacs:
     """Read the switch's MAC table; answer with `core.macs_read`."""
 
@@ -162,6 +181,8 @@ Command = (
     | Release
     | Announce
     | Prime
+    | Doubt
+    | ForgetBehind
     | ReadMacs
     | Introduce
     | RememberRole

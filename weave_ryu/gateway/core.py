@@ -13,6 +13,7 @@ from weave_ryu.errors import LocalProtocolError
 from weave_ryu.gateway.commands import (
     Broadcast,
     Command,
+    ForgetBehind,
     Introduce,
     RememberRole,
     SayHello,
@@ -24,7 +25,7 @@ from weave_ryu.gateway.lookout import Lookout, PeerView
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.records import decode, encode
-from weave_ryu.gateway.registry import Registry
+from weave_ryu.gateway.registry import Change, Registry
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.sharing import MacSharing
 from weave_ryu.gateway.surroundings import Other, PortSpec
@@ -230,6 +231,7 @@ class GatewayCore:
         for change in changes:
             self.lookout.known(change.record.name, now)
             self._sharing.changed(change)
+            self._forget_behind(change)
         signs = self.lookout.signs.get(source)
         if is_direct and signs is not None:
             if self.own in message.unheard:
@@ -253,6 +255,14 @@ class GatewayCore:
             self.publish()
         if changes or message.hand_overs:
             self._tick(now)
+
+    def _forget_behind(self, change: Change) -> None:
+        """Hosts behind gateways of before segments were peers move with the role."""
+        opened = change.record.active_epochs().keys() if change.has_opened else frozenset()
+        for segment in sorted((change.ended | opened) & change.record.lets_in()):
+            others = {name for name in self.registry.gateways_of(segment) if name != self.own}
+            still = {change.record.name} if segment in opened else set()
+            self._commands.extend(ForgetBehind(name, segment) for name in sorted(others - still))
 
     def bfd(self, peer: PeerName, state: Bfd, now: float) -> None:
         """A BFD session changed. One that never was up says nothing when it is down."""

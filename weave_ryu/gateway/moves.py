@@ -74,6 +74,13 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Deny:
+    """A MAC that this switch has learnt behind a segment is in the mesh: learn that instead."""
+
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Make a MAC known behind a segment that this peer forwards for, here and at all peers."""
 
@@ -120,7 +127,7 @@ class Moved:
     holder: PeerName
 
 
-Command = Send | Look | Forget | Settle | Told | Moved
+Command = Send | Look | Forget | Deny | Settle | Told | Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,7 @@ class _Asked:
     number: int
     holder: PeerName | None
     until: float
+    is_doubt: bool
 
 
 class Moves:
@@ -165,7 +173,15 @@ class Moves:
 
     # Inputs.
 
-    def returned(self, segment: str, mac: str, holder: PeerName | None, now: float) -> None:
+    def returned(
+        self,
+        segment: str,
+        mac: str,
+        holder: PeerName | None,
+        now: float,
+        *,
+        is_doubt: bool = False,
+    ) -> None:
         """A frame came from a segment in the name of a MAC of the mesh.
 
         Args:
@@ -173,6 +189,8 @@ class Moves:
             mac: 12 hex digits.
             holder: the peer that is known to have it; None: it is not known which.
             now: monotonic seconds.
+            is_doubt: it was learnt behind the segment, and another gateway has it in the mesh;
+                that may be old news, so that it says nothing if nobody answers.
         """
         key = segment, mac
         known = self._conflicts.get(key)
@@ -181,7 +199,7 @@ class Moves:
         if key in self._asked or self._rest.get(key, now) > now or len(self._asked) >= MAX_ASKED:
             return
         number = next(self._numbers)
-        self._asked[key] = _Asked(number, holder, now + ANSWER_S)
+        self._asked[key] = _Asked(number, holder, now + ANSWER_S, is_doubt)
         if holder == self._own:
             self._commands.append(Look(self._own, segment, mac, number, True))
         else:
@@ -230,7 +248,9 @@ class Moves:
         """Time has passed: whoever has not answered will not."""
         for key, asked in [(k, a) for k, a in self._asked.items() if a.until <= now]:
             del self._asked[key]
-            self._note(key, asked.holder, False, now)
+            self._rest[key] = now + AGAIN_S
+            if not asked.is_doubt:
+                self._note(key, asked.holder, False, now)
         self._end_old(now)
 
     # Small things.
@@ -245,6 +265,8 @@ class Moves:
         if spoke:
             del self._asked[key]
             self._note(key, source, True, now)
+            if asked.is_doubt:
+                self._commands.append(Deny(mac))
             return
         del self._asked[key]
         self._conflicts.pop(key, None)

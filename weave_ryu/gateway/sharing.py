@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from weave_ryu.gateway.commands import Announce, Broadcast, Command, ReadMacs, Tell
+from weave_ryu.gateway.commands import Announce, Broadcast, Command, Doubt, Prime, ReadMacs, Tell
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.reading import Reading
 from weave_ryu.gateway.records import MacTable, encode
@@ -87,9 +87,17 @@ class MacSharing:
 
     def told(self, table: MacTable) -> None:
         """Another gateway has told what it knows."""
+        before = self._told.get((table.name, table.segment), _NONE)
         self._told[table.name, table.segment] = table.mesh
         for name, port in self._ports.items():
             if port.spec.segment == table.segment:
+                hosts = self.hosts(name)
+                news = table.mesh - before - hosts - self._own_mesh(name)
+                if port.may_announce and news:
+                    # The segment may return their frames before this switch has heard them.
+                    self._emit(Prime(name, news))
+                if port.may_announce and table.mesh & hosts:
+                    self._emit(Doubt(name, table.mesh & hosts))
                 self._announce_news(name)
 
     def left(self, peers: Collection[PeerName]) -> None:

@@ -240,6 +240,10 @@ class Daemon:
         self.router.release_segment(self._segment(segment).name, time.monotonic())
         self.mesh.pump()
 
+    def doubt(self, segment: str, macs: frozenset[str]) -> None:
+        """Find out whether MACs are on a segment or in the mesh."""
+        self.moving.doubted(segment, macs)
+
     def segment_id(self, segment: str) -> ShortId:
         """A segment's short id: as the mesh knows it, or as it would be claimed with."""
         return self.router.short_id_of_segment(self._segment(segment))
@@ -268,6 +272,7 @@ class Daemon:
                 case mesh_events.GossipReceived():
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
+                    self._note_epochs()
                     self.forwarder.changed()
                 case mesh_events.ConnectionEstablished():
                     _log.info("peer_connected", peer=str(event.peer), nick_name=event.nick_name)
@@ -292,6 +297,14 @@ class Daemon:
                     _log.warning("overlay_health", peer=str(event.peer), healthy=event.healthy)
                 case _:
                     _log.debug("mesh", detail=str(event))
+
+    def _note_epochs(self) -> None:
+        """A segment's entry may outlive the records of the gateway that wrote it."""
+        for spec in self.config.gateway:
+            entry = self.router.peers.get(self._segment(spec.segment).name)
+            if entry is not None:
+                epoch = segments.epoch_of(entry.version)
+                self.registry.raise_epoch(spec.segment, epoch)
 
     def _wake_strangers(self, at: float) -> None:
         hub.spawn(self._tell_of_strangers, at)

@@ -20,6 +20,8 @@ from weave_ryu.gateway.commands import (
     Broadcast,
     Claim,
     Command,
+    Doubt,
+    ForgetBehind,
     Introduce,
     Prime,
     ReadMacs,
@@ -107,6 +109,9 @@ class Mesh(Protocol):
 
     def release(self, segment: str) -> None:
         """Connect it to this peer no more."""
+
+    def doubt(self, segment: str, macs: frozenset[str]) -> None:
+        """Find out whether MACs are on a segment or in the mesh."""
 
     def segment_id(self, segment: str) -> ShortId:
         """A segment's short id."""
@@ -382,6 +387,10 @@ class Gateways:
             self._is_pumping = False
             self._alarm.bring_forward(self.core.deadline())
 
+    def prime(self, macs: frozenset[str]) -> None:
+        """Let the own switch know what is in the mesh."""
+        hub.spawn(self._announcer.prime, macs)
+
     # Commands.
 
     def _perform(self, command: Command) -> None:
@@ -403,7 +412,11 @@ class Gateways:
             case Announce(port, macs):
                 self._announce(port, macs)
             case Prime(_, macs):
-                hub.spawn(self._announcer.prime, macs)
+                self.prime(macs)
+            case Doubt(port, macs):
+                self._mesh.doubt(self.core.ports[port].spec.segment, macs)
+            case ForgetBehind(peer, segment):
+                hub.spawn(self._forget_behind, peer, segment)
             case ReadMacs(port):
                 hub.spawn(self._read_macs, port)
             case Introduce(to):
@@ -508,15 +521,15 @@ class Gateways:
             raise OpenFlowError(f"change of {command.port}", "the bridge has no such port")
         permit_s = self.core.timers.permit_s
         flows, wanted = _permits_of(port, command.gate, permit_s)
-        if isinstance(command, RenewGate):
+        before = self._permits.get(command.port, _Permits(frozenset(), now))
+        if isinstance(command, RenewGate) and before.flows <= wanted:
             self._switch.install(flows)
             self._permits[command.port] = _Permits(wanted, now)
             return now
         forget = []
         if command.gate is Gate.CLOSED:
             forget = [(subject_cookie(Kind.PERMIT, port.number), SUBJECT_MASK)]
-        before = self._permits.get(command.port, _Permits(frozenset(), now))
-        if now - before.renewed_at < permit_s / 2:
+        if isinstance(command, SetGate) and now - before.renewed_at < permit_s / 2:
             # Only what differs: in a hand-over each millisecond counts.
             flows = tuple(flow for flow in flows if diff.installed(flow) not in before.flows)
         obsolete = tuple(sorted(before.flows - wanted))
@@ -600,6 +613,14 @@ class Gateways:
             return
         own = (m.mac.replace(":", "") for m in learnt if m.kind is Kind.LEARNT_PORT)
         self._announcer.introduce(own, self._own_short_id(), short_id)
+
+    def _forget_behind(self, peer: PeerName, segment: str) -> None:
+        ids = {self._mesh.short_id_of(peer), self._mesh.segment_id(segment)} - {None}
+        cookies = [subject_cookie(Kind.LEARNT_PEER, short_id) for short_id in ids if short_id]
+        try:
+            self._switch.delete([(cookie, SUBJECT_MASK) for cookie in sorted(cookies)])
+        except OpenFlowError as error:
+            _log.debug("macs_not_forgotten", peer=str(peer), error=str(error))
 
     def _read_macs(self, name: str) -> None:
         """Read, after the reading that goes on and a rest: nothing that is asked is left out."""

@@ -19,6 +19,7 @@ from weave_ryu.gateway.moves import (
     CHANNEL,
     LAG_S,
     Conflict,
+    Deny,
     Forget,
     Look,
     Moved,
@@ -100,6 +101,13 @@ class Moving:
         self._core.returned(gateways[port.name].spec.segment, mac, name, now)
         self._pump()
 
+    def doubted(self, segment: str, macs: frozenset[str]) -> None:
+        """MACs are known behind the segment here, and in the mesh by another gateway."""
+        now = time.monotonic()
+        for mac in sorted(macs):
+            self._core.returned(segment, mac, None, now, is_doubt=True)
+        self._pump()
+
     def received(self, source: PeerName, payload: bytes) -> None:
         """A message on the channel."""
         try:
@@ -119,7 +127,9 @@ class Moving:
                     if self._bucket.take(time.monotonic()):
                         hub.spawn(self._look, command)
                 case Forget(mac):
-                    hub.spawn(self._forget, mac)
+                    hub.spawn(self._forget, mac, rules.LEARN_PRIORITY)
+                case Deny(mac):
+                    hub.spawn(self._deny, mac)
                 case Settle(segment, mac):
                     hub.spawn(self._settle, segment, mac)
                 case Told(conflict):
@@ -167,9 +177,13 @@ class Moving:
             return 0.0
         return age_in(done.stdout)
 
-    def _forget(self, mac: str) -> None:
+    def _deny(self, mac: str) -> None:
+        self._daemon.gateways.prime(frozenset({mac}))
+        self._forget(mac, rules.LEARN_PRIORITY_SECOND_HAND)
+
+    def _forget(self, mac: str, priority: int) -> None:
         try:
-            self._daemon.switch.forget_mac(mac, rules.LEARN_PRIORITY)
+            self._daemon.switch.forget_mac(mac, priority)
         except OpenFlowError as error:
             _log.debug("mac_not_forgotten", mac=_colons(mac), error=str(error))
 

@@ -19,7 +19,9 @@ OWN = PeerName(100)
 
 
 def lines(*names: int):
-    return connections_by_name(Connection(PeerName(name), "", True, True) for name in names)
+    return connections_by_name(
+        Connection(PeerName(name), "10.0.0.9:6783", True, True) for name in names
+    )
 
 
 def star(leaves: int) -> Peers:

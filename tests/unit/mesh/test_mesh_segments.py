@@ -11,7 +11,15 @@ from mesh_world import World, host_of, name_of
 from weave_ryu.mesh import events
 from weave_ryu.mesh.peers import Connection, Peer, Peers, connections_by_name
 from weave_ryu.mesh.routes import established_graph
-from weave_ryu.mesh.segments import MAX_EPOCH, Claims, epoch_of, identity_of, owner_of
+from weave_ryu.mesh.segments import (
+    MAX_EPOCH,
+    Claims,
+    Segment,
+    epoch_of,
+    identity_of,
+    is_arriving,
+    owner_of,
+)
 from weave_ryu.names import PeerName, PeerUID, ShortId
 
 VLAN = identity_of("vlan", None)
@@ -265,3 +273,67 @@ def test_it_does_not_count_for_the_limit_of_connections():
     claim(world, 1, 1)
     world.run(10)
     assert world.established(1) == {2}
+
+
+def test_a_segment_that_arrives_says_so_until_its_broadcasts_are_handed_over():
+    peers, claims = table(), None
+    claims = Claims(peers)
+    claims.add(VLAN, 4, arriving=True)
+    assert claims.settle() == {VLAN.name, peers.own.name}
+    assert (owner_of(peers[VLAN.name]), is_arriving(peers[VLAN.name])) == (name_of(1), True)
+    before = peers[VLAN.name].version
+    claims.add(VLAN, 4)
+    assert claims.settle() == {VLAN.name}
+    assert not is_arriving(peers[VLAN.name])
+    assert peers[VLAN.name].version > before
+    assert claims.settle() == set()
+
+
+def test_two_own_segments_never_share_a_short_id():
+    low, high = (
+        Segment(PeerName(0x020000000000 | n), str(n), PeerUID(n), ShortId(77)) for n in (1, 2)
+    )
+    peers = table()
+    claims = Claims(peers)
+    claims.add(high, 1)
+    claims.settle()
+    claims.add(low, 1)
+    claims.settle()
+    assert (peers[low.name].short_id, peers[high.name].short_id) == (77, 78)
+
+
+def test_the_short_id_that_a_port_opens_with_is_the_one_that_is_claimed():
+    world = World()
+    world.add(1)
+    world.add(2, [1], name=PeerName(5), short_id=VLAN.short_id)
+    world.run(10)
+    router = world.routers[host_of(1)]
+    expected = router.short_id_of_segment(VLAN)
+    world.call(1, lambda router: router.claim_segment(VLAN, 1, world.now))
+    assert router.short_id_of_segment(VLAN) == expected != VLAN.short_id
+
+
+@pytest.mark.parametrize("connections", [{}, None], ids=["of no shape", "as a segment's"])
+def test_a_lie_about_a_segments_version_costs_its_gateway_nothing(connections):
+    world = World()
+    world.add(1)
+    world.add(2, [1])
+    world.add(3, [1, 2])
+    world.run(10)
+    world.call(1, lambda router: router.claim_segment(VLAN, 1, world.now))
+    world.run(2)
+    liar = world.routers[host_of(3)].peers
+    lie = replace(liar[VLAN.name], version=(1 << 64) - 1)
+    liar.put(lie if connections is None else replace(lie, connections=connections))
+    world.run(60)  # a round tells it
+    assert world.established(1) == {2, 3}
+    assert not world.of_type(1, events.ConnectionEnded)
+    assert owner_of(world.routers[host_of(1)].peers[VLAN.name]) == name_of(1)
+
+
+def test_a_table_with_a_lie_in_it_still_counts_within_its_bound():
+    peers, claims = claimed(1, 5)
+    peers.merge([replace(peers[VLAN.name], version=(1 << 64) - 1, connections={})])
+    claims.settle()
+    assert owner_of(peers[VLAN.name]) == name_of(1)
+    assert epoch_of(peers[VLAN.name].version) == 5

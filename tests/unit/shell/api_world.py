@@ -130,6 +130,7 @@ def make_daemon(learnt_mac):
         macs=SimpleNamespace(learnt=lambda: learnt),
         gateways=FakeGateways(GatewayCore(OWN, 7, 1, [spec], Timers(), time.monotonic())),
         mesh=SimpleNamespace(pumped=0, pump=lambda: None),
+        moving=SimpleNamespace(conflicts=lambda: [], to_segment=0, to_peer=0),
         segment_id=lambda segment: ShortId(0x513),
     )
     daemon.standings = Standings(daemon)
