@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from table_model import CONTROLLER, Frame, TableModel
 
 from weave_ryu.gate import Gate
+from weave_ryu.gateway.records import Peering
 from weave_ryu.mesh.routes import Graph
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import rules
@@ -47,8 +48,9 @@ class OverlayModel:
         home: letter of the gateway that the segment is connected to in the topology.
         former: where it was a moment ago.
         gates: other gates than open ones, by letter.
-        olds: letters of gateways that do not know segments as peers, and of those that stand by
-            them: their frames carry their own short ids.
+        peering: what the gateways say of themselves, by letter; all of them know the segment as a
+            peer if nothing else is said.
+        heard: (hearer, gateway) → what the hearer believes of the gateway, if it is not that.
     """
 
     def __init__(
@@ -63,7 +65,8 @@ class OverlayModel:
         self.active = set(active)
         self.home: str | None = active[:1] or None
         self.former: str | None = None
-        self.olds: set[str] = set()
+        self.peering: dict[str, Peering] = {}
+        self.heard: dict[tuple[str, str], Peering] = {}
         self.gates: dict[str, Gate] = {}
         self.hosts = hosts
         self.segment_fdb: dict[str, str] = {}
@@ -74,6 +77,11 @@ class OverlayModel:
         self.models: dict[str, TableModel] = {}
         for letter in self.letters:
             self.models[letter] = TableModel([], (TUNNEL,))
+        self.program_all()
+
+    def program_all(self) -> None:
+        """Everybody has heard everything."""
+        for letter in self.letters:
             self.program(letter)
 
     def program(self, letter: str) -> None:
@@ -85,13 +93,28 @@ class OverlayModel:
         self.models[letter].replace(flows)
 
     def port(self, letter: str) -> GatewayPort:
-        return GatewayPort(GATEWAY, "gw0", "vlan", SEGMENT_ID, is_peer=letter not in self.olds)
+        is_peer = self.says(letter) == Peering.PEER
+        return GatewayPort(GATEWAY, "gw0", "vlan", SEGMENT_ID, is_peer=is_peer)
+
+    def says(self, gateway: str, to: str = "") -> Peering:
+        """How a gateway marks what it lets in, as far as a peer has heard."""
+        said = self.peering.get(gateway, Peering.PEER)
+        return self.heard.get((to, gateway), said)
+
+    def lets_in(self, letter: str) -> dict[PeerName, frozenset[str]]:
+        """As `Registry.lets_in`; a gateway of before sees in all others what it is itself."""
+        is_old = self.peering.get(letter) == Peering.UNKNOWN
+        others = [x for x in self.gateways if x != letter]
+        return {
+            self.names[x]: frozenset({"vlan"})
+            for x in others
+            if is_old or self.says(x, letter) != Peering.PEER
+        }
 
     def move(self, home: str | None, former: str | None = None) -> None:
         """Everybody has heard where the segment is."""
         self.home, self.former = home, former
-        for letter in self.letters:
-            self.program(letter)
+        self.program_all()
 
     def announce(self, letter: str) -> None:
         """A gateway tells the segment's switch of all containers."""
@@ -117,9 +140,9 @@ class OverlayModel:
             view.observe(links, infos, underlays, now / 2)
         gateway_ports = (self.port(letter),) if letter in self.gateways else ()
         ports = BridgePorts({6784: TUNNEL}, (LocalPort(CONTAINER, "c1"),), gateway_ports)
-        lets_in = {self.names[x]: frozenset({"vlan"}) for x in self.olds}
         assert isinstance(view.graph(), Graph)
-        return forwarding_state(view, self.names[letter], self.short_ids[letter], ports, lets_in)
+        own = self.names[letter], self.short_ids[letter]
+        return forwarding_state(view, *own, ports, self.lets_in(letter))
 
     def mac(self, station: str) -> str:
         kind = 1 if station.endswith("-c1") else 2
