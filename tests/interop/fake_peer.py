@@ -489,11 +489,13 @@ class Session:
                     self._received(Message(time.monotonic(), plain[0], plain[1:]))
         except OSError as error:
             self.ended = self.ended or str(error)
+        self.peer.lost(self)
 
     def _received(self, message: Message) -> None:
         if message.tag == CONTROL and message.body == FASTDP_ACK:
             self.is_acknowledged = True
         self.messages.append(message)
+        self.peer.heard(self, message)
 
     def of_tag(self, tag: int) -> list[Message]:
         return [message for message in list(self.messages) if message.tag == tag]
@@ -520,7 +522,7 @@ class Session:
         self._sock.close()
 
 
-@dataclass
+@dataclass(eq=False)
 class FakePeer:
     """A peer at an address of its own.
 
@@ -588,6 +590,7 @@ class FakePeer:
                 pass
             except OSError:
                 return
+            self.tick()
             if self.beats and time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + 0.5
                 for session in list(self.sessions):
@@ -605,7 +608,24 @@ class FakePeer:
                     session.send(CONTROL, FASTDP_ACK)
                 session.datagrams.append(datagram)
                 return
+        self.other(datagram)
+
+    # What a peer that is more than a script does besides.
+
+    def heard(self, session: Session, message: Message) -> None:
+        """A message has come."""
+
+    def lost(self, session: Session) -> None:
+        """A connection has ended."""
+
+    def other(self, datagram: Datagram) -> None:
+        """A datagram has come that is no heartbeat for us."""
         self.stray.append(datagram)
+
+    def tick(self) -> None:
+        """Every 50 ms, and after each datagram."""
+
+    # Heartbeats and frames.
 
     def beat(self, session: Session, uid: int | None = None, to: int | None = None) -> None:
         """One heartbeat; `uid` and `to` (a short id) if not the right ones."""

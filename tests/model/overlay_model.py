@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from table_model import CONTROLLER, Frame, TableModel
 
 from weave_ryu.gate import Gate
+from weave_ryu.gateway.records import Peering
 from weave_ryu.mesh.routes import Graph
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import rules
@@ -48,8 +49,9 @@ class OverlayModel:
         former: where it was a moment ago.
         is_arriving: its broadcasts still come by the gateway of before.
         gates: other gates than open ones, by letter.
-        olds: letters of gateways that do not know segments as peers, and of those that stand by
-            them: their frames carry their own short ids.
+        peering: what the gateways say of themselves, by letter; all of them know the segment as a
+            peer if nothing else is said.
+        heard: (hearer, gateway) → what the hearer believes of the gateway, if it is not that.
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class OverlayModel:
         self.home: str | None = active[:1] or None
         self.former: str | None = None
         self.is_arriving = False
-        self.olds: set[str] = set()
+        self.peering: dict[str, Peering] = {}
+        self.heard: dict[tuple[str, str], Peering] = {}
         self.gates: dict[str, Gate] = {}
         self.hosts = hosts
         self.segment_fdb: dict[str, str] = {}
@@ -76,6 +79,11 @@ class OverlayModel:
         self.models: dict[str, TableModel] = {}
         for letter in self.letters:
             self.models[letter] = TableModel([], (TUNNEL,))
+        self.program_all()
+
+    def program_all(self) -> None:
+        """Everybody has heard everything."""
+        for letter in self.letters:
             self.program(letter)
 
     def program(self, letter: str) -> None:
@@ -87,13 +95,28 @@ class OverlayModel:
         self.models[letter].replace(flows)
 
     def port(self, letter: str) -> GatewayPort:
-        return GatewayPort(GATEWAY, "gw0", "vlan", SEGMENT_ID, is_peer=letter not in self.olds)
+        is_peer = self.says(letter) == Peering.PEER
+        return GatewayPort(GATEWAY, "gw0", "vlan", SEGMENT_ID, is_peer=is_peer)
+
+    def says(self, gateway: str, to: str = "") -> Peering:
+        """How a gateway marks what it lets in, as far as a peer has heard."""
+        said = self.peering.get(gateway, Peering.PEER)
+        return self.heard.get((to, gateway), said)
+
+    def lets_in(self, letter: str) -> dict[PeerName, frozenset[str]]:
+        """As `Registry.lets_in`; a gateway of before sees in all others what it is itself."""
+        is_old = self.peering.get(letter) == Peering.UNKNOWN
+        others = [x for x in self.gateways if x != letter]
+        return {
+            self.names[x]: frozenset({"vlan"})
+            for x in others
+            if is_old or self.says(x, letter) != Peering.PEER
+        }
 
     def move(self, home: str | None, former: str | None = None) -> None:
         """Everybody has heard where the segment is."""
         self.home, self.former, self.is_arriving = home, former, False
-        for letter in self.letters:
-            self.program(letter)
+        self.program_all()
 
     def announce(self, letter: str) -> None:
         """A gateway tells the segment's switch of all containers."""
@@ -119,9 +142,9 @@ class OverlayModel:
             view.observe(links, infos, underlays, now / 2)
         gateway_ports = (self.port(letter),) if letter in self.gateways else ()
         ports = BridgePorts({6784: TUNNEL}, (LocalPort(CONTAINER, "c1"),), gateway_ports)
-        lets_in = {self.names[x]: frozenset({"vlan"}) for x in self.olds}
         assert isinstance(view.graph(), Graph)
-        return forwarding_state(view, self.names[letter], self.short_ids[letter], ports, lets_in)
+        own = self.names[letter], self.short_ids[letter]
+        return forwarding_state(view, *own, ports, self.lets_in(letter))
 
     def mac(self, station: str) -> str:
         kind = 1 if station.endswith("-c1") else 2

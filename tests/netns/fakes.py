@@ -29,6 +29,7 @@ from fake_peer import (
     line,
     name_text,
 )
+from fake_router import FakeRouter
 
 __all__ = [
     "BROADCAST",
@@ -38,6 +39,7 @@ __all__ = [
     "HIGH",
     "LOW",
     "UNICAST",
+    "FakeRouter",
     "Fakes",
     "RefusedError",
     "define_slice",
@@ -89,7 +91,7 @@ class Fakes:
         links.add_address("eth0", f"10.99.0.{number}/24", namespace)
         return namespace
 
-    def peer(self, number, name=None, overlay=True, **settings):
+    def peer(self, number, name=None, overlay=True, kind=FakePeer, **settings):
         """A fake peer at 10.99.0.`number`, whose namespace is made if there is none.
 
         Without overlay it only speaks TCP, and there may be several at one address.
@@ -100,7 +102,7 @@ class Fakes:
         namespace = Path("/run/netns") / full
         settings.setdefault("short_id", 1000 + number)
         settings.setdefault("uid", next(self._numbers) + (number << 32))
-        fake = FakePeer(
+        fake = kind(
             HIGH + number if name is None else name,
             f"10.99.0.{number}",
             lambda work: run_inside(namespace, work),

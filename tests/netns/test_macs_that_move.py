@@ -1,14 +1,13 @@
 """A MAC is believed at its new place with its first frame there; a copy moves nothing."""
 
 import contextlib
-import itertools
 import selectors
 import socket
 import threading
 import time
 
 import pytest
-from testbed import bench_on
+from testbed import ETHERTYPE, Wire, bench_on
 
 from weave_ryu.lab import topology
 from weave_ryu.namespaces import run_inside
@@ -25,38 +24,6 @@ REACHED_S = 1.0
 QUIET_S = 1.8
 """Nobody speaks at the old place for so long before a station speaks at the new one: one that has
 spoken within the last second counts as still there, and the switch says it up to 0.5 s late."""
-
-ETHERTYPE = b"\x88\xb6"
-_numbers = itertools.count(1)
-
-
-class Wire:
-    """A raw socket at one station."""
-
-    def __init__(self, station):
-        def create():
-            opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-            opened.bind((station.ifname, 0x88B6))
-            return opened
-
-        self.socket = run_inside(station.netns, create)
-        self.socket.setblocking(False)
-        self.mac = station.mac
-
-    def send(self, destination, source=None):
-        """Send a frame; returns what tells it from others."""
-        mark = next(_numbers).to_bytes(6, "big")
-        ends = bytes.fromhex(f"{destination}{source or self.mac}".replace(":", ""))
-        self.socket.send(ends + ETHERTYPE + mark + bytes(40))
-        return mark
-
-    def came(self):
-        """Marks of the frames that have come."""
-        found = set()
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                found.add(self.socket.recv(2048)[14:20])
-        return found
 
 
 @pytest.fixture(scope="module")

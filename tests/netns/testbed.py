@@ -1,14 +1,21 @@
 """What the acceptance tests share: a lab under traffic, and questions about it."""
 
 import contextlib
+import itertools
+import socket
 import time
 
 from weave_ryu.lab.demo import Demo
 from weave_ryu.lab.stations import stations, taps
 from weave_ryu.lab.traffic import Traffic
+from weave_ryu.namespaces import run_inside
 
 BY_HAND = {"A": "active", "B": "standby"}
 """Roles for tests that set roles themselves."""
+
+
+ETHERTYPE = b"\x88\xb6"
+_marks = itertools.count(1)
 
 
 def tell(text):
@@ -69,3 +76,36 @@ def bench_on(lab):
         demo.warm_up()
         yield bench
         assert traffic.missed_by_captures() == 0, "the counts are not to be trusted"
+
+
+class Wire:
+    """A raw socket at one station."""
+
+    def __init__(self, station):
+        def create():
+            opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            opened.bind((station.ifname, 0x88B6))
+            return opened
+
+        self.socket = run_inside(station.netns, create)
+        self.socket.setblocking(False)
+        self.mac = station.mac
+
+    def send(self, destination, source=None):
+        """Send a frame; returns what tells it from others."""
+        mark = next(_marks).to_bytes(6, "big")
+        ends = bytes.fromhex(f"{destination}{source or self.mac}".replace(":", ""))
+        self.socket.send(ends + ETHERTYPE + mark + bytes(40))
+        return mark
+
+    def copies(self):
+        """Marks of the frames that have come, each as often as it came."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append(self.socket.recv(2048)[14:20])
+        return found
+
+    def came(self):
+        """Marks of the frames that have come."""
+        return set(self.copies())

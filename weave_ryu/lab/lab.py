@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,14 +198,14 @@ class Lab:
             if name not in later:
                 peer.start_daemon()
         progress(f"attaching {len(self.containers)} containers")
-        with ThreadPoolExecutor(max_workers=max(1, len(self.containers))) as pool:
-            list(pool.map(self._attach_container, self.containers.values()))
+        self._attach_containers(name for name in self.peers if name not in later)
         processes.poll_until(
             lambda: not any(self._is_coming(self.peers[name]) for name in favourites),
             HEAD_START_S,
         )
         for name in later:
             self.peers[name].start_daemon()
+        self._attach_containers(later)
 
     def _elected_first(self) -> tuple[list[str], list[str]]:
         """Gateways that are to win their first election, and those that start after them.
@@ -269,6 +269,12 @@ class Lab:
             links.set_link(host.ifname, host.netns, mtu_bytes=STATION_MTU_BYTES)
             links.disable_tx_checksum_offload(host.ifname, host.netns)
             links.add_address(host.ifname, host.cidr, host.netns)
+
+    def _attach_containers(self, places: Iterable[str]) -> None:
+        wanted = set(places)
+        containers = [item for item in self.containers.values() if item.place in wanted]
+        with ThreadPoolExecutor(max_workers=max(1, len(containers))) as pool:
+            list(pool.map(self._attach_container, containers))
 
     def _attach_container(self, container: LabStation) -> None:
         peer = self.peers[container.place]
