@@ -8,6 +8,7 @@ from weave_ryu.mesh.connection import MessageRead
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData, TopologyData
 from weave_ryu.mesh.messages import Tag, decode_control, decode_gossip, decode_unicast
+from weave_ryu.mesh.neighbours import Neighbours
 from weave_ryu.mesh.peers import MergeResult
 from weave_ryu.names import PeerName
 
@@ -15,8 +16,9 @@ from weave_ryu.names import PeerName
 class Inbox:
     """Reads messages of joined connections."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, neighbours: Neighbours) -> None:
         self._core = core
+        self._neighbours = neighbours
 
     def read(self, one: Neighbour, message: MessageRead, now: float) -> None:
         """Do what a message asks for.
@@ -122,18 +124,5 @@ class Inbox:
         message = decode_control(body)
         if one.overlay is None or one.peer is None:
             return
-        if not one.overlay.control_received(message, now):
-            return
-        link = one.machine.link
-        one.machine.acknowledge()
-        self._core.peers.establish_own_connection(one.peer)
-        self._core.topology_changed(now)
-        self._core.events.append(
-            events.ConnectionEstablished(
-                link.connection,
-                one.peer,
-                self._core.nick_name_of(one.peer) or "",
-                link.remote,
-                link.outbound,
-            )
-        )
+        if one.overlay.control_received(message, now):
+            self._neighbours.note_overlay(one, now)

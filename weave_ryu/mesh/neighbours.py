@@ -15,7 +15,7 @@ from weave_ryu.mesh.connection import ConnectionMachine, Link, State
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.crypto import KeyPair
 from weave_ryu.mesh.features import OVERLAY, Features
-from weave_ryu.mesh.gossip import TOPOLOGY
+from weave_ryu.mesh.gossip import TOPOLOGY, TopologyData
 from weave_ryu.mesh.joining import Admission, Candidate, Refusal, judge
 from weave_ryu.mesh.overlay import FastdpOverlay, heartbeat_frame
 from weave_ryu.mesh.peers import Connection, Peer
@@ -176,7 +176,7 @@ class Neighbours:
         code: str = "closed",
     ) -> None:
         """A connection is over, whoever ended it; ``keep`` takes its place and stays known."""
-        established = one.machine.state is State.ESTABLISHED
+        established = one.has_worked
         one.machine.close()
         if not established:
             self._core.failed[code] += 1
@@ -208,10 +208,9 @@ class Neighbours:
             return
         if one.overlay is None:
             return
-        was_healthy = one.overlay.healthy
         if one.overlay.handle_timer(now):
             self._send_heartbeat(one, one.overlay)
-        self.note_health(one, was_healthy)
+        self.note_overlay(one, now)
 
     def _send_heartbeat(self, one: Neighbour, overlay: FastdpOverlay) -> None:
         """Nothing is sent as long as one of the two has no short id: it is tried again soon."""
@@ -231,10 +230,40 @@ class Neighbours:
             )
         )
 
-    def note_health(self, one: Neighbour, was_healthy: bool) -> None:
-        """Report that the overlay's health is another one than before."""
-        if one.overlay is None or one.peer is None or one.overlay.healthy == was_healthy:
+    def note_overlay(self, one: Neighbour, now: float) -> None:
+        """The overlay works, or works no more: say so in our entry.
+
+        Its sockets may be fine while frames are lost: a firewall, or an MTU that has become
+        smaller. Weave lets fastdp give way to sleeve then, and the other side learns nothing of it.
+        Without a second overlay frames have to go by other peers, so the connection is entered as
+        not established: all routers leave out what one of its ends does not call established
+        (mesh/routes.go), and gossip goes on.
+        """
+        overlay, peer, link = one.overlay, one.peer, one.machine.link
+        if overlay is None or peer is None:
             return
-        self._core.events.append(
-            events.OverlayHealthChanged(one.connection, one.peer, one.overlay.healthy)
-        )
+        if overlay.healthy != one.was_healthy:
+            one.was_healthy = overlay.healthy
+            self._core.events.append(
+                events.OverlayHealthChanged(link.connection, peer, overlay.healthy)
+            )
+        if overlay.works == (one.machine.state is State.ESTABLISHED):
+            return
+        is_new = overlay.works and not one.has_worked
+        if overlay.works:
+            one.machine.acknowledge()
+            one.has_worked = True
+            nick_name = self._core.nick_name_of(peer) or ""
+            self._core.events.append(
+                events.ConnectionEstablished(
+                    link.connection, peer, nick_name, link.remote, link.outbound
+                )
+            )
+        else:
+            one.machine.lapse()
+        self._core.peers.establish_own_connection(peer, overlay.works)
+        self._core.topology_changed(now)
+        if not is_new:
+            # The other side may see nothing of it, and is to say the same as we do.
+            own = frozenset({self._core.name})
+            self._core.gossiper.tell(peer, TOPOLOGY, TopologyData(self._core.peers, own))

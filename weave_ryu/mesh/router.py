@@ -49,7 +49,7 @@ class Router:
     ) -> None:
         self._core = Core(config, rng)
         self._neighbours = Neighbours(self._core, new_key_pair)
-        self._inbox = Inbox(self._core)
+        self._inbox = Inbox(self._core, self._neighbours)
         self._bucket = TokenBucket()
 
     # Views.
@@ -97,7 +97,7 @@ class Router:
     def connections(self) -> list[ConnectionView]:
         """All TCP connections, by number."""
         return [
-            status.connection_view(one.machine, one.overlay, self._core.nick_name_of(one.peer))
+            status.connection_view(one.machine, one.overlay, self._core.far_end(one))
             for _, one in sorted(self._core.neighbours.items())
         ]
 
@@ -278,11 +278,10 @@ class Router:
         if one.overlay is None:
             return
         self._core.touched.add(one.connection)
-        was_healthy = one.overlay.healthy
         if one.overlay.heartbeat_received(frame, from_ip, now):
             ack = OverlayControl(FASTDP_INDEX, SUB_TAG_ACK, b"")
             one.machine.send(Tag.OVERLAY_CONTROL, encode_control(ack))
-        self._neighbours.note_health(one, was_healthy)
+        self._neighbours.note_overlay(one, now)
         self._settle(now)
 
     # Inputs: gossip.

@@ -32,6 +32,7 @@ from weave_ryu.shell import (
     hub,
     leftovers,
     meshd,
+    reach,
     replug,
     restoring,
     setup,
@@ -139,6 +140,7 @@ class Daemon:
         self._bfd_specs: tuple[BfdSpec, ...] = ()
         self._underlay_changed = hub.Signal()
         self._strangers = strangers.StrangerLog(self._wake_strangers)
+        self._reach = reach.ReachLog()
         self._leftovers = leftovers.Collector(self._ovsdb, config.bridge)
         self._uses = PortUse(
             config.bridge,
@@ -162,6 +164,7 @@ class Daemon:
         self._ovsdb.on_lost = self._database_lost
         hub.spawn(self._underlay_loop)
         hub.spawn(self._leftovers.run)
+        hub.spawn(self._watch_reach)
         hub.spawn(self._restorer.run)
         hub.spawn(self._replugger.run)
         hub.spawn(self._links.run)
@@ -257,10 +260,13 @@ class Daemon:
                     if event.new is not None:
                         hub.spawn(setup.remember_short_id, self.config, self._ovsdb, event.new)
                     self.forwarder.changed()
-                case mesh_events.OverlayHealthChanged():
-                    _log.warning("overlay_health", peer=str(event.peer), healthy=event.healthy)
                 case _:
                     _log.debug("mesh", detail=str(event))
+
+    def _watch_reach(self) -> None:
+        while True:
+            hub.sleep(reach.LOOK_EVERY_S)
+            self._reach.look(self.router.connections(), time.monotonic())
 
     def _wake_strangers(self, at: float) -> None:
         hub.spawn(self._tell_of_strangers, at)
@@ -456,23 +462,24 @@ class Daemon:
             )
             for peer in peers
         }
-        established = {}
-        pending = []
+        working = {}
+        addresses = []
+        established = 0
         for connection in self.router.connections():
             if connection.name is None or connection.overlay is None:
                 continue
             overlay = connection.overlay
-            if connection.established:
-                established[connection.name] = Underlay(
+            addresses.append(overlay.remote_ip)
+            established += connection.established
+            if overlay.established and overlay.healthy:
+                working[connection.name] = Underlay(
                     overlay.remote_ip, overlay.local_ip, overlay.udp_port
                 )
-            else:
-                pending.append(overlay.remote_ip)
         graph = routes.both_ways(self._graphs.build(peers))
         now = time.monotonic()
-        self.view.observe(graph, infos, established, now)
+        self.view.observe(graph, infos, working, now)
         self._drop_left(frozenset(self.view.infos))
-        self.gateways.mesh_changed(len(established))
+        self.gateways.mesh_changed(established)
         self._watch_companions(self.view.underlays)
         return forwarding_state(
             self.view,
@@ -480,7 +487,7 @@ class Daemon:
             self._own_short_id(),
             self.bridge_ports(),
             self.registry.lets_in(),
-            pending,
+            addresses,
         )
 
     def _owns(self, name: PeerName) -> bool:
