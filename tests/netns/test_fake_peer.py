@@ -308,15 +308,21 @@ def test_peer_with_a_password_is_refused_by_a_router_without(fakes, log, eventua
     eventually(lambda: "password-unexpected" in log())
 
 
-def test_of_two_peers_with_one_name_the_lower_connection_uid_stays(fakes, established, eventually):
+def test_of_two_peers_with_one_name_the_one_that_lives_stays(fakes, established, log, eventually):
     first, namesake = fakes.peer(101, name=HIGH), fakes.peer(102, name=HIGH)
     session = established(first, uid=1000)
-    loser = namesake.connect(ROUTER, uid=1001)
-    eventually(lambda: "reset" in loser.ended)
+    for uid in (1001, 999):
+        refused = namesake.connect(ROUTER, uid=uid)
+        eventually(lambda: "reset" in refused.ended)  # noqa: B023
+        (told,) = refused.of_tag(UNICAST)
+        assert first.ip.encode() in told.body
+        assert namesake.ip.encode() in told.body
     assert not session.ended
-    winner = namesake.connect(ROUTER, uid=999)
-    eventually(lambda: "reset" in session.ended)
-    assert not winner.ended
+    eventually(lambda: session.of_tag(UNICAST), what="the one that stays is told, too")
+    eventually(lambda: "name-taken" in log())
+    first.close()
+    winner = fakes.peer(103, name=HIGH).connect(ROUTER, uid=5)
+    eventually(lambda: "reset" in winner.ended, what="kept for a minute, if another one wants it")
 
 
 def test_duplicate_connection_is_decided_by_its_uid_whoever_came_first(

@@ -80,6 +80,7 @@ class Core:
         self.failed: Counter[str] = Counter()
         """Connections that ended without having been established, by the code of the reason."""
         self.check_targets = False
+        self.started_at: float | None = None
         self._update_at: float | None = None
         self._update_names: set[PeerName] = set()
         self._collect_at: float | None = None
@@ -112,6 +113,7 @@ class Core:
 
     def start_rounds(self, now: float) -> None:
         """Gossip the complete state from now on."""
+        self.started_at = now
         self._round_at = now + GOSSIP_INTERVAL_S
 
     def stop_timers(self) -> None:

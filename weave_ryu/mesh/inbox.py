@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weave_ryu.errors import RemoteProtocolError
-from weave_ryu.mesh import events
+from weave_ryu.mesh import events, namesakes
 from weave_ryu.mesh.connection import MessageRead
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData, TopologyData
@@ -32,7 +32,7 @@ class Inbox:
             case Tag.GOSSIP:
                 self._read_gossip(one, message.body, now)
             case Tag.GOSSIP_UNICAST:
-                self._read_unicast(one, message.body)
+                self._read_unicast(one, message.body, now)
             case Tag.GOSSIP_BROADCAST:
                 self._read_broadcast(one, message.body, now)
             case Tag.OVERLAY_CONTROL:
@@ -75,13 +75,15 @@ class Inbox:
             self._core.gossiper.tell(one.peer, TOPOLOGY, TopologyData(self._core.peers, names))
         return result
 
-    def _read_unicast(self, one: Neighbour, body: bytes) -> None:
+    def _read_unicast(self, one: Neighbour, body: bytes, now: float) -> None:
         message = decode_unicast(body)
         if message.destination != self._core.name:
             if not self._core.gossiper.pass_to(message.destination, body):
                 self._ignore(one, f"gossip to {message.destination}: no way there")
         elif message.channel == TOPOLOGY:
             raise RemoteProtocolError("bad-gossip", "topology gossip to one peer")
+        elif message.channel == namesakes.CHANNEL:
+            self._neighbours.namesakes.told(one, message.source, message.payload, now)
         elif self._core.gossiper.is_registered(message.channel):
             kind = events.GossipKind.UNICAST
             self._publish(one, message.channel, message.source, kind, message.payload)

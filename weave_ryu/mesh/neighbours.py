@@ -17,6 +17,7 @@ from weave_ryu.mesh.crypto import KeyPair
 from weave_ryu.mesh.features import OVERLAY, Features
 from weave_ryu.mesh.gossip import TOPOLOGY, TopologyData
 from weave_ryu.mesh.joining import Admission, Candidate, Refusal, judge
+from weave_ryu.mesh.namesakes import Namesakes
 from weave_ryu.mesh.overlay import FastdpOverlay, heartbeat_frame
 from weave_ryu.mesh.peers import Connection, Peer
 from weave_ryu.names import PeerName
@@ -31,6 +32,7 @@ class Neighbours:
     def __init__(self, core: Core, new_key_pair: Callable[[], KeyPair]) -> None:
         self._core = core
         self._new_key_pair = new_key_pair
+        self.namesakes = Namesakes(core)
         self._unfinished: set[ConnectionId] = set()
         """Accepted connections whose handshake is not over."""
 
@@ -44,6 +46,9 @@ class Neighbours:
         """A TCP connection is there; the target is the address that was dialled."""
         connection_id = self._core.rng.getrandbits(64)
         trusted = self._core.config.is_trusted(link.remote[0])
+        began = self._core.started_at
+        keeps_name = began is not None and not self.namesakes.is_refused
+        uptime_ms = int(1000 * (now - began)) + 1 if began is not None and keeps_name else 0
 
         def describe() -> Features:
             return Features(
@@ -54,6 +59,7 @@ class Neighbours:
                 short_id=self._core.short_id,
                 trusted=trusted,
                 overlays=(OVERLAY,),
+                uptime_ms=uptime_ms,
             )
 
         machine = ConnectionMachine(
@@ -71,12 +77,20 @@ class Neighbours:
         if uid is None:
             raise LocalProtocolError("features without a connection UID")
         rival = self._core.neighbours.get(self._core.by_peer.get(features.name, ConnectionId(-1)))
+        notice = None
+        if features.name != self._core.name:
+            notice = self.namesakes.notice(features, machine.link, rival, now)
+        if rival is not None and notice is not None and self.namesakes.is_silent(rival, now):
+            self.end(rival, "silent", f"it is silent, and {notice.newcomer} lives", now, features)
+            notice = rival = None
         verdict = judge(
             Candidate(
                 features,
                 uid,
                 machine.link.told,
                 not machine.encrypted or machine.mutually_trusted,
+                (machine.link.local[0], machine.link.remote[0]),
+                "" if notice is None else str(notice),
             ),
             self._core.peers.own,
             self._core.peers.get(features.name),
@@ -90,6 +104,10 @@ class Neighbours:
             successor = features if isinstance(verdict, Admission) else None
             self.end(rival, "duplicate", "there is another connection to it", now, successor)
         if isinstance(verdict, Refusal):
+            if verdict.code == "name-taken" and notice is not None:
+                self.namesakes.tell(one, notice, now)
+            elif verdict.code == "name-taken":
+                self.namesakes.met(one, features, now)
             self.end(one, verdict.code, verdict.reason, now, never_again=verdict.never_again)
         else:
             self._join(one, features, uid, verdict, now)
@@ -109,6 +127,7 @@ class Neighbours:
         one.machine.add(now)
         self._unfinished.discard(link.connection)
         self._core.by_peer[features.name] = link.connection
+        self.namesakes.joined(one, features)
         host, port = link.remote
         self._core.peers.add_own_connection(
             Connection(features.name, f"{host}:{port}", link.outbound, established=False)
@@ -194,6 +213,7 @@ class Neighbours:
         if one.peer is None:
             return
         del self._core.by_peer[one.peer]
+        self.namesakes.left(one.peer, now)
         self._core.gossiper.remove_neighbour(one.peer)
         self._core.peers.delete_own_connection(one.peer)
         self._core.collect(now, keep)
@@ -253,6 +273,9 @@ class Neighbours:
         if overlay.works:
             one.machine.acknowledge()
             one.has_worked = True
+            features = one.machine.remote_features
+            if features is not None and features.uptime_ms is not None:
+                self.namesakes.vouched()
             nick_name = self._core.nick_name_of(peer) or ""
             self._core.events.append(
                 events.ConnectionEstablished(

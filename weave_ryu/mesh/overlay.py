@@ -78,9 +78,9 @@ class FastdpOverlay:
         return self.acknowledged and self.healthy
 
     @property
-    def was_heard(self) -> bool:
-        """A good heartbeat has come."""
-        return self._heard_at is not None
+    def heard_at(self) -> float | None:
+        """When the last good heartbeat came."""
+        return self._heard_at
 
     def heartbeat_received(self, frame: bytes, from_ip: str, now: float) -> bool:
         """Look at a special frame from that peer.

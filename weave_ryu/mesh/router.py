@@ -28,6 +28,7 @@ from weave_ryu.mesh.messages import (
     encode_control,
     encode_unicast,
 )
+from weave_ryu.mesh.namesakes import Notice
 from weave_ryu.mesh.neighbours import Neighbours
 from weave_ryu.mesh.overlay import FASTDP_INDEX, SUB_TAG_ACK
 from weave_ryu.mesh.peers import Peers
@@ -100,6 +101,15 @@ class Router:
             status.connection_view(one.machine, one.overlay, self._core.far_end(one))
             for _, one in sorted(self._core.neighbours.items())
         ]
+
+    def namesakes(self, now: float) -> list[Notice]:
+        """Other hosts that have our name, as far as it was noticed in the last minutes."""
+        return self._neighbours.namesakes.notices(now)
+
+    def refusal(self) -> str:
+        """Why this peer is refused by others, because of its name; empty if it is not."""
+        found = self._neighbours.namesakes.notices(0.0)
+        return next((str(notice) for notice in found if notice.refused), "")
 
     def targets(self) -> list[TargetView]:
         """All addresses that are looked after, sorted."""

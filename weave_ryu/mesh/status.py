@@ -67,7 +67,7 @@ def _info(machine: ConnectionMachine, overlay: FastdpOverlay, far_end: FarEnd) -
     words = []
     if not overlay.healthy:
         words.append(f"unhealthy: no heartbeat for {UNHEALTHY_AFTER_S:.0f} s")
-    elif not overlay.was_heard:
+    elif overlay.heard_at is None:
         words.append("no heartbeat heard yet")
     if not overlay.acknowledged:
         words.append("no heartbeat acknowledged yet")
@@ -89,7 +89,7 @@ def _translation(machine: ConnectionMachine, overlay: FastdpOverlay, far_end: Fa
             f"; NAT: the other side sees us as {seen}, which must forward UDP "
             f"{overlay.udp_port} to {own}"
         )
-    if not machine.link.outbound and not overlay.acknowledged and overlay.was_heard:
+    if not machine.link.outbound and not overlay.acknowledged and overlay.heard_at is not None:
         return (
             f"; if {overlay.remote_ip} is a NAT's address, that must forward UDP "
             f"{overlay.udp_port} to the other side"

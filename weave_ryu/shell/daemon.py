@@ -241,6 +241,13 @@ class Daemon:
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
                     self.forwarder.changed()
+                case mesh_events.NameTaken():
+                    log = _log.error if event.refused else _log.warning
+                    log("name_taken", reason=event.reason, refused=event.refused)
+                    self.gateways.refused(self.router.refusal())
+                case mesh_events.NameFree():
+                    _log.info("name_free")
+                    self.gateways.refused("")
                 case mesh_events.ConnectionEstablished():
                     _log.info("peer_connected", peer=str(event.peer), nick_name=event.nick_name)
                     self.forwarder.changed()

@@ -280,6 +280,7 @@ def test_our_own_address_is_dialled_once():
 def test_a_namesake_is_dialled_once_and_both_are_told():
     world = World()
     world.add(1)
+    world.run(1)
     world.add(2, [1], name=name_of(1))
     world.run(100)
     [target] = world.routers[host_of(2)].targets()
@@ -287,6 +288,12 @@ def test_a_namesake_is_dialled_once_and_both_are_told():
     refused = world.of_type(1, events.HandshakeRefused)
     assert refused[0].code == "name-taken"
     assert "host2" in refused[0].reason
+    for number, is_refused in ((1, False), (2, True)):
+        [told] = world.of_type(number, events.NameTaken)
+        assert told.refused is is_refused
+        assert "'host1' at 10.0.0.1" in told.reason
+        assert "'host2' at 10.0.0.2" in told.reason
+        assert bool(world.routers[host_of(number)].refusal()) is is_refused
 
 
 def test_both_dial_at_once_and_one_connection_stays():
