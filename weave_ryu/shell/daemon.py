@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import structlog
@@ -32,6 +32,7 @@ from weave_ryu.shell import (
     hub,
     leftovers,
     meshd,
+    peernames,
     reach,
     replug,
     restoring,
@@ -81,7 +82,7 @@ class Daemon:
         self._ovsdb = Ovsdb(ovsdb_remote)
         self.datapath = setup.choose_datapath(config, self._ovsdb)
         missing = setup.check_gateway_links(config, self._ovsdb)
-        self.names = waiting.Names(self._connect)
+        self.names = peernames.Names(self._connect, self._forget, self._is_connected)
         targets, self._names_to_ask = self.names.split(config.peer)
         waiting.wait_for_addresses(config, self._ovsdb)
         identity = setup.identity(config, self._ovsdb)
@@ -355,6 +356,14 @@ class Daemon:
     def _connect(self, addresses: list[Address]) -> None:
         self.router.connect_targets(addresses, False, time.monotonic())
         self.mesh.pump()
+
+    def _forget(self, addresses: list[Address]) -> None:
+        self.router.forget_targets(addresses, time.monotonic())
+        self.mesh.pump()
+
+    def _is_connected(self, hosts: Collection[str]) -> bool:
+        links = self.router.connections()
+        return any(link.name is not None and link.remote[0] in hosts for link in links)
 
     def _check_link(self, name: str) -> None:
         setup.check_gateway_links(self.config, self._ovsdb, name)
