@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.mesh import events
+from weave_ryu.mesh.config import ConnectionId
 from weave_ryu.mesh.connection import Link
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.features import Features
@@ -218,7 +219,16 @@ class Namesakes:
                 notice.newcomer_nick_name,
                 refused=False,
             )
-            self._core.gossiper.pass_to(notice.name, self._message(kept))
+            self._pass_on(notice.name, self._message(kept))
+
+    def _pass_on(self, name: PeerName, message: bytes) -> None:
+        """To a neighbour directly: the routes may not know it yet."""
+        rival = self._core.neighbours.get(self._core.by_peer.get(name, ConnectionId(-1)))
+        if rival is None:
+            self._core.gossiper.pass_to(name, message)
+        else:
+            rival.machine.send(Tag.GOSSIP_UNICAST, message)
+            self._core.touched.add(rival.connection)
 
     def _message(self, notice: Notice) -> bytes:
         own = self._core.name

@@ -200,3 +200,13 @@ def test_whatever_else_comes_is_refused(payload):
 def test_a_long_notice_is_refused():
     with pytest.raises(RemoteProtocolError, match="bad-notice"):
         decode_notice(name_of(1), b" " * 3000)
+
+
+def test_the_original_is_told_also_before_there_is_a_route_to_it():
+    world = World()
+    for number, targets in ((1, []), (ORIGINAL, [1])):
+        world.add(number, targets)
+    world.run(0.05)
+    clone(world, [1])
+    world.run(0.05)
+    assert world.of_type(ORIGINAL, events.NameTaken)
