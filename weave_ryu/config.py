@@ -6,11 +6,12 @@ it, the value, and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import ipaddress
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -105,21 +106,73 @@ def load(
     Raises:
         ConfigError: a key is unknown, or a value cannot be used.
     """
+
+    def refuse(error: ConfigError) -> None:
+        raise error
+
+    return _build(DaemonConfig(), file, flags, environment, refuse)
+
+
+def reload(
+    old: DaemonConfig,
+    file: str | None,
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+) -> tuple[DaemonConfig, list[ConfigError]]:
+    """Build it anew; what cannot be used is as it was.
+
+    Args:
+        old: the configuration until now.
+        file: as for `load`, like all others.
+        flags: the same.
+        environment: the same.
+
+    Returns:
+        The configuration, and why some of it is the old one.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    errors: list[ConfigError] = []
+    return _build(old, file, flags, environment, errors.append), errors
+
+
+def _build(
+    old: DaemonConfig,
+    file: str | None,
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    tell: Callable[[ConfigError], None],
+) -> DaemonConfig:
     raw: dict[str, tuple[str, Any]] = {}
     if file is not None:
-        for key, value in _read_file(file).items():
+        for key, value in _read_file(file, tell).items():
             raw[key] = (f"`{key}` in {file}", value)
     for key, value in flags.items():
         if value is not None:
             raw[key] = (f"--{key.replace('_', '-')}", value)
-    values = {key: _CHECKS[key](spelled, value) for key, (spelled, value) in raw.items()}
+    values: dict[str, Any] = {}
+    for key, (spelled, value) in raw.items():
+        values[key] = getattr(old, key)
+        with _telling(tell):
+            values[key] = _CHECKS[key](spelled, value)
     config = DaemonConfig(**values)
-    tls_context(config, {key: spelled for key, (spelled, _) in raw.items()})
-    return replace(
-        config,
-        password=_password(config.password_file, environment),
-        api_token=_api_token(config, raw),
-    )
+    with _telling(tell):
+        tls_context(config, {key: spelled for key, (spelled, _) in raw.items()})
+    password, api_token = old.password, old.api_token
+    with _telling(tell):
+        password = _password(config.password_file, environment)
+    with _telling(tell):
+        api_token = _api_token(config, raw)
+    return replace(config, password=password, api_token=api_token)
+
+
+@contextlib.contextmanager
+def _telling(tell: Callable[[ConfigError], None]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        tell(error)
 
 
 def parse_gateway(key: str, text: str) -> GatewaySpec:
@@ -172,18 +225,17 @@ def _truth(key: str, shown: object, entry: Mapping[str, Any], name: str) -> bool
     return value == "true"
 
 
-def _read_file(path: str) -> dict[str, Any]:
+def _read_file(path: str, tell: Callable[[ConfigError], None]) -> dict[str, Any]:
     try:
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError("--config", path, f"cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("--config", path, f"is not TOML: {error}") from error
-    for key in document:
-        if key not in FILE_KEYS:
-            # The value is not shown: it may be a password, and this goes to the journal.
-            raise ConfigError("--config", path, f"`{key}` is an unknown key{_hint(key)}")
-    return document
+    for key in [key for key in document if key not in FILE_KEYS]:
+        # The value is not shown: it may be a password, and this goes to the journal.
+        tell(ConfigError("--config", path, f"`{key}` is an unknown key{_hint(key)}"))
+    return {key: value for key, value in document.items() if key in FILE_KEYS}
 
 
 def _hint(key: str) -> str:

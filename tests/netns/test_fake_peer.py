@@ -156,6 +156,39 @@ def test_connection_is_not_established_before_the_ack(fakes, report, eventually)
     eventually(lambda: states(report())[fake.ip] == "established")
 
 
+def info_of(report, fake):
+    (link,) = [e for e in report()["Router"]["Connections"] if e["Address"].startswith(fake.ip)]
+    return link["Info"]
+
+
+def test_side_behind_a_nat_that_forwards_nothing_says_what_must_be_forwarded(
+    fakes, report, eventually
+):
+    """Ours arrive, for the NAT translates them; what the other side sends ends at the NAT."""
+    fake = fakes.peer(101, beats=False)
+    session = fake.connect(ROUTER)
+    session.send(CONTROL, FASTDP_ACK)
+    fake.version += 1
+    seen = line(session.router_name, "203.0.113.9:40000", established=False)
+    session.gossip("topology", encode_topology([fake.entry(seen)]))
+    hint = f"NAT: the other side sees us as 203.0.113.9, which must forward UDP 6784 to {ROUTER}"
+    eventually(lambda: hint in info_of(report, fake))
+    assert "no heartbeat heard yet, the other side does not hear us" in info_of(report, fake)
+    assert states(report())[fake.ip] == "pending"
+
+
+def test_side_outside_of_a_nat_says_that_ours_do_not_arrive(fakes, report, eventually):
+    fake = fakes.peer(101, beats=False)
+    session = fake.connect(ROUTER)
+    fake.tell(session)
+    eventually(lambda: session.datagrams, what="the flow that lets heartbeats in is there")
+    eventually(lambda: fake.beat(session) or session.of_tag(CONTROL))
+    hint = f"if {fake.ip} is a NAT's address, that must forward UDP 6784 to the other side"
+    eventually(lambda: hint in info_of(report, fake))
+    assert "no heartbeat acknowledged yet" in info_of(report, fake)
+    assert states(report())[fake.ip] == "pending"
+
+
 def test_wrong_heartbeats_are_not_acknowledged(fakes, eventually):
     fake = fakes.peer(101, beats=False)
     session = fake.connect(ROUTER)
@@ -308,15 +341,21 @@ def test_peer_with_a_password_is_refused_by_a_router_without(fakes, log, eventua
     eventually(lambda: "password-unexpected" in log())
 
 
-def test_of_two_peers_with_one_name_the_lower_connection_uid_stays(fakes, established, eventually):
+def test_of_two_peers_with_one_name_the_one_that_lives_stays(fakes, established, log, eventually):
     first, namesake = fakes.peer(101, name=HIGH), fakes.peer(102, name=HIGH)
     session = established(first, uid=1000)
-    loser = namesake.connect(ROUTER, uid=1001)
-    eventually(lambda: "reset" in loser.ended)
+    for uid in (1001, 999):
+        refused = namesake.connect(ROUTER, uid=uid)
+        eventually(lambda: "reset" in refused.ended)  # noqa: B023
+        (told,) = refused.of_tag(UNICAST)
+        assert first.ip.encode() in told.body
+        assert namesake.ip.encode() in told.body
     assert not session.ended
-    winner = namesake.connect(ROUTER, uid=999)
-    eventually(lambda: "reset" in session.ended)
-    assert not winner.ended
+    eventually(lambda: session.of_tag(UNICAST), what="the one that stays is told, too")
+    eventually(lambda: "name-taken" in log())
+    first.close()
+    winner = fakes.peer(103, name=HIGH).connect(ROUTER, uid=5)
+    eventually(lambda: "reset" in winner.ended, what="kept for a minute, if another one wants it")
 
 
 def test_duplicate_connection_is_decided_by_its_uid_whoever_came_first(

@@ -45,7 +45,12 @@ def test_standby_whose_link_was_made_anew_takes_over_and_hears(bench, eventually
     delete(lab, "B")
     if pause_s:
         eventually(lambda: not b.gateway_state()["ready"], 5)
-        assert b.http("PUT", "/gateways/gw0", {"role": "active"}).status == 503
+        refused = b.http("PUT", "/gateways/gw0", {"role": "active"})
+        assert refused.status == 503
+        assert "there is no link gw0" in str(refused.body)
+        state = b.gateway_state()
+        assert "there is no link gw0" in state["obstacles"]
+        assert state["reason"] == "there is no link gw0"
     make(lab, "B")
     number = subprocess.run(
         ["ip", "netns", "exec", b.netns.name, "cat", "/sys/class/net/gw0/ifindex"],

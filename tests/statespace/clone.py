@@ -35,6 +35,7 @@ KEEPER_APART = frozenset({"_port", "_timers", "_emit", "asked", "_token", "laten
 CORE_APART = frozenset(
     {
         *("timers", "registry", "_commands", "_hearing", "lookout", "_carrier", "leases"),
+        "_troubles",
         *("_sharing", "ports"),
     }
 )
@@ -101,7 +102,7 @@ def clone(core):
     new.leases = leases = copy.copy(core.leases)
     leases._registry, leases._lookout, leases._emit = registry, lookout, emit
     leases._detours, leases._watched = dict(leases._detours), (-1, (), ())
-    new._carrier = dict(core._carrier)
+    new._carrier, new._troubles = dict(core._carrier), dict(core._troubles)
     new.ports = {name: _clone_port(port, new) for name, port in core.ports.items()}
     new._sharing = _clone_sharing(core._sharing, new)
     return new

@@ -273,3 +273,53 @@ def test_two_wrong_keys_are_reported_one_at_a_time():
     for first, second in itertools.permutations([("port", 0), ("mtu", 0)]):
         with pytest.raises(ConfigError):
             config.load(None, dict([first, second]), {})
+
+
+def test_a_reload_keeps_what_cannot_be_used_as_it_was_and_takes_the_rest(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("first-token-of-some-length")
+    token.chmod(0o600)
+    text = f'mtu = 1400\npeer = ["192.0.2.1"]\napi_token_file = "{token}"\n'
+    old = config.load(written(tmp_path, text), {}, {})
+    token.write_text("second-token-of-some-length")
+    text = text.replace("1400", "7").replace("192.0.2.1", "192.0.2.2")
+    text += 'log_level = "loud"\nunheard_of = 1\n'
+    new, errors = config.reload(old, written(tmp_path, text), {}, {})
+    assert new.api_token == "second-token-of-some-length"
+    assert new.peer == ("192.0.2.2",)
+    assert (new.mtu, new.log_level) == (1400, "info")
+    assert len(errors) == 3
+    assert {
+        word
+        for error in errors
+        for word in ("mtu", "log_level", "unheard_of")
+        if word in str(error)
+    } == {
+        "mtu",
+        "log_level",
+        "unheard_of",
+    }
+
+
+def test_a_reload_whose_token_cannot_be_read_keeps_the_old_one(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("first-token-of-some-length")
+    token.chmod(0o600)
+    path = written(tmp_path, f'api_token_file = "{token}"\nhttp_addr = "0.0.0.0:1"\n')
+    old = config.load(path, {}, {})
+    for broken in (
+        f'api_token_file = "{token}x"\nhttp_addr = "0.0.0.0:1"\n',
+        'http_addr = "0.0.0.0:1"\n',
+    ):
+        new, errors = config.reload(
+            old, written(tmp_path, broken + 'log_level = "debug"\n'), {}, {}
+        )
+        assert (new.api_token, new.log_level) == ("first-token-of-some-length", "debug")
+        assert len(errors) == 1
+
+
+@pytest.mark.parametrize("text", [None, "mtu = = 1"])
+def test_a_reload_of_a_file_that_cannot_be_read_changes_nothing(tmp_path, text):
+    path = str(tmp_path / "none") if text is None else written(tmp_path, text)
+    with pytest.raises(ConfigError):
+        config.reload(config.load(None, {}, {}), path, {}, {})

@@ -9,6 +9,7 @@ import argparse
 import os
 
 from weave_ryu import config
+from weave_ryu.errors import ConfigError
 
 _EXAMPLE = """example:
   weave-ryu run --nickname gw1 --peer 192.0.2.2 --peer 192.0.2.3 \\
@@ -62,10 +63,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _run(arguments: argparse.Namespace) -> int:
     flags = {key: getattr(arguments, key) for key in config.FILE_KEYS}
 
-    def load() -> config.DaemonConfig:
-        return config.load(arguments.config, flags, os.environ)
+    def load(old: config.DaemonConfig) -> tuple[config.DaemonConfig, list[ConfigError]]:
+        return config.reload(old, arguments.config, flags, os.environ)
 
-    settings = load()
+    settings = config.load(arguments.config, flags, os.environ)
     from weave_ryu.shell import start  # noqa: PLC0415  (eventlet must not patch the other verbs)
 
     return start.run(settings, load)

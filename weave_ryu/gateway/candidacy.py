@@ -148,7 +148,7 @@ class Candidacy:
         if not self._around.is_switch_up:
             found.append("the switch is not connected")
         elif not self._around.has_carrier(self._spec.port):
-            found.append("the segment's link is down")
+            found.append(self._around.trouble(self._spec.port) or "the segment's link is down")
         if intent.drained:
             found.append("it is drained")
         if intent.role is Role.STANDBY:

@@ -64,6 +64,7 @@ class GatewayCore:
         self._commands: list[Command] = []
         self._hearing = Hearing(own, sequence, password)
         self.lookout = Lookout(self.registry, self._hearing, self.timers)
+        self._troubles: dict[str, str] = {}
         self._carrier: dict[str, bool] = {}
         self.is_switch_up = False
         self.peer_count = 0
@@ -87,8 +88,12 @@ class GatewayCore:
         return self.registry.own
 
     def has_carrier(self, port: str) -> bool:
-        """The link is a port of the bridge, and is up."""
-        return self._carrier.get(port, False)
+        """The link is a port of the bridge, is up, and nothing else keeps the port closed."""
+        return self._carrier.get(port, False) and port not in self._troubles
+
+    def trouble(self, port: str) -> str:
+        """What keeps the port closed, if it is not that its link is down; else empty."""
+        return self._troubles.get(port, "")
 
     def epoch(self, segment: str) -> int:
         """The highest epoch heard of."""
@@ -183,15 +188,22 @@ class GatewayCore:
         self._commands.clear()
         return commands
 
-    def switch_state(self, is_up: bool, carrier: Mapping[str, bool], now: float) -> None:
+    def switch_state(
+        self,
+        is_up: bool,
+        carrier: Mapping[str, bool],
+        now: float,
+        troubles: Mapping[str, str] | None = None,
+    ) -> None:
         """The switch connected (its flows are in place) or went away, or a link changed.
 
-        `carrier` is gateway port → its link is up; missing ports are down.
+        `carrier` is gateway port → its link is up; missing ports are down. `troubles` is port →
+        what else keeps it closed, in a clause.
         """
         if self.is_switch_up and not is_up:
             self._sharing.switch_lost(now)
         self.is_switch_up = is_up
-        self._carrier = dict(carrier)
+        self._carrier, self._troubles = dict(carrier), dict(troubles or {})
         self._tick(now)
 
     def mesh_state(self, peer_count: int, now: float) -> None:

@@ -260,9 +260,12 @@ class PortMachine:
                 self._lose(Input.SWITCH_LOST, "", now)
             return False
         if not self.around.has_carrier(self.spec.port):
+            trouble = self.around.trouble(self.spec.port)
             if not isinstance(self.phase, Fault):
                 # At once, before the switch has confirmed: nothing passes a dead link.
-                self._lose(Input.LINK_LOST, "", now)
+                self._lose(Input.LINK_LOST, trouble, now)
+            elif trouble and trouble != self.history[-1].reason:
+                self.enter(Input.LINK_LOST, self.phase, trouble, now)
             return False
         late_s = self.keeper.late_s(now)
         if late_s is not None:
@@ -362,7 +365,7 @@ class PortMachine:
         if follow(self.phase, happened) is not type(to):
             raise LocalProtocolError(f"{happened.name} does not lead to {to}")
         shown = self.state
-        if to.shown is shown:
+        if to.shown is shown and not (happened is Input.LINK_LOST and why):
             self.go_on_as(to, now)
             return
         seen = tuple((str(o.name), o.record.state) for o in self.candidacy.others(now))

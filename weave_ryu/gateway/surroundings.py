@@ -74,7 +74,10 @@ class Surroundings(Protocol):
         """Neighbours with an established connection."""
 
     def has_carrier(self, port: str) -> bool:
-        """The link is a port of the bridge, and is up."""
+        """The link is a port of the bridge, is up, and nothing else keeps the port closed."""
+
+    def trouble(self, port: str) -> str:
+        """What keeps the port closed, if it is not that its link is down; else empty."""
 
     def epoch(self, segment: str) -> int:
         """The highest epoch heard of."""

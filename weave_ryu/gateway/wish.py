@@ -105,7 +105,8 @@ class Wishes:
         if role is not Role.ACTIVE:
             return
         if not self._around.has_carrier(port):
-            raise NotReadyError(f"{port}: the segment's link is down; look at the cable")
+            down = "the segment's link is down; look at the cable"
+            raise NotReadyError(f"{port}: {self._around.trouble(port) or down}")
         if insists is not None and not force:
             raise NotReadyError(
                 f"{port}: {insists} is active by force; "

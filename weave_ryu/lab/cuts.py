@@ -13,20 +13,23 @@ from weave_ryu.namespaces import run_inside
 _TABLE = "bridge weave_ryu_cuts"
 
 
-def cut(underlay: Path, ways: Iterable[tuple[str, str]], percent: int = 100) -> None:
+def cut(
+    underlay: Path, ways: Iterable[tuple[str, str]], percent: int = 100, match: str = ""
+) -> None:
     """Drop what goes from each first address to the second; earlier cuts end.
 
     Args:
         underlay: the namespace with the lab's bridge.
         ways: pairs of IPv4 addresses.
         percent: how many of a hundred packets are dropped, drawn at random.
+        match: only what this expression of nft takes, such as ``udp dport 6784``.
 
     Raises:
         LabError: nft refused.
     """
     lot = "" if percent >= 100 else f"numgen random mod 100 < {percent} "
     drops = "\n".join(
-        f"ip saddr {ipaddress.IPv4Address(a)} ip daddr {ipaddress.IPv4Address(b)} {lot}drop"
+        f"ip saddr {ipaddress.IPv4Address(a)} ip daddr {ipaddress.IPv4Address(b)} {match} {lot}drop"
         for a, b in ways
     )
     chain = f"chain forward {{ type filter hook forward priority 0\n{drops}\n}}"

@@ -42,6 +42,7 @@ class Input(Enum):
     FEATURES_READ = auto()
     ADDED = auto()
     ACKNOWLEDGED = auto()
+    SILENT = auto()
     ENDED = auto()
 
 
@@ -59,6 +60,7 @@ TRANSITIONS: Mapping[tuple[State, Input], Transition] = {
     (State.FEATURES, Input.FEATURES_READ): Transition(State.OFFERED, "the router decides"),
     (State.OFFERED, Input.ADDED): Transition(State.PENDING, "it is in our own entry"),
     (State.PENDING, Input.ACKNOWLEDGED): Transition(State.ESTABLISHED, "our heartbeat arrived"),
+    (State.ESTABLISHED, Input.SILENT): Transition(State.PENDING, "nothing is heard any more"),
     **{
         (state, Input.ENDED): Transition(State.CLOSED, "closed, refused or timed out")
         for state in State
@@ -187,8 +189,12 @@ class ConnectionMachine:
         self._heartbeat_at = now + TCP_HEARTBEAT_S
 
     def acknowledge(self) -> None:
-        """The overlay works."""
+        """The overlay works, or works again."""
         self._go(Input.ACKNOWLEDGED)
+
+    def lapse(self) -> None:
+        """The overlay works no more; this connection goes on."""
+        self._go(Input.SILENT)
 
     def close(self) -> None:
         """It is over; nothing is read or sent any more."""

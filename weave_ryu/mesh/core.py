@@ -22,6 +22,7 @@ from weave_ryu.mesh.overlay import FastdpOverlay
 from weave_ryu.mesh.peers import MergeResult, Peer, Peers
 from weave_ryu.mesh.routing import RoutingTables
 from weave_ryu.mesh.segments import Claims, edges_of
+from weave_ryu.mesh.status import FarEnd
 from weave_ryu.mesh.topology import UpdateReader
 from weave_ryu.names import PeerName, ShortId
 
@@ -37,6 +38,10 @@ class Neighbour:
     target: Address | None
     peer: PeerName | None = None
     overlay: FastdpOverlay | None = None
+    was_healthy: bool = True
+    """As last reported."""
+    has_worked: bool = False
+    """It has been established."""
 
     def deadline(self) -> float | None:
         """When it has something to do."""
@@ -75,6 +80,7 @@ class Core:
         self.failed: Counter[str] = Counter()
         """Connections that ended without having been established, by the code of the reason."""
         self.check_targets = False
+        self.started_at: float | None = None
         self._update_at: float | None = None
         self._update_names: set[PeerName] = set()
         self._collect_at: float | None = None
@@ -96,10 +102,18 @@ class Core:
         peer = None if name is None else self.peers.get(name)
         return None if peer is None else peer.nick_name
 
+    def far_end(self, one: Neighbour) -> FarEnd:
+        """What the table has of a connection's other side."""
+        peer = None if one.peer is None else self.peers.get(one.peer)
+        if peer is None:
+            return FarEnd()
+        return FarEnd(peer.nick_name, peer.connections.get(self.name))
+
     # Timers.
 
     def start_rounds(self, now: float) -> None:
         """Gossip the complete state from now on."""
+        self.started_at = now
         self._round_at = now + GOSSIP_INTERVAL_S
 
     def stop_timers(self) -> None:

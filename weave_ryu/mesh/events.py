@@ -112,6 +112,24 @@ class PeerRestarted:
 
 
 @dataclass(frozen=True, slots=True)
+class NameTaken:
+    """Another host has our name too.
+
+    Attributes:
+        reason: a sentence that names both addresses.
+        refused: it is we who must have another one.
+    """
+
+    reason: str
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NameFree:
+    """We were refused because of our name, and are not any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShortIdChanged:
     """Our own short id had to be given up (None: we have none at the moment); keep the new one."""
 
@@ -152,6 +170,8 @@ Event = (
     | OverlayHealthChanged
     | PeersCollected
     | PeerRestarted
+    | NameTaken
+    | NameFree
     | ShortIdChanged
     | GossipReceived
     | MessageIgnored

@@ -31,6 +31,8 @@ class Features:
         short_id: None if the sender has none.
         trusted: the sender has the receiver's address in a trusted subnet.
         overlays: best first; None if the sender speaks only the old sleeve.
+        uptime_ms: how long the sender has run and kept its name, 0 if others refuse it that; None
+            if the sender is a Weave router, which tells no such thing and ignores it.
     """
 
     name: PeerName
@@ -40,6 +42,7 @@ class Features:
     short_id: ShortId | None
     trusted: bool
     overlays: tuple[str, ...] | None
+    uptime_ms: int | None = None
 
 
 def encode_map(pairs: Mapping[str, str]) -> bytes:
@@ -81,6 +84,8 @@ def encode_features(features: Features) -> bytes:
         pairs["ShortID"] = str(features.short_id)
     if features.overlays is not None:
         pairs["Overlays"] = " ".join(features.overlays)
+    if features.uptime_ms is not None:
+        pairs["Uptime"] = str(features.uptime_ms)
     return encode_map(pairs)
 
 
@@ -109,6 +114,7 @@ def decode_features(raw: bytes) -> Features:
         short_id=None if short_id is None else ShortId(short_id),
         trusted=_truth(pairs.get("Trusted", "")),
         overlays=None if overlays is None else tuple(overlays.split()),
+        uptime_ms=_number(pairs, "Uptime", MAX_UID) if "Uptime" in pairs else None,
     )
 
 

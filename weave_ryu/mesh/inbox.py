@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from weave_ryu.errors import RemoteProtocolError
-from weave_ryu.mesh import events
+from weave_ryu.mesh import events, namesakes
 from weave_ryu.mesh.connection import MessageRead
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData, TopologyData
 from weave_ryu.mesh.messages import Tag, decode_control, decode_gossip, decode_unicast
+from weave_ryu.mesh.neighbours import Neighbours
 from weave_ryu.mesh.peers import MergeResult
 from weave_ryu.names import PeerName
 
@@ -15,8 +16,9 @@ from weave_ryu.names import PeerName
 class Inbox:
     """Reads messages of joined connections."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, neighbours: Neighbours) -> None:
         self._core = core
+        self._neighbours = neighbours
 
     def read(self, one: Neighbour, message: MessageRead, now: float) -> None:
         """Do what a message asks for.
@@ -30,7 +32,7 @@ class Inbox:
             case Tag.GOSSIP:
                 self._read_gossip(one, message.body, now)
             case Tag.GOSSIP_UNICAST:
-                self._read_unicast(one, message.body)
+                self._read_unicast(one, message.body, now)
             case Tag.GOSSIP_BROADCAST:
                 self._read_broadcast(one, message.body, now)
             case Tag.OVERLAY_CONTROL:
@@ -73,13 +75,15 @@ class Inbox:
             self._core.gossiper.tell(one.peer, TOPOLOGY, TopologyData(self._core.peers, names))
         return result
 
-    def _read_unicast(self, one: Neighbour, body: bytes) -> None:
+    def _read_unicast(self, one: Neighbour, body: bytes, now: float) -> None:
         message = decode_unicast(body)
         if message.destination != self._core.name:
             if not self._core.gossiper.pass_to(message.destination, body):
                 self._ignore(one, f"gossip to {message.destination}: no way there")
         elif message.channel == TOPOLOGY:
             raise RemoteProtocolError("bad-gossip", "topology gossip to one peer")
+        elif message.channel == namesakes.CHANNEL:
+            self._neighbours.namesakes.told(one, message.source, message.payload, now)
         elif self._core.gossiper.is_registered(message.channel):
             kind = events.GossipKind.UNICAST
             self._publish(one, message.channel, message.source, kind, message.payload)
@@ -122,18 +126,5 @@ class Inbox:
         message = decode_control(body)
         if one.overlay is None or one.peer is None:
             return
-        if not one.overlay.control_received(message, now):
-            return
-        link = one.machine.link
-        one.machine.acknowledge()
-        self._core.peers.establish_own_connection(one.peer)
-        self._core.topology_changed(now)
-        self._core.events.append(
-            events.ConnectionEstablished(
-                link.connection,
-                one.peer,
-                self._core.nick_name_of(one.peer) or "",
-                link.remote,
-                link.outbound,
-            )
-        )
+        if one.overlay.control_received(message, now):
+            self._neighbours.note_overlay(one, now)

@@ -15,12 +15,16 @@ class Candidate:
     Attributes:
         told: strangers are welcome on this connection.
         plain_overlay: frames may be sent without encryption: no password, or both sides trust.
+        addresses: IPv4, of both ends, ours first.
+        namesake: why it is not the peer that we know by that name; empty if it may well be.
     """
 
     features: Features
     connection_uid: int
     told: bool
     plain_overlay: bool
+    addresses: tuple[str, str] = ("", "")
+    namesake: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +76,12 @@ def judge(
     if known is None and not candidate.told:
         return Refusal("unknown-peer", f"{features.name} was heard of, and is not known any more")
     if features.name == own.name:
-        return _refuse_own_name(features, own)
+        return _refuse_own_name(candidate, own)
     refusal = _refuse_overlay(candidate)
     if refusal is not None:
         return refusal
+    if candidate.namesake:
+        return Refusal("name-taken", candidate.namesake)
     if rival_uid is not None and candidate.connection_uid >= rival_uid:
         equal = candidate.connection_uid == rival_uid
         return Refusal(
@@ -95,12 +101,14 @@ def judge(
     )
 
 
-def _refuse_own_name(features: Features, own: Peer) -> Refusal:
+def _refuse_own_name(candidate: Candidate, own: Peer) -> Refusal:
+    features, (here, there) = candidate.features, candidate.addresses
     if features.uid == own.uid:
         return Refusal("own-address", "this is our own address", never_again=True)
     return Refusal(
         "name-taken",
-        f"another peer ({features.nick_name!r}) has our name {own.name}: give one of them another",
+        f"another peer ({features.nick_name!r}, at {there}) has our name {own.name}, "
+        f"which we use at {here}: give one of them another",
         never_again=True,
     )
 

@@ -15,8 +15,9 @@ from weave_ryu.mesh.connection import ConnectionMachine, Link, State
 from weave_ryu.mesh.core import Core, Neighbour
 from weave_ryu.mesh.crypto import KeyPair
 from weave_ryu.mesh.features import OVERLAY, Features
-from weave_ryu.mesh.gossip import TOPOLOGY
+from weave_ryu.mesh.gossip import TOPOLOGY, TopologyData
 from weave_ryu.mesh.joining import Admission, Candidate, Refusal, judge
+from weave_ryu.mesh.namesakes import Namesakes
 from weave_ryu.mesh.overlay import FastdpOverlay, heartbeat_frame
 from weave_ryu.mesh.peers import Connection, Peer
 from weave_ryu.names import PeerName
@@ -31,6 +32,7 @@ class Neighbours:
     def __init__(self, core: Core, new_key_pair: Callable[[], KeyPair]) -> None:
         self._core = core
         self._new_key_pair = new_key_pair
+        self.namesakes = Namesakes(core)
         self._unfinished: set[ConnectionId] = set()
         """Accepted connections whose handshake is not over."""
 
@@ -44,6 +46,9 @@ class Neighbours:
         """A TCP connection is there; the target is the address that was dialled."""
         connection_id = self._core.rng.getrandbits(64)
         trusted = self._core.config.is_trusted(link.remote[0])
+        began = self._core.started_at
+        keeps_name = began is not None and not self.namesakes.is_refused
+        uptime_ms = int(1000 * (now - began)) + 1 if began is not None and keeps_name else 0
 
         def describe() -> Features:
             return Features(
@@ -54,6 +59,7 @@ class Neighbours:
                 short_id=self._core.short_id,
                 trusted=trusted,
                 overlays=(OVERLAY,),
+                uptime_ms=uptime_ms,
             )
 
         machine = ConnectionMachine(
@@ -71,12 +77,20 @@ class Neighbours:
         if uid is None:
             raise LocalProtocolError("features without a connection UID")
         rival = self._core.neighbours.get(self._core.by_peer.get(features.name, ConnectionId(-1)))
+        notice = None
+        if features.name != self._core.name:
+            notice = self.namesakes.notice(features, machine.link, rival, now)
+        if rival is not None and notice is not None and self.namesakes.is_silent(rival, now):
+            self.end(rival, "silent", f"it is silent, and {notice.newcomer} lives", now, features)
+            notice = rival = None
         verdict = judge(
             Candidate(
                 features,
                 uid,
                 machine.link.told,
                 not machine.encrypted or machine.mutually_trusted,
+                (machine.link.local[0], machine.link.remote[0]),
+                "" if notice is None else str(notice),
             ),
             self._core.peers.own,
             self._core.peers.get(features.name),
@@ -90,6 +104,10 @@ class Neighbours:
             successor = features if isinstance(verdict, Admission) else None
             self.end(rival, "duplicate", "there is another connection to it", now, successor)
         if isinstance(verdict, Refusal):
+            if verdict.code == "name-taken" and notice is not None:
+                self.namesakes.tell(one, notice, now)
+            elif verdict.code == "name-taken":
+                self.namesakes.met(one, features, now)
             self.end(one, verdict.code, verdict.reason, now, never_again=verdict.never_again)
         else:
             self._join(one, features, uid, verdict, now)
@@ -109,6 +127,7 @@ class Neighbours:
         one.machine.add(now)
         self._unfinished.discard(link.connection)
         self._core.by_peer[features.name] = link.connection
+        self.namesakes.joined(one, features)
         host, port = link.remote
         self._core.peers.add_own_connection(
             Connection(features.name, f"{host}:{port}", link.outbound, established=False)
@@ -176,7 +195,7 @@ class Neighbours:
         code: str = "closed",
     ) -> None:
         """A connection is over, whoever ended it; ``keep`` takes its place and stays known."""
-        established = one.machine.state is State.ESTABLISHED
+        established = one.has_worked
         one.machine.close()
         if not established:
             self._core.failed[code] += 1
@@ -194,6 +213,7 @@ class Neighbours:
         if one.peer is None:
             return
         del self._core.by_peer[one.peer]
+        self.namesakes.left(one.peer, now)
         self._core.gossiper.remove_neighbour(one.peer)
         self._core.peers.delete_own_connection(one.peer)
         self._core.collect(now, keep)
@@ -208,10 +228,9 @@ class Neighbours:
             return
         if one.overlay is None:
             return
-        was_healthy = one.overlay.healthy
         if one.overlay.handle_timer(now):
             self._send_heartbeat(one, one.overlay)
-        self.note_health(one, was_healthy)
+        self.note_overlay(one, now)
 
     def _send_heartbeat(self, one: Neighbour, overlay: FastdpOverlay) -> None:
         """Nothing is sent as long as one of the two has no short id: it is tried again soon."""
@@ -231,10 +250,43 @@ class Neighbours:
             )
         )
 
-    def note_health(self, one: Neighbour, was_healthy: bool) -> None:
-        """Report that the overlay's health is another one than before."""
-        if one.overlay is None or one.peer is None or one.overlay.healthy == was_healthy:
+    def note_overlay(self, one: Neighbour, now: float) -> None:
+        """The overlay works, or works no more: say so in our entry.
+
+        Its sockets may be fine while frames are lost: a firewall, or an MTU that has become
+        smaller. Weave lets fastdp give way to sleeve then, and the other side learns nothing of it.
+        Without a second overlay frames have to go by other peers, so the connection is entered as
+        not established: all routers leave out what one of its ends does not call established
+        (mesh/routes.go), and gossip goes on.
+        """
+        overlay, peer, link = one.overlay, one.peer, one.machine.link
+        if overlay is None or peer is None:
             return
-        self._core.events.append(
-            events.OverlayHealthChanged(one.connection, one.peer, one.overlay.healthy)
-        )
+        if overlay.healthy != one.was_healthy:
+            one.was_healthy = overlay.healthy
+            self._core.events.append(
+                events.OverlayHealthChanged(link.connection, peer, overlay.healthy)
+            )
+        if overlay.works == (one.machine.state is State.ESTABLISHED):
+            return
+        is_new = overlay.works and not one.has_worked
+        if overlay.works:
+            one.machine.acknowledge()
+            one.has_worked = True
+            features = one.machine.remote_features
+            if features is not None and features.uptime_ms is not None:
+                self.namesakes.vouched()
+            nick_name = self._core.nick_name_of(peer) or ""
+            self._core.events.append(
+                events.ConnectionEstablished(
+                    link.connection, peer, nick_name, link.remote, link.outbound
+                )
+            )
+        else:
+            one.machine.lapse()
+        self._core.peers.establish_own_connection(peer, overlay.works)
+        self._core.topology_changed(now)
+        if not is_new:
+            # The other side may see nothing of it, and is to say the same as we do.
+            own = frozenset({self._core.name})
+            self._core.gossiper.tell(peer, TOPOLOGY, TopologyData(self._core.peers, own))

@@ -68,6 +68,20 @@ class FastdpOverlay:
         """The other side has received one of our heartbeats."""
         return self._phase is _Phase.ACKNOWLEDGED
 
+    @property
+    def works(self) -> bool:
+        """As far as this side can tell: ours have arrived, and theirs do.
+
+        Weave believes the ack for ever. It is sent once in a connection's life, so a way that fails
+        later shows only in what is not heard.
+        """
+        return self.acknowledged and self.healthy
+
+    @property
+    def heard_at(self) -> float | None:
+        """When the last good heartbeat came."""
+        return self._heard_at
+
     def heartbeat_received(self, frame: bytes, from_ip: str, now: float) -> bool:
         """Look at a special frame from that peer.
 

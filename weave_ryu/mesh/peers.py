@@ -186,13 +186,13 @@ class Peers:
         own = self.own
         self._set_own(replace(own, connections=_with(own.connections, line)))
 
-    def establish_own_connection(self, remote: PeerName) -> None:
-        """Mark a line as established; own version + 1."""
+    def establish_own_connection(self, remote: PeerName, established: bool = True) -> None:
+        """Mark a line as established, or as not established any more; own version + 1."""
         own = self.own
         line = own.connections.get(remote)
         if line is None:
             raise LocalProtocolError(f"no connection to {remote} in our own entry")
-        self.add_own_connection(replace(line, established=True))
+        self.add_own_connection(replace(line, established=established))
 
     def delete_own_connection(self, remote: PeerName) -> None:
         """Take a line out; own version + 1."""

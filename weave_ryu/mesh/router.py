@@ -28,6 +28,7 @@ from weave_ryu.mesh.messages import (
     encode_control,
     encode_unicast,
 )
+from weave_ryu.mesh.namesakes import Notice
 from weave_ryu.mesh.neighbours import Neighbours
 from weave_ryu.mesh.overlay import FASTDP_INDEX, SUB_TAG_ACK
 from weave_ryu.mesh.peers import Peers
@@ -49,7 +50,7 @@ class Router:
     ) -> None:
         self._core = Core(config, rng)
         self._neighbours = Neighbours(self._core, new_key_pair)
-        self._inbox = Inbox(self._core)
+        self._inbox = Inbox(self._core, self._neighbours)
         self._bucket = TokenBucket()
 
     # Views.
@@ -97,9 +98,18 @@ class Router:
     def connections(self) -> list[ConnectionView]:
         """All TCP connections, by number."""
         return [
-            status.connection_view(one.machine, one.overlay, self._core.nick_name_of(one.peer))
+            status.connection_view(one.machine, one.overlay, self._core.far_end(one))
             for _, one in sorted(self._core.neighbours.items())
         ]
+
+    def namesakes(self, now: float) -> list[Notice]:
+        """Other hosts that have our name, as far as it was noticed in the last minutes."""
+        return self._neighbours.namesakes.notices(now)
+
+    def refusal(self) -> str:
+        """Why this peer is refused by others, because of its name; empty if it is not."""
+        found = self._neighbours.namesakes.notices(0.0)
+        return next((str(notice) for notice in found if notice.refused), "")
 
     def targets(self) -> list[TargetView]:
         """All addresses that are looked after, sorted."""
@@ -278,11 +288,10 @@ class Router:
         if one.overlay is None:
             return
         self._core.touched.add(one.connection)
-        was_healthy = one.overlay.healthy
         if one.overlay.heartbeat_received(frame, from_ip, now):
             ack = OverlayControl(FASTDP_INDEX, SUB_TAG_ACK, b"")
             one.machine.send(Tag.OVERLAY_CONTROL, encode_control(ack))
-        self._neighbours.note_health(one, was_healthy)
+        self._neighbours.note_overlay(one, now)
         self._settle(now)
 
     # Inputs: gossip.

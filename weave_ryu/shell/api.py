@@ -311,22 +311,33 @@ class Api:
         )
 
     def _connect(self, request: webob.Request) -> webob.Response:
-        addresses = self._form_peers(request)
+        peers = self._form_peers(request)
         replace = request.POST.get("replace", "false")
         if replace not in ("true", "false"):
             raise ApiError(
                 422, "bad-value", f"replace {replace[:64]!r} must be true or false", "replace"
             )
+        looked_up = [peer for peer in peers if meshd.parse_target(peer, "peer") is None]
+        found = {peer: meshd.resolve(peer, "peer") for peer in looked_up}
+        names = self._daemon.names
+        if replace == "true":
+            names.clear()
+        addresses = names.split(peers)[0] + [a for some in found.values() for a in some]
         self._daemon.router.connect_targets(addresses, replace == "true", time.monotonic())
         self._daemon.mesh.pump()
+        names.took(found)
         return webob.Response(status=200, text="", content_type="text/plain")
 
     def _forget(self, request: webob.Request) -> webob.Response:
-        self._daemon.router.forget_targets(self._form_peers(request), time.monotonic())
+        peers = self._form_peers(request)
+        for peer in peers:
+            meshd.parse_target(peer, "peer")
+        gone = self._daemon.names.forget(peers)
+        self._daemon.router.forget_targets(gone, time.monotonic())
         self._daemon.mesh.pump()
         return webob.Response(status=200, text="", content_type="text/plain")
 
-    def _form_peers(self, request: webob.Request) -> list[Any]:
+    def _form_peers(self, request: webob.Request) -> list[str]:
         try:
             texts = request.POST.getall("peer")
         except (ValueError, AttributeError, DeprecationWarning) as error:
@@ -335,7 +346,7 @@ class Api:
         if not texts:
             raise ApiError(422, "missing", "send at least one peer=HOST[:PORT]", "peer")
         request.environ[AUDIT] = {"peers": texts[:8]}
-        return [address for text in texts for address in meshd.resolve(text, "peer")]
+        return list(texts)
 
 
 def _audit(request: webob.Request, status: int) -> None:

@@ -80,6 +80,8 @@ class ForwardingView:
         self._former: dict[PeerName, tuple[PeerName, float]] = {}
         self._infos: dict[PeerName, PeerInfo] = {}
         self._underlays: dict[PeerName, Underlay] = {}
+        self._working: dict[PeerName, float] = {}
+        """Neighbours that frames reach, and since when."""
 
     def observe(
         self,
@@ -93,7 +95,7 @@ class ForwardingView:
         Args:
             established: symmetric graph of established connections.
             infos: all peers that the mesh knows, this one among them.
-            underlays: this peer's neighbours with an established connection.
+            underlays: this peer's neighbours, as far as this side knows that frames reach them.
             now: monotonic seconds.
         """
         up = established if isinstance(established, routes.Graph) else _both_ways(established)
@@ -182,7 +184,13 @@ class ForwardingView:
 
     def _wait_for_returning(self, underlays: Mapping[PeerName, Underlay], now: float) -> None:
         """A neighbour is back, and has not told yet to whom: give its connections some time."""
-        returning = {name for name in underlays if not self._is_up(_edge(self._own, name))}
+        self._working = {name: self._working.get(name, now) for name in underlays}
+        # Whom we hear and who does not hear us stays like that, maybe for days.
+        returning = {
+            name
+            for name, since in self._working.items()
+            if since + RETURN_HOLD_S > now and not self._is_up(_edge(self._own, name))
+        }
         for edge, until in self._held.items():
             if not returning.isdisjoint(edge):
                 self._held[edge] = max(until, now + RETURN_HOLD_S)
@@ -213,7 +221,7 @@ def forwarding_state(
     short_id: ShortId,
     ports: BridgePorts,
     lets_in: Mapping[PeerName, frozenset[str]],
-    pending: Iterable[str] = (),
+    heard: Iterable[str] = (),
 ) -> ForwardingState:
     """What the flows must express.
 
@@ -223,7 +231,8 @@ def forwarding_state(
         short_id: this peer's short id.
         ports: of the local bridge.
         lets_in: gateways → the segments whose frames they let in under their own short id.
-        pending: underlay addresses of connections that are not established yet.
+        heard: underlay addresses of all connections; heartbeats come from those, too, to which no
+            frames go: because they are not established, or the other side says that they are not.
     """
     graph = view.graph()
     hops = _hops(view, ports)
@@ -260,7 +269,7 @@ def forwarding_state(
         short_id=short_id,
         tunnel_ports=tuple(sorted(ports.tunnels.values())),
         neighbours=_present(hops, sorted(hops)),
-        pending=tuple(sorted(set(pending) - known)),
+        pending=tuple(sorted(set(heard) - known)),
         peers=tuple(peers),
         broadcast_hops=_present(hops, own_tree.next_hops if own_tree else ()),
         local_ports=ports.local,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import structlog
@@ -35,6 +35,8 @@ from weave_ryu.shell import (
     leftovers,
     meshd,
     moving,
+    peernames,
+    reach,
     replug,
     restoring,
     setup,
@@ -88,7 +90,7 @@ class Daemon:
         if self.datapath == "system" and specs and unfenced is None:
             timers = replace(timers, fence=FENCES[config.failover])
         missing = setup.check_gateway_links(config, self._ovsdb)
-        self.names = waiting.Names(self._connect)
+        self.names = peernames.Names(self._connect, self._forget, self._is_connected)
         targets, self._names_to_ask = self.names.split(config.peer)
         waiting.wait_for_addresses(config, self._ovsdb)
         identity = setup.identity(config, self._ovsdb)
@@ -160,6 +162,7 @@ class Daemon:
         self._bfd_specs: tuple[BfdSpec, ...] = ()
         self._underlay_changed = hub.Signal()
         self._strangers = strangers.StrangerLog(self._wake_strangers)
+        self._reach = reach.ReachLog()
         self._leftovers = leftovers.Collector(self._ovsdb, config.bridge)
         self._uses = PortUse(
             config.bridge,
@@ -190,6 +193,7 @@ class Daemon:
         self._ovsdb.on_lost = self._database_lost
         hub.spawn(self._underlay_loop)
         hub.spawn(self._leftovers.run)
+        hub.spawn(self._watch_reach)
         hub.spawn(self._restorer.run)
         hub.spawn(self._replugger.run)
         hub.spawn(self._links.run)
@@ -274,6 +278,13 @@ class Daemon:
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
                     self._note_epochs()
                     self.forwarder.changed()
+                case mesh_events.NameTaken():
+                    log = _log.error if event.refused else _log.warning
+                    log("name_taken", reason=event.reason, refused=event.refused)
+                    self.gateways.refused(self.router.refusal())
+                case mesh_events.NameFree():
+                    _log.info("name_free")
+                    self.gateways.refused("")
                 case mesh_events.ConnectionEstablished():
                     _log.info("peer_connected", peer=str(event.peer), nick_name=event.nick_name)
                     self.forwarder.changed()
@@ -293,8 +304,6 @@ class Daemon:
                     if event.new is not None:
                         hub.spawn(setup.remember_short_id, self.config, self._ovsdb, event.new)
                     self.forwarder.changed()
-                case mesh_events.OverlayHealthChanged():
-                    _log.warning("overlay_health", peer=str(event.peer), healthy=event.healthy)
                 case _:
                     _log.debug("mesh", detail=str(event))
 
@@ -305,6 +314,11 @@ class Daemon:
             if entry is not None:
                 epoch = segments.epoch_of(entry.version)
                 self.registry.raise_epoch(spec.segment, epoch)
+
+    def _watch_reach(self) -> None:
+        while True:
+            hub.sleep(reach.LOOK_EVERY_S)
+            self._reach.look(self.router.connections(), time.monotonic())
 
     def _wake_strangers(self, at: float) -> None:
         hub.spawn(self._tell_of_strangers, at)
@@ -389,6 +403,14 @@ class Daemon:
     def _connect(self, addresses: list[Address]) -> None:
         self.router.connect_targets(addresses, False, time.monotonic())
         self.mesh.pump()
+
+    def _forget(self, addresses: list[Address]) -> None:
+        self.router.forget_targets(addresses, time.monotonic())
+        self.mesh.pump()
+
+    def _is_connected(self, hosts: Collection[str]) -> bool:
+        links = self.router.connections()
+        return any(link.name is not None and link.remote[0] in hosts for link in links)
 
     def _check_link(self, name: str) -> None:
         setup.check_gateway_links(self.config, self._ovsdb, name)
@@ -505,23 +527,24 @@ class Daemon:
             )
             for peer in peers
         }
-        established = {}
-        pending = []
+        working = {}
+        addresses = []
+        established = 0
         for connection in self.router.connections():
             if connection.name is None or connection.overlay is None:
                 continue
             overlay = connection.overlay
-            if connection.established:
-                established[connection.name] = Underlay(
+            addresses.append(overlay.remote_ip)
+            established += connection.established
+            if overlay.established and overlay.healthy:
+                working[connection.name] = Underlay(
                     overlay.remote_ip, overlay.local_ip, overlay.udp_port
                 )
-            else:
-                pending.append(overlay.remote_ip)
         graph = routes.both_ways(self._graphs.build(peers))
         now = time.monotonic()
-        self.view.observe(graph, infos, established, now)
+        self.view.observe(graph, infos, working, now)
         self._drop_left(frozenset(self.view.infos))
-        self.gateways.mesh_changed(len(established))
+        self.gateways.mesh_changed(established)
         self._watch_companions(self.view.underlays)
         return forwarding_state(
             self.view,
@@ -529,7 +552,7 @@ class Daemon:
             self.own_short_id(),
             self.bridge_ports(),
             self.registry.lets_in(),
-            pending,
+            addresses,
         )
 
     def _owns(self, name: PeerName) -> bool:

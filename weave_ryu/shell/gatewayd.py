@@ -70,6 +70,9 @@ LATE_S = 1.0
 
 POLL_S = 0.005
 
+LOOK_AGAIN_S = 0.3
+"""After a link went down: perhaps it is taken out."""
+
 ASK_FOR_CARRIER_S = 0.05
 """How often the kernel is asked, so that the switch hears of a lost carrier soon."""
 
@@ -178,6 +181,8 @@ class Gateways:
         self._is_pumping = False
         self._is_ready = False
         self._missing: set[str] = set()
+        self._down: set[str] = set()
+        self._refusal = ""
 
     def start(self) -> None:
         """Begin to watch the ports."""
@@ -351,16 +356,32 @@ class Gateways:
     def ports_changed(self) -> None:
         """A port appeared, vanished, or changed its link."""
         carrier = {port.name: port.up for port in self._switch.ports.values()}
+        troubles = {}
         if self._is_ready and self._switch.is_connected:
             # Open vSwitch shows the port of a link that has vanished as one without carrier.
             down = {name for name in self.core.ports if not carrier.get(name)}
             self._note_missing({name for name in down if not links.exists(name)})
+            troubles = {name: f"there is no link {name}" for name in self._missing}
+            if down - self._down - self._missing:
+                hub.spawn(self._look_again)  # a link that is taken out goes down first
+            self._down = down
         else:
             self._close_fences()
+        if self._refusal:
+            troubles = dict.fromkeys(self.core.ports, self._refusal)
         self.core.switch_state(
-            self._is_ready and self._switch.is_connected, carrier, time.monotonic()
+            self._is_ready and self._switch.is_connected, carrier, time.monotonic(), troubles
         )
         self.pump()
+
+    def _look_again(self) -> None:
+        hub.sleep(LOOK_AGAIN_S)
+        self.ports_changed()
+
+    def refused(self, reason: str) -> None:
+        """Why the mesh refuses this peer, which then opens no port; empty if it does not."""
+        self._refusal = reason
+        self.ports_changed()
 
     def _note_missing(self, missing: set[str]) -> None:
         """Tell once of each link that is not there; a link without carrier is another matter."""

@@ -193,6 +193,16 @@ class StateCollector(Collector):
         found.add_metric(("established",), up)
         found.add_metric(("pending",), len(links) - up)
         yield found
+        found = _gauge(
+            "mesh_connection_established",
+            "1 if frames pass directly between this peer and a neighbour, 0 if they do not "
+            "although the two are connected: both sides must hear each other's heartbeats.",
+            ("peer", "nick_name"),
+        )
+        for link in links:
+            if link.name is not None:
+                found.add_metric((str(link.name), link.nick_name or ""), link.established)
+        yield found
         found = _gauge("mesh_targets", "Addresses that are dialled, by state.", ("state",))
         for state, number in sorted(Counter(t.state for t in router.targets()).items()):
             found.add_metric((state,), number)

@@ -12,12 +12,10 @@ import structlog
 from weave_ryu.config import DaemonConfig, tls_context
 from weave_ryu.errors import ConfigError
 from weave_ryu.gateway.role import State
-from weave_ryu.mesh.config import Address
-from weave_ryu.shell import hub, logs
+from weave_ryu.shell import hub, logs, meshd
 from weave_ryu.shell.auth import Guard
 from weave_ryu.shell.sdnotify import Notifier
 from weave_ryu.shell.tls import Listener
-from weave_ryu.shell.waiting import Names
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
@@ -68,8 +66,7 @@ class Service:
         daemon: what is served.
         guard: of the API; gets the new token.
         notifier: the way to systemd.
-        load: reads the configuration as at the start.
-        listener: of the API, if it speaks HTTPS; gets the certificate anew.
+    X        listener: of the API, if it speaks HTTPS; gets the certificate anew.
         names: those of the daemon's peers that are asked for.
     """
 
@@ -78,16 +75,14 @@ class Service:
         daemon: Daemon,
         guard: Guard,
         notifier: Notifier,
-        load: Callable[[], DaemonConfig],
+        load: Callable[[DaemonConfig], tuple[DaemonConfig, list[ConfigError]]],
         listener: Listener | None = None,
-        names: Names | None = None,
     ) -> None:
         self._daemon = daemon
         self._guard = guard
         self._notifier = notifier
         self._load = load
         self._listener = listener
-        self._names = names or Names(self._connect)
         self._is_ready = False
         self._status = ""
 
@@ -138,42 +133,65 @@ class Service:
         up = sum(1 for connection in daemon.router.connections() if connection.established)
         return "; ".join([*words, f"{up} connections"])
 
-    def _connect(self, addresses: list[Address]) -> None:
-        self._daemon.router.connect_targets(addresses, False, time.monotonic())
-        self._daemon.mesh.pump()
-
     def stopping(self) -> None:
         """The daemon hands over and ends."""
         self._notifier.tell(STOPPING="1", STATUS="handing over")
 
     def reload(self) -> None:
-        """Read the configuration anew, and take over what is safe; an error changes nothing."""
+        """Read the configuration anew, and take over what is safe.
+
+        A value that cannot be used keeps no other one from being taken over: whoever replaces a
+        token that has leaked must not depend on a peer that is misspelt. Of a file that cannot be
+        read nothing is taken.
+        """
         self._notifier.tell(STATUS="reading the configuration anew")
         self._status = ""
         old = self._daemon.config
         try:
-            new = self._load()
-            change = compare(old, new)
-            connect, names = self._names.split(change.connect)
-            # The files of the start: others need a restart, but these may have been renewed.
-            context = tls_context(old)
+            new, errors = self._load(old)
         except ConfigError as error:
             _log.error("reload_refused", error=str(error))
             return
+        new = self._without_wrong_peers(new, errors)
+        change = compare(old, new)
         self._daemon.config = replace(old, **{key: getattr(new, key) for key in change.keys})
         self._guard.token = new.api_token
-        if self._listener is not None and context is not None:
-            self._listener.renew(context)
+        self._renew_certificate(old, errors)
         logs.configure(new.log_level, new.log_json)
         now = time.monotonic()
-        forget = self._names.forget(change.forget)
-        if forget:
-            self._daemon.router.forget_targets(forget, now)
-        self._names.ask(names)
-        if connect:
-            self._daemon.router.connect_targets(connect, False, now)
+        router, names = self._daemon.router, self._daemon.names
+        gone = names.forget(change.forget)
+        if gone:
+            router.forget_targets(gone, now)
+        addresses, asked = names.split(change.connect)
+        names.ask(asked)
+        if addresses:
+            router.connect_targets(addresses, False, now)
         self._daemon.mesh.pump()
+        for wrong in errors:
+            _log.error("reload_incomplete", error=str(wrong))
         shown = [key for key in change.keys if key != "api_token"]
         _log.info("reloaded", changed=shown)
         if change.later:
             _log.warning("reload_needs_restart", keys=list(change.later))
+
+    def _without_wrong_peers(self, new: DaemonConfig, errors: list[ConfigError]) -> DaemonConfig:
+        good = []
+        for peer in new.peer:
+            try:
+                meshd.parse_target(peer)
+            except ConfigError as error:
+                errors.append(error)
+            else:
+                good.append(peer)
+        return replace(new, peer=tuple(good))
+
+    def _renew_certificate(self, old: DaemonConfig, errors: list[ConfigError]) -> None:
+        """The files of the start: others need a restart, but these may have been renewed."""
+        try:
+            context = tls_context(old)
+        except ConfigError as error:
+            errors.append(error)
+            return
+        if self._listener is not None and context is not None:
+            self._listener.renew(context)

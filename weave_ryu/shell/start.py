@@ -12,15 +12,18 @@ import signal
 from collections.abc import Callable
 
 from weave_ryu.config import DaemonConfig
+from weave_ryu.errors import ConfigError
 from weave_ryu.shell import compat, hub, logs
 
+Load = Callable[[DaemonConfig], tuple[DaemonConfig, list[ConfigError]]]
 
-def run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
+
+def run(config: DaemonConfig, load: Load) -> int:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
 
     Args:
         config: checked.
-        load: reads and checks it anew.
+        load: reads and checks it anew, see `Service`.
 
     Returns:
         Exit status 0.
@@ -35,7 +38,7 @@ def run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
     return _run(config, load)
 
 
-def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
+def _run(config: DaemonConfig, load: Load) -> int:
     from ryu.base.app_manager import AppManager  # noqa: PLC0415
 
     from weave_ryu.shell import api, setup, tls  # noqa: PLC0415
@@ -58,9 +61,7 @@ def _run(config: DaemonConfig, load: Callable[[], DaemonConfig]) -> int:
 
     application = api.Api(daemon)
     tls_listener = listener if isinstance(listener, tls.Listener) else None
-    service = Service(
-        daemon, application.guard, Notifier(os.environ), load, tls_listener, daemon.names
-    )
+    service = Service(daemon, application.guard, Notifier(os.environ), load, tls_listener)
     is_stopping = False
     signalled = hub.Signal()
 

@@ -1,4 +1,4 @@
-"""What a host may not have yet when the daemon starts, and is waited for: addresses, links, names.
+"""What a host may not have yet when the daemon starts, and is waited for: addresses and links.
 
 At boot the order is nobody's. A daemon that ended for such a reason would be started again by
 systemd at best, and stay away for good if it called the reason a wrong setting. So each of them
@@ -7,7 +7,6 @@ makes one line in the log, and what does not depend on it goes on.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 from collections.abc import Callable, Iterable
@@ -16,18 +15,16 @@ import structlog
 
 from weave_ryu.addresses import parse_http_address
 from weave_ryu.config import DaemonConfig
-from weave_ryu.errors import ConfigError, UnresolvedError, WeaveRyuError
+from weave_ryu.errors import ConfigError, WeaveRyuError
 from weave_ryu.links import exists
-from weave_ryu.mesh.config import Address
 from weave_ryu.ovsdb.bridge import SEEN_KEY
-from weave_ryu.shell import hub, meshd, underlay
+from weave_ryu.shell import hub, underlay
 from weave_ryu.shell.ovsdbd import Ovsdb
 
 _log = structlog.get_logger()
 
 ADDRESS_EVERY_S = 0.5
 LINK_EVERY_S = 1.0
-NAME_EVERY_S = 5.0
 """Between two looks."""
 
 
@@ -69,70 +66,6 @@ def _is_there(address: str) -> bool:
             # Whatever else is wrong shows when it is listened on.
             return error.errno != errno.EADDRNOTAVAIL
     return True
-
-
-class Names:
-    """Peers that were given by name: each is asked for until it has an address.
-
-    Not at the start, but beside everything else: a name server that does not answer takes seconds.
-
-    Args:
-        connect: told the addresses.
-    """
-
-    def __init__(self, connect: Callable[[list[Address]], None]) -> None:
-        self._connect = connect
-        self._waiting: set[str] = set()
-
-    def split(self, peers: Iterable[str]) -> tuple[list[Address], list[str]]:
-        """Those that were given by address, and the names of the others.
-
-        Raises:
-            ConfigError: one cannot be a host's name, ever.
-        """
-        addresses, names = [], []
-        for peer in peers:
-            address = meshd.parse_target(peer)
-            if address is None:
-                names.append(peer)
-            else:
-                addresses.append(address)
-        return addresses, names
-
-    def ask(self, peers: Iterable[str]) -> None:
-        """Ask for these names from now on."""
-        for peer in peers:
-            if peer not in self._waiting:
-                self._waiting.add(peer)
-                hub.spawn(self._ask, peer)
-
-    def forget(self, peers: Iterable[str]) -> list[Address]:
-        """Ask for these no more; the addresses of those that have some."""
-        found: list[Address] = []
-        for peer in peers:
-            self._waiting.discard(peer)
-            with contextlib.suppress(UnresolvedError):
-                found += meshd.resolve(peer)
-        return found
-
-    def _ask(self, peer: str) -> None:
-        was_told = False
-        while peer in self._waiting:
-            try:
-                addresses = meshd.resolve(peer)
-            except UnresolvedError:
-                if not was_told:
-                    was_told = True
-                    reason = "no such host now; it is waited for"
-                    _log.warning("peer_not_resolved", peer=peer, reason=reason)
-                hub.sleep(NAME_EVERY_S)
-                hub.forget_name_servers()  # DHCP may have brought some since
-                continue
-            if peer in self._waiting:  # else it was forgotten meanwhile
-                self._waiting.discard(peer)
-                if was_told:
-                    _log.info("peer_resolved", peer=peer, addresses=[a.host for a in addresses])
-                self._connect(addresses)
 
 
 class Links:

@@ -400,3 +400,40 @@ def test_leases_take_no_detours_while_all_is_well():
     world = settled_pair()
     world.run(5.0)
     assert not [c for c in world.all_commands("A", Tell) if c.detour]
+
+
+def test_port_with_another_trouble_than_its_link_says_so_and_never_opens():
+    world = World(("A", spec()))
+    core = world.cores["A"]
+    core.switch_state(True, {"gw0": True}, world.now, {"gw0": "two hosts have one name"})
+    world.run(20.0)
+    port = world.port("A")
+    assert world.forwarders() == []
+    assert "two hosts have one name" in port.obstacles()
+    assert port.history[-1].reason == "two hosts have one name"
+    with pytest.raises(NotReadyError, match="two hosts have one name"):
+        core.set_role("gw0", Role.ACTIVE, world.now)
+    core.switch_state(True, {"gw0": True}, world.now)
+    world.run(5.0)
+    assert world.forwarders() == ["A"]
+
+
+def test_open_port_closes_at_once_for_another_trouble():
+    world = World(("A", spec()))
+    world.run(3.0)
+    assert world.forwarders() == ["A"]
+    world.cores["A"].switch_state(True, {"gw0": True}, world.now, {"gw0": "refused"})
+    world.run(0.1)
+    assert world.forwarders() == []
+
+
+def test_reason_follows_when_a_link_that_went_down_turns_out_to_be_gone():
+    world = World(("A", spec()))
+    world.run(3.0)
+    core = world.cores["A"]
+    core.switch_state(True, {"gw0": False}, world.now)
+    assert world.port("A").history[-1].reason == "the segment's link went down"
+    for _ in range(2):
+        core.switch_state(True, {"gw0": False}, world.now, {"gw0": "there is no link gw0"})
+    reasons = [entry.reason for entry in world.port("A").history]
+    assert reasons[-2:] == ["the segment's link went down", "there is no link gw0"]

@@ -38,6 +38,8 @@ class World:
         self.ends: dict[tuple[str, ConnectionId], End] = {}
         self.blocked_vxlan: set[tuple[str, str]] = set()
         self.cut: set[frozenset[str]] = set()
+        self.translated: dict[str, str] = {}
+        """Hosts behind a NAT that forwards nothing → the address that others see of them."""
         self.listening: set[str] = set()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -157,7 +159,8 @@ class World:
         router.dialled(near.connection, target, local, remote, self.now)
         self._pump(host)
         if target.host in self.routers:
-            self.routers[target.host].accepted(far.connection, remote, local, self.now)
+            seen = self.translated.get(host, host), local[1]
+            self.routers[target.host].accepted(far.connection, remote, seen, self.now)
             self._pump(target.host)
 
     def _deliver(self, end: End, data: bytes) -> None:
@@ -187,9 +190,8 @@ class World:
             return
         router = self.routers.get(beat.remote_ip)
         if router is not None:
-            router.heartbeat_received(
-                beat.source, beat.destination, beat.local_ip, beat.frame, self.now
-            )
+            seen = self.translated.get(beat.local_ip, beat.local_ip)
+            router.heartbeat_received(beat.source, beat.destination, seen, beat.frame, self.now)
             self._pump(beat.remote_ip)
 
 

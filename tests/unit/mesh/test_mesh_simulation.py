@@ -158,39 +158,96 @@ def test_complete_state_goes_down_a_fresh_connection_and_every_round():
     assert not world.of_type(1, events.GossipReceived)
 
 
+def info_of(world, number, other=None):
+    """What the status of a host says of a connection, its only one if no other host is named."""
+    views = world.routers[host_of(number)].connections()
+    [info] = [v.info for v in views if other is None or v.name == name_of(other)]
+    return info
+
+
 def test_without_vxlan_a_connection_stays_pending():
     world = World()
     world.add(1)
     world.add(2, [1])
     world.blocked_vxlan.add((host_of(2), host_of(1)))
     world.run(30)
-    # 2 hears 1 and acknowledges; nobody acknowledges 2.
-    assert world.established(1) == {2}
+    # 2 hears 1 and acknowledges; nobody acknowledges 2. Both say so.
+    assert world.established(1) == set()
     assert world.established(2) == set()
+    assert "no heartbeat heard yet" in info_of(world, 1)
+    assert "the other side does not hear us" in info_of(world, 1)
+    assert "no heartbeat acknowledged yet" in info_of(world, 2)
     assert name_of(2) not in world.routers[host_of(1)].frame_next_hops
     world.blocked_vxlan.clear()
     world.run(2)
+    assert world.established(1) == {2}
     assert world.established(2) == {1}
+    assert info_of(world, 1) == info_of(world, 2) == ""
     assert name_of(2) in world.routers[host_of(1)].frame_next_hops
 
 
-def test_silence_of_the_overlay_makes_it_unhealthy_and_the_next_heartbeat_healthy():
+BOTH_WAYS = ((2, 1), (1, 2))
+
+
+@pytest.mark.parametrize("directions", [BOTH_WAYS[:1], BOTH_WAYS[1:], BOTH_WAYS])
+def test_when_the_overlay_fails_frames_go_by_others_until_it_works_again(directions):
+    world = World()
+    for number, targets in ((1, []), (2, [1]), (3, [1, 2])):
+        world.add(number, targets)
+    world.run(15)
+    hops = [world.routers[host_of(n)].frame_next_hops for n in (1, 2)]
+    assert (hops[0][name_of(2)], hops[1][name_of(1)]) == (name_of(2), name_of(1))
+    world.blocked_vxlan |= {(host_of(a), host_of(b)) for a, b in directions}
+    world.run(62)
+    for number, other in ((1, 2), (2, 1)):
+        router = world.routers[host_of(number)]
+        assert router.frame_next_hops[name_of(other)] == name_of(3)
+        assert world.established(number) == {3}
+        assert info_of(world, number, other) != ""
+        # Control goes on by the same connection.
+        assert len(router.connections()) == 2
+    assert not world.of_type(1, events.ConnectionEnded)
+    # A third peer agrees: the trees of all are the same.
+    graph = world.routers[host_of(3)].frame_graph
+    assert graph.neighbours(name_of(1)) == (name_of(3),)
+    world.blocked_vxlan.clear()
+    world.run(12)
+    for number, other in ((1, 2), (2, 1)):
+        assert world.routers[host_of(number)].frame_next_hops[name_of(other)] == name_of(other)
+        assert world.established(number) == {3, other}
+        assert info_of(world, number, other) == ""
+    deaf = {b for _, b in directions}
+    for number in (1, 2):
+        told = [e.healthy for e in world.of_type(number, events.OverlayHealthChanged)]
+        assert told == ([False, True] if number in deaf else [])
+
+
+def test_the_hint_at_a_nat_names_the_address_that_must_forward():
+    world = World()
+    world.add(1)
+    world.add(2, [1])
+    world.translated[host_of(2)] = "10.9.9.9"
+    world.run(10)
+    assert world.established(1) == world.established(2) == set()
+    assert "between 10.0.0.1 and 10.9.9.9" in info_of(world, 1)
+    assert "if 10.9.9.9 is a NAT's address, that must forward UDP 6784" in info_of(world, 1)
+    hint = "NAT: the other side sees us as 10.9.9.9, which must forward UDP 6784 to 10.0.0.2"
+    assert hint in info_of(world, 2)
+
+
+def test_a_lapsed_connection_that_ends_was_an_established_one():
     world = World()
     world.add(1)
     world.add(2, [1])
     world.run(5)
     world.blocked_vxlan.add((host_of(2), host_of(1)))
     world.run(75)
-    [view] = world.routers[host_of(1)].connections()
-    assert view.established
-    assert view.overlay is not None
-    assert not view.overlay.healthy
-    [other] = world.routers[host_of(2)].connections()
-    assert other.overlay is not None
-    assert other.overlay.healthy
-    world.blocked_vxlan.clear()
-    world.run(11)
-    assert [e.healthy for e in world.of_type(1, events.OverlayHealthChanged)] == [False, True]
+    assert world.established(1) == set()
+    world.kill(2)
+    world.run(1)
+    [ended] = world.of_type(1, events.ConnectionEnded)
+    assert ended.established
+    assert world.routers[host_of(1)].failed_connections() == {}
 
 
 def test_a_silent_cut_ends_the_connection_after_sixty_seconds():
@@ -223,6 +280,7 @@ def test_our_own_address_is_dialled_once():
 def test_a_namesake_is_dialled_once_and_both_are_told():
     world = World()
     world.add(1)
+    world.run(1)
     world.add(2, [1], name=name_of(1))
     world.run(100)
     [target] = world.routers[host_of(2)].targets()
@@ -230,6 +288,12 @@ def test_a_namesake_is_dialled_once_and_both_are_told():
     refused = world.of_type(1, events.HandshakeRefused)
     assert refused[0].code == "name-taken"
     assert "host2" in refused[0].reason
+    for number, is_refused in ((1, False), (2, True)):
+        [told] = world.of_type(number, events.NameTaken)
+        assert told.refused is is_refused
+        assert "'host1' at 10.0.0.1" in told.reason
+        assert "'host2' at 10.0.0.2" in told.reason
+        assert bool(world.routers[host_of(number)].refusal()) is is_refused
 
 
 def test_both_dial_at_once_and_one_connection_stays():

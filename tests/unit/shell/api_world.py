@@ -134,4 +134,12 @@ def make_daemon(learnt_mac):
         segment_id=lambda segment: ShortId(0x513),
     )
     daemon.standings = Standings(daemon)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from weave_ryu.shell import peernames
+    daemon.names = peernames.Names(
+        lambda addresses: router.connect_targets(addresses, False, 0.0),
+        lambda addresses: router.forget_targets(addresses, 0.0),
+        lambda hosts: False,
+    )
     return daemon

@@ -9,9 +9,10 @@ from api_world import MAC
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weave_ryu.errors import ConfigError, NetworkError, OpenFlowError, OvsdbError
+from weave_ryu.errors import ConfigError, NetworkError, OpenFlowError, OvsdbError, UnresolvedError
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
+from weave_ryu.mesh.config import Address
 from weave_ryu.pipeline.cookies import Kind
 
 ROUTES = {
@@ -215,6 +216,25 @@ def test_connect_and_forget_change_the_targets(call, peer):
     assert call("/connect", "POST", POST={"peer": peer}).status_int == 200
     assert call("/status/targets").text.startswith("192.0.2.7")
     assert call("/forget", "POST", POST={"peer": peer}).status_int == 200
+    assert call("/status/targets").text == ""
+
+
+def test_name_is_forgotten_though_it_resolves_no_more(call, daemon, monkeypatch):
+    from weave_ryu.shell import meshd
+
+    known = {"gw2.invalid": [Address("192.0.2.7", None)]}
+
+    def resolve(text, key):
+        if text not in known:
+            raise UnresolvedError(key, text, "no such host")
+        return known[text]
+
+    monkeypatch.setattr(meshd, "resolve", resolve)
+    assert call("/connect", "POST", POST={"peer": "gw2.invalid"}).status_int == 200
+    assert call("/status/targets").text == "192.0.2.7:6783\n"
+    known.clear()
+    assert call("/connect", "POST", POST={"peer": "gw3.invalid"}).status_int == 422
+    assert call("/forget", "POST", POST={"peer": "gw2.invalid"}).status_int == 200
     assert call("/status/targets").text == ""
 
 

@@ -57,8 +57,8 @@ def observe(view, *pairs, now=0.0, letters=LETTERS, known=None, underlays=None):
     )
 
 
-def state(view, lets_in=(), pending=(), ports=PORTS):
-    return forwarding_state(view, NAMES[OWN], SHORT_IDS[OWN], ports, dict(lets_in), pending)
+def state(view, lets_in=(), heard=(), ports=PORTS):
+    return forwarding_state(view, NAMES[OWN], SHORT_IDS[OWN], ports, dict(lets_in), heard)
 
 
 def edge(pair):
@@ -119,6 +119,16 @@ def test_connection_that_comes_back_is_held_no_more(view):
     assert view.held() == []
     observe(view, now=20.0)
     assert view.deadline() == 30.0
+
+
+def test_hold_ends_though_a_neighbour_never_says_that_it_hears_us(view):
+    observe(view, "AB", "BC")
+    beside = {NAMES["B"]: underlay("B")}
+    now = 1.0
+    while now < 60.0:
+        observe(view, now=now, underlays=beside)
+        now = max(now + 0.5, view.deadline() or 0.0)
+    assert view.held() == []
 
 
 def test_deadline_is_that_of_the_earliest(view):
@@ -203,7 +213,7 @@ def test_graph_is_what_is_up_now_plus_what_is_held(history):
 
 def test_hops_and_trees_are_those_of_the_routes(view):
     observe(view, "AB", "BC", "AD", "DE")
-    found = state(view, pending=["192.0.2.200", "192.0.2.66"])
+    found = state(view, heard=["192.0.2.200", "192.0.2.66"])
     graph = view.graph()
     next_hops = routes.unicast_next_hops(graph, NAMES[OWN])
     trees = routes.broadcast_tables(graph, NAMES[OWN])
@@ -324,7 +334,7 @@ def test_segment_of_this_peer_is_a_peer_without_a_hop(view):
 
 def test_pending_addresses_are_sorted_unique_and_of_no_neighbour(view):
     observe(view, "AB")
-    found = state(view, pending=["192.0.2.9", "192.0.2.3", "192.0.2.9", hop("B").remote_ip])
+    found = state(view, heard=["192.0.2.9", "192.0.2.3", "192.0.2.9", hop("B").remote_ip])
     assert found.pending == ("192.0.2.3", "192.0.2.9")
 
 

@@ -43,7 +43,12 @@ def make(shell, daemon, manager, monkeypatch):
     def build(load=None, **environment):
         notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname(), **environment})
         guard = Guard("127.0.0.1:6784", None)
-        return service.Service(daemon, guard, notifier, load or (lambda: daemon.config)), guard
+
+        def read(old):
+            found = load() if load else daemon.config
+            return found if isinstance(found, tuple) else (found, [])
+
+        return service.Service(daemon, guard, notifier, read), guard
 
     return build
 
@@ -141,7 +146,7 @@ def test_reload_reads_the_certificate_anew(make, daemon, tmp_path):
         key.write_text("nonsense")
         service.reload()
     assert len(renewed) == 1
-    assert [line["event"] for line in logged] == ["reloaded", "reload_refused"]
+    assert [line["event"] for line in logged] == ["reloaded", "reload_incomplete", "reloaded"]
 
 
 def test_reload_takes_over_peers_and_token(make, daemon):
@@ -179,11 +184,24 @@ def test_wrong_configuration_changes_nothing(make, daemon):
     assert "`mtu` in file 5" in line["error"]
 
 
-def test_peer_that_cannot_be_resolved_changes_nothing(make, daemon):
-    before = daemon.config
-    make(lambda: replace(before, peer=("192.0.2.1", "\0")))[0].reload()
-    assert daemon.config is before
-    assert daemon.router.targets() == []
+@pytest.mark.parametrize("peer", ["\0", "no such host", "gone.invalid"])
+def test_no_value_keeps_another_one_from_being_taken_over(make, daemon, peer):
+    old = replace(daemon.config, peer=("192.0.2.1", "old.invalid"))
+    daemon.config = old
+    wrong = ConfigError("`log_level` in file", "loud", "must be one of debug, info")
+    new = replace(old, peer=("192.0.2.2", peer), api_token="y" * 20)
+    service, guard = make(lambda: (new, [wrong]))
+    with structlog.testing.capture_logs() as logged:
+        service.reload()
+    assert guard.token == "y" * 20
+    direct = [str(target.address) for target in daemon.router.targets() if target.direct]
+    assert direct == ["192.0.2.2:6783"]
+    refused = [line["error"] for line in logged if line["event"] == "reload_incomplete"]
+    assert "`log_level` in file 'loud'" in refused[0]
+    assert len(refused) == (1 if peer == "gone.invalid" else 2)
+    # What is misspelt is tried again with the next reload, and what is good is there to be dropped.
+    kept = ("192.0.2.2", peer) if peer == "gone.invalid" else ("192.0.2.2",)
+    assert daemon.config.peer == kept
 
 
 def test_stopping_is_told(make, manager):
