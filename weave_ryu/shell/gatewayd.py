@@ -37,7 +37,6 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
-from weave_ryu.gateway.holding import PASS_S, Holding, Side
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.states import Entry
@@ -51,6 +50,7 @@ from weave_ryu.pipeline.state import GatewayPort
 from weave_ryu.shell import encode, hub
 from weave_ryu.shell import fence as fencing
 from weave_ryu.shell.announce import INTRODUCE_AT_S, INTRODUCE_LATE_S, Announcer
+from weave_ryu.shell.givingback import GivingBack
 from weave_ryu.shell.macs import MacReader
 from weave_ryu.shell.openflow import MAX_BATCHES, HandOverFrame, Switch
 
@@ -175,7 +175,7 @@ class Gateways:
         self._announcer = Announcer(switch)
         self.observers: list[Observer] = []
         self._permits: dict[str, _Permits] = {}
-        self._holding: dict[str, Holding] = {}
+        self.giving_back = GivingBack(switch, self._find)
         self._gate_queue: hub.Queue = hub.Queue()
         self._alarm = hub.Alarm()
         self._is_pumping = False
@@ -314,14 +314,8 @@ class Gateways:
     def hand_over_frame(self, seen: HandOverFrame) -> None:
         """The switch shows a broadcast while a port is handed over to this peer."""
         port = self._switch.ports.get(seen.port)
-        holding = self._holding.get(port.name) if port is not None else None
-        if holding is None:
-            return
-        side = Side.SEGMENT if seen.from_segment else Side.MESH
-        if seen.is_copy:
-            holding.sight(side.other, seen.frame)
-        else:
-            holding.hold(side, seen.frame, time.monotonic())
+        if port is not None:
+            self.giving_back.seen(port.name, seen)
 
     def bfd(self, peer: PeerName, state: Bfd) -> None:
         """A BFD session is in this state."""
@@ -468,7 +462,8 @@ class Gateways:
             token = command.token if isinstance(command, SetGate) else None
             opens = command.gate is not Gate.CLOSED
             sent_at = time.monotonic()
-            self._prepare_holding(command)
+            if isinstance(command, SetGate):
+                self.giving_back.prepare(command.port, command.gate)
             try:
                 if opens and sent_at - queued_at > STALE_S:
                     raise OpenFlowError(
@@ -488,7 +483,7 @@ class Gateways:
                         observer.renewed(command.port, sent_at)
                 else:
                     self.core.gate_set(command.port, token, renewed_at, now)
-                    self._go_on_holding(command, now)
+                    self.giving_back.go_on(command.port, command.gate, now)
             self.pump()
 
     def _open_fence(self, command: SetGate, sent_at: float) -> None:
@@ -558,48 +553,6 @@ class Gateways:
         renewed_at = before.renewed_at if len(flows) < len(wanted) else now
         self._permits[command.port] = _Permits(wanted, renewed_at)
         return renewed_at
-
-    def _prepare_holding(self, command: SetGate | RenewGate) -> None:
-        """Be ready for what the switch shows from then on."""
-        if isinstance(command, RenewGate):
-            return
-        if command.gate is Gate.TAKING:
-            self._holding[command.port] = Holding()
-        elif command.gate is not Gate.OPEN:
-            self._holding.pop(command.port, None)
-
-    def _go_on_holding(self, command: SetGate | RenewGate, now: float) -> None:
-        holding = self._holding.get(command.port)
-        if holding is not None and command.gate is Gate.TAKING:
-            holding.begun(now)
-        if holding is not None and command.gate is Gate.OPEN:
-            holding.opened(now)
-            hub.spawn(self._give_back, command.port, holding)
-
-    def _give_back(self, name: str, holding: Holding) -> None:
-        """Pass on what neither gateway has passed."""
-        port, counts = self._find(name), {Side.SEGMENT: 0, Side.MESH: 0}
-        while port is not None and not holding.is_over(time.monotonic()):
-            hub.sleep(PASS_S / 2)
-            if self._holding.get(name) is not holding or not self._switch.is_connected:
-                break
-            for missing in holding.take_missing(time.monotonic()):
-                counts[missing.origin] += 1
-                if missing.origin is Side.SEGMENT:
-                    actions = encode.actions_of(rules.let_in(port.short_id))
-                    self._switch.send_frame(missing.frame, actions, port.number)
-                else:
-                    actions = encode.actions_of((Output(port.number),))
-                    self._switch.send_frame(missing.frame, actions)
-        if self._holding.get(name) is holding:
-            del self._holding[name]
-        _log.info(
-            "broadcasts_given_back",
-            port=name,
-            to_mesh=counts[Side.SEGMENT],
-            to_segment=counts[Side.MESH],
-            overflowed=holding.has_overflowed,
-        )
 
     def _announce(self, name: str, macs: frozenset[str]) -> None:
         port, machine = self._find(name), self.core.ports[name]

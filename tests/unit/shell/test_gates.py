@@ -99,10 +99,10 @@ class SendingSwitch(NotingSwitch):
 
 
 def test_broadcast_that_nobody_has_passed_is_passed_on_after_the_opening(gateways):
-    switch = gateways._switch = SendingSwitch()
+    switch = gateways._switch = gateways.giving_back._switch = SendingSwitch()
     for gate in (Gate.KNOWN, Gate.TAKING):
-        gateways._prepare_holding(SetGate("gw0", gate, 1))
-        gateways._go_on_holding(SetGate("gw0", gate, 1), time.monotonic() - RIPE_S)
+        gateways.giving_back.prepare("gw0", gate)
+        gateways.giving_back.go_on("gw0", gate, time.monotonic() - RIPE_S)
     from_segment = HandOverFrame(3, True, False, BROADCAST + b"1")
     from_mesh = HandOverFrame(3, False, False, BROADCAST + b"2")
     passed = HandOverFrame(3, True, False, BROADCAST + b"3")
@@ -113,9 +113,9 @@ def test_broadcast_that_nobody_has_passed_is_passed_on_after_the_opening(gateway
         replace(passed, is_copy=True, from_segment=False),
     ):
         gateways.hand_over_frame(seen)
-    gateways._prepare_holding(SetGate("gw0", Gate.OPEN, 2))
-    gateways._go_on_holding(SetGate("gw0", Gate.OPEN, 2), time.monotonic())
-    wait_until(lambda: not gateways._holding)
+    gateways.giving_back.prepare("gw0", Gate.OPEN)
+    gateways.giving_back.go_on("gw0", Gate.OPEN, time.monotonic())
+    wait_until(lambda: not gateways.giving_back.is_busy)
     assert [(in_port, frame) for in_port, frame, _ in switch.frames] == [
         (3, from_segment.frame),
         (None, from_mesh.frame),
@@ -123,13 +123,13 @@ def test_broadcast_that_nobody_has_passed_is_passed_on_after_the_opening(gateway
 
 
 def test_closed_gate_gives_nothing_back(gateways):
-    switch = gateways._switch = SendingSwitch()
-    gateways._prepare_holding(SetGate("gw0", Gate.TAKING, 1))
-    gateways._go_on_holding(SetGate("gw0", Gate.TAKING, 1), time.monotonic() - RIPE_S)
+    switch = gateways._switch = gateways.giving_back._switch = SendingSwitch()
+    gateways.giving_back.prepare("gw0", Gate.TAKING)
+    gateways.giving_back.go_on("gw0", Gate.TAKING, time.monotonic() - RIPE_S)
     gateways.hand_over_frame(HandOverFrame(3, True, False, BROADCAST))
-    gateways._go_on_holding(SetGate("gw0", Gate.OPEN, 2), time.monotonic())
-    gateways._prepare_holding(SetGate("gw0", Gate.CLOSED, 3))
-    wait_until(lambda: not gateways._holding)
+    gateways.giving_back.go_on("gw0", Gate.OPEN, time.monotonic())
+    gateways.giving_back.prepare("gw0", Gate.CLOSED)
+    wait_until(lambda: not gateways.giving_back.is_busy)
     hub.sleep(PASS_S * 2)
     assert not switch.frames
 
