@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.mutation.mutants import MUTANTS
-from tests.mutation.runner import explore, simulate
+from tests.mutation.runner import explore, simulate, told_by_story
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "evidence.md"
 START, END = "<!-- generated: tests.mutation -->\n", "<!-- /generated -->"
@@ -21,7 +21,7 @@ def table(record):
     lines = ["| bug | caught by | invariant |", "|---|---|---|"]
     for mutant in MUTANTS:
         entry = record[mutant.name]
-        by = "the model" if entry["by"] == "model" else f"seed {entry['seed']}"
+        by = {"model": "the model", "story": "a story"}.get(entry["by"]) or f"seed {entry['seed']}"
         star = "*" if mutant.was_real else ""
         lines.append(f"| {mutant.name}{star} | {by} | {entry['invariant']} |")
     return "\n".join(lines) + "\n"
@@ -47,6 +47,9 @@ def main():
         if mutant.judge == "sim":
             found = simulate(mutant, 0, mutant.seeds)
             entry = found and {"by": "sim", "seed": found[0], "invariant": found[1]}
+        elif mutant.judge == "story":
+            story = told_by_story(mutant)
+            entry = story and {"by": "story", "invariant": story}
         else:
             broken = explore(mutant)
             entry = broken and {"by": "model", "invariant": broken}

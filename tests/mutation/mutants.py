@@ -17,8 +17,8 @@ class Mutant:
         path: the file, from the repository's root.
         old: text that occurs in it exactly once.
         new: what replaces it.
-        judge: who must catch it: `sim`, or where no seed shows it `model G,F` (gateways, faults) or
-            `model frames`.
+        judge: who must catch it: `sim`, or where no seed shows it `model G,F` (gateways, faults),
+            `model frames`, or `story` (tests/unit/gateway).
         was_real: the product had it.
         seeds: within so many it is to be caught.
     """
@@ -172,6 +172,7 @@ MUTANTS = (
         SHARING,
         "if port.spec.segment in change.ended and port.may_announce:",
         "if False:",
+        judge="story",
         was_real=True,
     ),
     Mutant(
@@ -185,6 +186,7 @@ MUTANTS = (
         HANDING,
         "        if self.port.epoch < epoch < OUTLIVED_BELOW:",
         "        if False:",
+        judge="story",
     ),
     Mutant(
         "nobody introduces silent containers",

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("weave_ryu", "tests/model", "tests/sim", "tests/statespace")
+COPIED = ("weave_ryu", "tests/model", "tests/sim", "tests/statespace", "tests/unit/gateway")
 FOUND = re.compile(r"^seed (\d+): (\w+) at ", re.MULTILINE)
 TIMEOUT_S = 900
 
@@ -71,6 +71,21 @@ def explore(mutant):
     found = re.search(r"^broken: (\w+)", done.stdout, re.MULTILINE)
     if found is None and done.returncode != 0:
         raise AssertionError(f"mutant {mutant.name!r} does not even run: {done.stderr[-2000:]}")
+    return found[1] if found else None
+
+
+def told_by_story(mutant):
+    """Run the stories that schedules have found, `tests/unit/gateway`.
+
+    Returns:
+        The first that fails, or None.
+    """
+    with mutated(mutant) as root:
+        options = ["-q", "-x", "-p", "no:cacheprovider", "tests/unit/gateway"]
+        done = _run(root, ["pytest", *options])
+    found = re.search(r"^FAILED \S+::(\w+)", done.stdout, re.MULTILINE)
+    if found is None and done.returncode != 0:
+        raise AssertionError(f"mutant {mutant.name!r} does not even run: {done.stdout[-2000:]}")
     return found[1] if found else None
 
 
