@@ -162,8 +162,23 @@ def macs(daemon: Daemon) -> list[dict[str, Any]]:
     found = [_mac(daemon, learnt, owners, now) for learnt in daemon.macs.learnt()]
     conflicts = _conflicts(daemon, now)
     for entry in found:
-        entry["Conflict"] = conflicts.get(entry["Mac"])
-    return found
+        entry["Conflict"] = conflicts.pop(entry["Mac"], None)
+    # Known only by what other gateways have told: the switch has no place for it.
+    rest = [_misplaced(daemon, mac, conflict) for mac, conflict in sorted(conflicts.items())]
+    return found + rest
+
+
+def _misplaced(daemon: Daemon, mac: str, conflict: dict[str, Any]) -> dict[str, Any]:
+    name = conflict["Holder"]
+    info = None if name is None else daemon.view.infos.get(PeerName.parse(name))
+    return {
+        "Mac": mac,
+        "Name": name or "",
+        "NickName": info.nick_name if info else "",
+        "Port": None,
+        "LastSeen": conflict["LastSeen"],
+        "Conflict": conflict,
+    }
 
 
 def _conflicts(daemon: Daemon, now: float) -> dict[str, dict[str, Any]]:
