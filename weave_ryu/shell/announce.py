@@ -12,9 +12,9 @@ from typing import Any
 
 from ryu.ofproto import ofproto_v1_3_parser
 
-from weave_ryu.names import ShortId
+from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import rules
-from weave_ryu.shell import encode, hub
+from weave_ryu.shell import encode, hub, membership
 from weave_ryu.shell.openflow import Switch
 
 REPEAT_AT_S = (0.0, 0.12, 1.0, 2.5)
@@ -73,6 +73,22 @@ class Announcer:
         """
         hub.spawn(self._run, sorted(macs), [_PARSER.OFPActionOutput(port)], REPEAT_AT_S, go_on)
 
+    def ask_for_groups(
+        self, port: int, own: PeerName, segment: ShortId, go_on: Callable[[], bool]
+    ) -> None:
+        """Ask the mesh for the members of multicast groups, in the background.
+
+        Args:
+            port: OpenFlow number of the gateway port.
+            own: this peer.
+            segment: in whose name; a switch of it is to see the answers.
+            go_on: asked before each frame, as above.
+        """
+        mac = membership.sender_of(own)
+        queries = [membership.igmp_query(mac), membership.mld_query(mac)]
+        actions = encode.actions_of(rules.let_in(segment))
+        hub.spawn(self._send, queries, actions, membership.ASK_AT_S, go_on, port)
+
     def prime(self, macs: Iterable[str]) -> None:
         """Let the own switch know what is in the mesh, now; nothing is sent anywhere.
 
@@ -99,13 +115,24 @@ class Announcer:
         times: Iterable[float],
         go_on: Callable[[], bool],
     ) -> None:
+        self._send([reverse_arp(mac) for mac in macs], actions, times, go_on)
+
+    def _send(
+        self,
+        frames: Sequence[bytes],
+        actions: list[Any],
+        times: Iterable[float],
+        go_on: Callable[[], bool],
+        in_port: int | None = None,
+    ) -> None:
+        seems_from = {} if in_port is None else {"in_port": in_port}
         waited = 0.0
         for at in times:
             hub.sleep(at - waited)
             waited = at
-            for count, mac in enumerate(macs, 1):
+            for count, frame in enumerate(frames, 1):
                 if not go_on():
                     return
-                self._switch.send_frame(reverse_arp(mac), actions)
+                self._switch.send_frame(frame, actions, **seems_from)
                 if count % BURST == 0:
                     hub.sleep(PAUSE_S)

@@ -453,6 +453,8 @@ class Gateways:
                 )
                 for observer in self.observers:
                     observer.entered(port, segment, entry)
+                if entry.state is State.ACTIVE:
+                    self._ask_for_groups(port, segment)
             case _:
                 assert_never(command)
 
@@ -558,6 +560,12 @@ class Gateways:
         port, machine = self._find(name), self.core.ports[name]
         if port is not None:
             self._announcer.announce(port.number, macs, lambda: machine.may_announce)
+
+    def _ask_for_groups(self, name: str, segment: str) -> None:
+        port, machine = self._find(name), self.core.ports[name]
+        if port is not None:
+            own, identity = self.core.own, self._mesh.segment_id(segment)
+            self._announcer.ask_for_groups(port.number, own, identity, lambda: machine.may_announce)
 
     def _say_hello(self, name: str, frame: bytes) -> None:
         port = self._find(name)

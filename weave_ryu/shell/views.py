@@ -108,6 +108,16 @@ def connections(daemon: Daemon) -> list[dict[str, Any]]:
         for target in daemon.router.targets()
         if target.state in ("connecting", "retrying", "failed", "waiting")
     ]
+    lines += [
+        {
+            "Address": name,
+            "Outbound": True,
+            "State": "failed",
+            "Info": "no such host now; it is asked for again and again",
+            "Attrs": {},
+        }
+        for name in daemon.names.unresolved()
+    ]
     return lines
 
 

@@ -224,7 +224,7 @@ def test_name_is_forgotten_though_it_resolves_no_more(call, daemon, monkeypatch)
 
     known = {"gw2.invalid": [Address("192.0.2.7", None)]}
 
-    def resolve(text, key):
+    def resolve(text, key="--peer"):
         if text not in known:
             raise UnresolvedError(key, text, "no such host")
         return known[text]
@@ -233,6 +233,10 @@ def test_name_is_forgotten_though_it_resolves_no_more(call, daemon, monkeypatch)
     assert call("/connect", "POST", POST={"peer": "gw2.invalid"}).status_int == 200
     assert call("/status/targets").text == "192.0.2.7:6783\n"
     known.clear()
+    daemon.names.look("gw2.invalid")
+    shown = call("/status/connections").text
+    assert "gw2.invalid" in shown
+    assert "no such host now" in shown
     assert call("/connect", "POST", POST={"peer": "gw3.invalid"}).status_int == 422
     assert call("/forget", "POST", POST={"peer": "gw2.invalid"}).status_int == 200
     assert call("/status/targets").text == ""
