@@ -7,7 +7,8 @@ with the same constants, and like them one gate after the other.
 from __future__ import annotations
 
 from collections import deque
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 
 import sim_flows
 from sim_flows import GATEWAY, OF_THE_MESH, SEGMENT
@@ -33,8 +34,9 @@ from weave_ryu.gateway.commands import (
 )
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd, Verdict
+from weave_ryu.gateway.handing import HandOvers
 from weave_ryu.gateway.reading import Learnt
-from weave_ryu.gateway.records import decode, encode
+from weave_ryu.gateway.records import Peering, decode, encode
 from weave_ryu.gateway.role import Intent
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.mesh.peers import Peer, Peers
@@ -590,6 +592,10 @@ class SimDaemon:
         lets_in = tuple(sorted(self.core.registry.lets_in()))
         wanted = sim_flows.wanted(self.view, self.peer, mesh_key, port, lets_in)
         present = {int(hop.short_id) for hop in wanted.state.neighbours}
+        is_of_before = is_fresh and self.peer.programmed_by not in (None, type(self))
+        if is_of_before:
+            self._settled_at = self.clock.now  # flows of another version do not stay
+        self.peer.programmed_by = type(self)
         is_settled = self.clock.now >= self._settled_at or self._inherited <= present
         if is_settled:
             self._settled_at = self.clock.now
@@ -602,6 +608,11 @@ class SimDaemon:
                 self._forget_changed(wanted.state)
         if is_fresh:
             self._is_ready = True
+            if is_of_before:
+                kinds = (Kind.LEARNT_PEER, Kind.LEARNT_PORT)
+                learnt = [(subject_cookie(kind, 0), cookies.KIND_MASK) for kind in kinds]
+                self._forget(learnt)
+                self.later(FORGET_AGAIN_AFTER_S, self._forget, learnt)
             self.ports_changed()
         companions = self.core.companions()
         if companions != self._companions:
@@ -638,3 +649,38 @@ class SimDaemon:
             selectors = [(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in sorted(stale)]
             self._forget(selectors)
             self.later(FORGET_AGAIN_AFTER_S, self._forget, selectors)
+
+
+class OldDaemon(SimDaemon):
+    """A gateway of before segments were peers, as far as the others notice.
+
+    It says nothing of peering and claims nothing; what it lets in carries its own short id, and it
+    takes all other gateways for such as itself.
+    """
+
+    def __init__(self, world, peer, incarnation):
+        super().__init__(world, peer, incarnation)
+        registry = self.core.registry
+        registry.is_peer = lambda _segment: False
+        registry.lets_in = lambda: {
+            record.name: record.segments()
+            for record in registry.records()
+            if record.name != peer.name and record.ports
+        }
+        for port in self.core.ports.values():
+            port.record = partial(self._as_before, port.record)
+            port.hand_overs = OldHandOvers(port, port.hand_overs.emit)
+
+    @staticmethod
+    def _as_before(record, now):
+        return replace(record(now), peering=Peering.UNKNOWN)
+
+
+class OldHandOvers(HandOvers):
+    """It takes a role over from whoever hands it over."""
+
+    def _prepare(self, source, epoch, now):
+        registry = self.port.around.registry
+        is_peer, registry.is_peer = registry.is_peer, lambda _segment: True
+        super()._prepare(source, epoch, now)
+        registry.is_peer = is_peer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from sim_daemon import OldDaemon, SimDaemon
 from sim_world import BROADCAST, Options
 
 from weave_ryu.gateway.role import Intent, Role
@@ -247,6 +248,18 @@ class Striker:
                     self.clock.after(0.005, look)
 
             look()
+
+    def _upgrade(self, fault, step):
+        """It ends in good order, and one of the new version starts in its place."""
+        self._replace(fault, step, SimDaemon)
+
+    def _downgrade(self, fault, step):
+        self._replace(fault, step, OldDaemon)
+
+    def _replace(self, fault, step, kind):
+        if step > 0:
+            self._peer(fault).daemon_kind = kind
+        self._term(fault, step)
 
     def _let_start(self, peer):
         """What was held until the daemon had ended."""

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from sim_clock import Clock
-from sim_daemon import SimDaemon
+from sim_daemon import OldDaemon, SimDaemon
 from sim_flows import CONTAINER, CONTAINER_2, GATEWAY, TUNNEL
 from sim_mesh import Mesh
 from sim_switch import SimSwitch
@@ -69,6 +69,8 @@ class Options:
     lag_s: float = 0.05
     drift: float = 0.0
     """How much faster or slower than real time the daemons' clocks may run."""
+    old: str = ""
+    """Gateways whose daemon does not know segments as peers, until a fault "upgrade"."""
 
 
 class Flight:
@@ -100,6 +102,8 @@ class SimPeer:
         self.has_carrier = True
         self.clock_error_s = 0.0
         self.incarnations = 0
+        self.daemon_kind = OldDaemon if letter in options.old else SimDaemon
+        self.programmed_by = None
         self.slow_until = self.refuses_until = 0.0
         self.daemon = None
         self.underlays = {}
@@ -144,7 +148,7 @@ class SimPeer:
         if self.daemon is None and self.has_power:
             self.incarnations += 1
             incarnation = self.incarnations << 32 | self.short_id
-            self.daemon = SimDaemon(self.world, self, incarnation)
+            self.daemon = self.daemon_kind(self.world, self, incarnation)
             self.world.mesh.begins(self.letter)
             self.daemon.start()
             self.world.conditions_changed()

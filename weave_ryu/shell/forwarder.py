@@ -77,6 +77,8 @@ class Forwarder:
         self._out_of_sync_since: float | None = None
         self._altered: frozenset[diff.InstalledFlow] = frozenset()
         """Flows that do something else than their cookies say: to be deleted whatever is wanted."""
+        self._has_old_rules = False
+        """An earlier version's flows were in the switch, and what they have learnt may be still."""
         self._inherited: frozenset[int] = frozenset()
         self._settled_at = time.monotonic() + settle_s
         self._is_settled = False
@@ -178,9 +180,9 @@ class Forwarder:
             self._installed = {flow for flow, _ in self._switch.read_flows()} - self._altered
             self._inherit(self._installed)
             if any(flow.table not in BY_NUMBER for flow in self._installed):
-                # An earlier version has learnt by rules that hold no more.
-                kinds = (Kind.LEARNT_PEER, Kind.LEARNT_PORT)
-                self._switch.delete([(subject_cookie(kind, 0), KIND_MASK) for kind in kinds])
+                # Among the others of this version an earlier one's flows for the mesh mean
+                # something else: they do not stay until all neighbours are back.
+                self._is_settled = self._has_old_rules = True
         state = self._wanted()
         self.desired = rules.flows(state)
         desired = self.desired
@@ -194,6 +196,8 @@ class Forwarder:
         )
         self._switch.commit(plan, [(flow.cookie, cookies.EXACT) for flow in self._altered])
         self._altered = frozenset()
+        if self._has_old_rules:
+            self._forget_all()
         kept = {
             flow
             for flow in self._installed or ()
@@ -252,6 +256,17 @@ class Forwarder:
                 self._stale |= stale
                 raise
             hub.spawn(self._forget_again, selectors)
+
+    def _forget_all(self) -> None:
+        """Drop what an earlier version has learnt: by rules that hold no more.
+
+        Not before those are gone: they would learn it again with the next frame.
+        """
+        kinds = (Kind.LEARNT_PEER, Kind.LEARNT_PORT)
+        selectors = [(subject_cookie(kind, 0), KIND_MASK) for kind in kinds]
+        self._switch.delete(selectors)
+        self._has_old_rules = False
+        hub.spawn(self._forget_again, selectors)
 
     def _forget_again(self, selectors: Sequence[tuple[int, int]]) -> None:
         hub.sleep(FORGET_AGAIN_AFTER_S)

@@ -192,3 +192,35 @@ def test_what_an_earlier_version_has_learnt_by_other_rules_is_forgotten(switch):
     assert switch.forgotten == [
         (subject_cookie(kind, 0), KIND_MASK) for kind in (Kind.LEARNT_PEER, Kind.LEARNT_PORT)
     ]
+
+
+def test_flows_of_an_earlier_version_are_replaced_at_once(switch):
+    """Among the others of this version they would mean something else."""
+    forwarder_on(switch, [state_of(PEER)])._work()
+    switch.found.add(diff.InstalledFlow(14, 0, subject_cookie(Kind.FRAME, 0)))
+    forwarder_on(switch, [state_of()], settle_s=60.0)._work()
+    fresh = NotingSwitch()
+    forwarder_on(fresh, [state_of()])._work()
+    assert switch.found == fresh.found
+
+
+def test_what_it_has_learnt_is_forgotten_only_when_its_flows_are_gone(switch, monkeypatch):
+    """They would learn it again with the next frame."""
+    old = diff.InstalledFlow(14, 0, subject_cookie(Kind.FRAME, 0))
+    switch.found.add(old)
+    monkeypatch.setattr(switch, "delete", lambda _: switch.forgotten.append(old in switch.found))
+    forwarder_on(switch, [state_of(PEER)])._work()
+    assert switch.forgotten == [False]
+
+
+def test_it_is_forgotten_by_the_next_change_if_the_switch_was_away(switch, monkeypatch):
+    switch.found.add(diff.InstalledFlow(14, 0, subject_cookie(Kind.FRAME, 0)))
+    forwarder = forwarder_on(switch, [state_of(PEER)])
+    with monkeypatch.context() as away:
+        away.setattr(switch, "delete", refuse)
+        with pytest.raises(OpenFlowError):
+            forwarder._work()
+    forwarder._work()
+    assert switch.forgotten == [
+        (subject_cookie(kind, 0), KIND_MASK) for kind in (Kind.LEARNT_PEER, Kind.LEARNT_PORT)
+    ]
