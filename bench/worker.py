@@ -34,7 +34,7 @@ class _Daemon:
         from weave_ryu.shell.openflow import Switch  # noqa: PLC0415
 
         self.connected = hub.Event()
-        self.switch = Switch(_ignore, _ignore, _ignore, _ignore)
+        self.switch = Switch(_ignore, _ignore, _ignore, _ignore, _ignore)
 
     def switch_connected(self) -> None:
         self.connected.send(None)
@@ -145,7 +145,7 @@ def macs(switch: Any, number: int, _shape: str, _repeats: int) -> dict[str, Any]
 
     def tell() -> None:
         # One round as after a promotion, waited for: the public way does it in the background.
-        announcer._run(mesh, actions, (0.0,), lambda: True)
+        announcer._run(mesh, actions, (0.0,), lambda _: True)
         switch.delete([selector])
 
     return {

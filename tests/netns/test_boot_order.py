@@ -65,7 +65,7 @@ def test_gateway_link_that_comes_later_is_taken(lab, eventually):
     links.set_link(port, segment, bridge=labs.segment_bridge("vlan"), is_up=True)
     links.set_link("gw0", peer.netns, is_up=True)
     eventually(lambda: is_active(peer), timeout_s=20, what="A forwards")
-    assert len(lines(peer, "there is no link gw0")) == 1
+    assert len(lines(peer, "gateway_link_missing")) == 1
     assert len(lines(peer, "gateway_link_refused")) == 1
 
 

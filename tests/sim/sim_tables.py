@@ -25,7 +25,11 @@ from weave_ryu.pipeline.model import (
     SetTunnel,
     ToController,
 )
-from weave_ryu.pipeline.parts import LEARN_PRIORITY, LEARN_PRIORITY_SECOND_HAND
+from weave_ryu.pipeline.parts import (
+    LEARN_PRIORITY,
+    LEARN_PRIORITY_HEARSAY,
+    LEARN_PRIORITY_SECOND_HAND,
+)
 from weave_ryu.pipeline.tables import BY_NAME, BY_NUMBER, MARKS
 
 CONTROLLER = -1
@@ -33,6 +37,7 @@ _SLOT = {mark: place for place, mark in enumerate(MARKS)}
 _IN_PORT, _SRC, _DST, _TUN_SRC, _TUN_ID, _SRC_NUMBER, _DST_NUMBER, _INSIDE = range(
     len(MARKS), len(MARKS) + 8
 )
+_LEARN_PRIORITIES = (LEARN_PRIORITY, LEARN_PRIORITY_HEARSAY, LEARN_PRIORITY_SECOND_HAND)
 _NOTHING = -1
 """What frames carry here: no flow asks for that."""
 _FIELD_SLOT = {
@@ -298,7 +303,7 @@ class Tables:
         learnt_by = _LEARNT.get(table)
         if learnt_by is not None:
             mac, asked = slots[learnt_by], walk.asked
-            for priority in (LEARN_PRIORITY, LEARN_PRIORITY_SECOND_HAND):
+            for priority in _LEARN_PRIORITIES:
                 key = (table, mac, priority)
                 found = self.learnt.get(key)
                 asked.append((key, found))

@@ -292,6 +292,10 @@ class GatewayCore:
         self.registry.raise_epoch(segment, heard.epoch)
         self._set_now(now)
 
+    def mac_settled(self, segment: str, mac: str) -> None:
+        """A MAC (12 hex digits) of the mesh has turned out to be on a segment."""
+        self._sharing.settled(segment, mac)
+
     def macs_read(self, port: str, reading: Reading, now: float) -> None:
         """The answer to `ReadMacs`."""
         self._set_now(now)

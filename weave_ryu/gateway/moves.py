@@ -167,6 +167,10 @@ class Moves:
         self._end_old(now)
         return [self._conflicts[key] for key in sorted(self._conflicts)]
 
+    def is_asked(self, mac: str) -> bool:
+        """Whether a question about a MAC is open."""
+        return any(about == mac for _, about in self._asked)
+
     def deadline(self) -> float | None:
         """When `handle_timer` is due; None while no question is open."""
         return min((asked.until for asked in self._asked.values()), default=None)
@@ -205,6 +209,8 @@ class Moves:
         else:
             is_known = holder is not None
             self._send(holder, ask=number, segment=segment, mac=mac, holder=is_known)
+            if not is_known:
+                self._commands.append(Look(self._own, segment, mac, number, False))
 
     def received(self, source: PeerName, payload: bytes, now: float) -> None:
         """A message on the channel.

@@ -130,6 +130,21 @@ class MacSharing:
         self._announce_news(name)
         port.hand_overs.macs_told(now)
 
+    def settled(self, segment: str, mac: str) -> None:
+        """A MAC has turned out to be on the segment: nobody is to announce it there any more."""
+        gone = frozenset({mac})
+        self._told = {
+            key: macs - gone if key[1] == segment else macs for key, macs in self._told.items()
+        }
+        for name, port in self._ports.items():
+            if port.spec.segment == segment:
+                last = self._read.get(name, _NOTHING)
+                self._read[name] = Reading(last.mesh - gone, last.hosts | gone)
+                self._announced[name] = self._announced.get(name, _NONE) - gone
+                if name in self._lost:
+                    until, lost = self._lost[name]
+                    self._lost[name] = until, lost - gone
+
     def switch_lost(self, now: float) -> None:
         """The switch may start anew, with empty tables: remember what was read."""
         for name in self._ports:

@@ -46,6 +46,9 @@ GROUP_BIT = "01:00:00:00:00:00"
 LEARN_PRIORITY = 20
 """Of a MAC known at first hand: heard on a container's port, or from a peer with a host."""
 
+LEARN_PRIORITY_HEARSAY = 15
+"""Of a MAC that another gateway has in the mesh: where it is there, only first hand knows."""
+
 LEARN_PRIORITY_SECOND_HAND = 10
 """Of a MAC heard from a segment: it may be a host's, or of a frame of the mesh that the segment
 returned. The mesh wins over the segments, everywhere.

@@ -21,7 +21,12 @@ from weave_ryu.pipeline.model import (
     Term,
     ToController,
 )
-from weave_ryu.pipeline.parts import GROUP_BIT, learn_behind_segment, learn_origin
+from weave_ryu.pipeline.parts import (
+    GROUP_BIT,
+    LEARN_PRIORITY_HEARSAY,
+    learn_behind_segment,
+    learn_origin,
+)
 from weave_ryu.pipeline.state import GatewayPort
 
 _Permit = Callable[..., FlowSpec]
@@ -182,7 +187,8 @@ def hearsay() -> tuple[Action, ...]:
 
     Where it is, this switch does not learn by that: only that it is in the mesh.
     """
-    return (learn_origin(subject_cookie(Kind.LEARNT_PORT, HEARSAY), t.ORIGIN_MESH),)
+    cookie = subject_cookie(Kind.LEARNT_PORT, HEARSAY)
+    return (learn_origin(cookie, t.ORIGIN_MESH, LEARN_PRIORITY_HEARSAY),)
 
 
 def introduction(own: ShortId, to: ShortId) -> tuple[Action, ...]:

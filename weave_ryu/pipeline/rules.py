@@ -30,6 +30,7 @@ from weave_ryu.pipeline.model import (
 from weave_ryu.pipeline.parts import (
     GROUP_BIT,
     LEARN_PRIORITY,
+    LEARN_PRIORITY_HEARSAY,
     LEARN_PRIORITY_SECOND_HAND,
     frame,
     label,
@@ -55,6 +56,7 @@ from weave_ryu.pipeline.state import (
 __all__ = [
     "HEARSAY",
     "LEARN_PRIORITY",
+    "LEARN_PRIORITY_HEARSAY",
     "LEARN_PRIORITY_SECOND_HAND",
     "flows",
     "hearsay",

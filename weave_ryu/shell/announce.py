@@ -36,6 +36,9 @@ PAUSE_S = 0.01
 _MARK = b"weave-ryu"
 """In the padding: the segment may return it, and its MAC has not moved for that."""
 
+GoOn = Callable[[str], bool | None]
+"""Whether the frame of a MAC (12 hex digits) is to be sent; None: not this one, but others."""
+
 _PARSER = ofproto_v1_3_parser
 _BROADCAST = b"\xff" * 6
 
@@ -63,19 +66,18 @@ class Announcer:
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
 
-    def announce(self, port: int, macs: Iterable[str], go_on: Callable[[], bool]) -> None:
+    def announce(self, port: int, macs: Iterable[str], go_on: GoOn) -> None:
         """Announce in the background.
 
         Args:
             port: OpenFlow number of the gateway port.
             macs: of the mesh, 12 hex digits.
-            go_on: asked before each frame; False ends it (the port is no longer active).
+            go_on: asked before each frame, see `GoOn`: False ends it when the port is no longer
+                active.
         """
         hub.spawn(self._run, sorted(macs), [_PARSER.OFPActionOutput(port)], REPEAT_AT_S, go_on)
 
-    def ask_for_groups(
-        self, port: int, own: PeerName, segment: ShortId, go_on: Callable[[], bool]
-    ) -> None:
+    def ask_for_groups(self, port: int, own: PeerName, segment: ShortId, go_on: GoOn) -> None:
         """Ask the mesh for the members of multicast groups, in the background.
 
         Args:
@@ -95,7 +97,7 @@ class Announcer:
         Args:
             macs: 12 hex digits.
         """
-        self._run(sorted(macs), encode.actions_of(rules.hearsay()), (0.0,), lambda: True)
+        self._run(sorted(macs), encode.actions_of(rules.hearsay()), (0.0,), lambda _: True)
 
     def introduce(self, containers: Iterable[str], own: ShortId, to: ShortId) -> None:
         """Let a gateway know containers of this peer, once, in the background.
@@ -106,14 +108,14 @@ class Announcer:
             to: the gateway.
         """
         actions = encode.actions_of(rules.introduction(own, to))
-        hub.spawn(self._run, sorted(containers), actions, (0.0,), lambda: True)
+        hub.spawn(self._run, sorted(containers), actions, (0.0,), lambda _: True)
 
     def _run(
         self,
         macs: Sequence[str],
         actions: list[Any],
         times: Iterable[float],
-        go_on: Callable[[], bool],
+        go_on: GoOn,
     ) -> None:
         self._send([reverse_arp(mac) for mac in macs], actions, times, go_on)
 
@@ -122,7 +124,7 @@ class Announcer:
         frames: Sequence[bytes],
         actions: list[Any],
         times: Iterable[float],
-        go_on: Callable[[], bool],
+        go_on: GoOn,
         in_port: int | None = None,
     ) -> None:
         seems_from = {} if in_port is None else {"in_port": in_port}
@@ -131,8 +133,11 @@ class Announcer:
             hub.sleep(at - waited)
             waited = at
             for count, frame in enumerate(frames, 1):
-                if not go_on():
+                may_go_on = go_on(frame[6:12].hex())
+                if may_go_on is False:
                     return
+                if may_go_on is None:
+                    continue
                 self._switch.send_frame(frame, actions, **seems_from)
                 if count % BURST == 0:
                     hub.sleep(PAUSE_S)

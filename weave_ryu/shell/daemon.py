@@ -248,6 +248,10 @@ class Daemon:
         """Find out whether MACs are on a segment or in the mesh."""
         self.moving.doubted(segment, macs)
 
+    def is_away(self, mac: str) -> bool:
+        """Whether a MAC of the mesh seems to be, or is known to be, on a segment now."""
+        return self.moving.is_away(mac)
+
     def segment_id(self, segment: str) -> ShortId:
         """A segment's short id: as the mesh knows it, or as it would be claimed with."""
         return self.router.short_id_of_segment(self._segment(segment))

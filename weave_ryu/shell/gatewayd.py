@@ -116,6 +116,9 @@ class Mesh(Protocol):
     def doubt(self, segment: str, macs: frozenset[str]) -> None:
         """Find out whether MACs are on a segment or in the mesh."""
 
+    def is_away(self, mac: str) -> bool:
+        """Whether a MAC of the mesh seems to be, or is known to be, on a segment now."""
+
     def segment_id(self, segment: str) -> ShortId:
         """A segment's short id."""
 
@@ -558,14 +561,23 @@ class Gateways:
 
     def _announce(self, name: str, macs: frozenset[str]) -> None:
         port, machine = self._find(name), self.core.ports[name]
+
+        def go_on(mac: str) -> bool | None:
+            if not machine.may_announce:
+                return False
+            # A station that has just appeared on the segment would be cut off from it.
+            return None if self._mesh.is_away(mac) else True
+
         if port is not None:
-            self._announcer.announce(port.number, macs, lambda: machine.may_announce)
+            self._announcer.announce(port.number, macs, go_on)
 
     def _ask_for_groups(self, name: str, segment: str) -> None:
         port, machine = self._find(name), self.core.ports[name]
         if port is not None:
             own, identity = self.core.own, self._mesh.segment_id(segment)
-            self._announcer.ask_for_groups(port.number, own, identity, lambda: machine.may_announce)
+            self._announcer.ask_for_groups(
+                port.number, own, identity, lambda _: machine.may_announce
+            )
 
     def _say_hello(self, name: str, frame: bytes) -> None:
         port = self._find(name)

@@ -46,6 +46,10 @@ _log = structlog.get_logger()
 SETTLE_AT_S = (0.05, 0.3)
 """When a MAC that has moved is announced: after all have forgotten it; a frame may be lost."""
 
+AWAY_S = 5.0
+"""So long nobody announces a MAC to the segment to which it has moved: announcements that were
+under way end after 2.5 s, and then the switch has been read."""
+
 ANNOUNCE_AGAIN_S = 1.0
 MAX_ANNOUNCED = 1024
 
@@ -74,6 +78,7 @@ class Moving:
         self._core = Moves(daemon.router.name, self._is_gateway)
         self._bucket = Bucket(QUESTIONS_PER_S, BURST)
         self._announced: dict[str, float] = {}
+        self._settled: dict[str, float] = {}
         self._is_waiting = False
         self.to_segment = 0
         """MACs that were moved from the mesh to a segment by this peer."""
@@ -83,6 +88,14 @@ class Moving:
     def conflicts(self) -> list[Conflict]:
         """MACs that are at two places."""
         return self._core.conflicts(time.monotonic())
+
+    def is_away(self, mac: str) -> bool:
+        """Whether a MAC of the mesh seems to be, or is known to be, on a segment now."""
+        settled_at = self._settled.get(mac)
+        if settled_at is not None and time.monotonic() - settled_at > AWAY_S:
+            del self._settled[mac]
+            settled_at = None
+        return settled_at is not None or self._core.is_asked(mac)
 
     # Inputs.
 
@@ -127,7 +140,7 @@ class Moving:
                     if self._bucket.take(time.monotonic()):
                         hub.spawn(self._look, command)
                 case Forget(mac):
-                    hub.spawn(self._forget, mac, rules.LEARN_PRIORITY)
+                    hub.spawn(self._forget, mac, rules.LEARN_PRIORITY, rules.LEARN_PRIORITY_HEARSAY)
                 case Deny(mac):
                     hub.spawn(self._deny, mac)
                 case Settle(segment, mac):
@@ -181,13 +194,16 @@ class Moving:
         self._daemon.gateways.prime(frozenset({mac}))
         self._forget(mac, rules.LEARN_PRIORITY_SECOND_HAND)
 
-    def _forget(self, mac: str, priority: int) -> None:
+    def _forget(self, mac: str, *priorities: int) -> None:
         try:
-            self._daemon.switch.forget_mac(mac, priority)
+            for priority in priorities:
+                self._daemon.switch.forget_mac(mac, priority)
         except OpenFlowError as error:
             _log.debug("mac_not_forgotten", mac=_colons(mac), error=str(error))
 
     def _settle(self, segment: str, mac: str) -> None:
+        self._settled[mac] = time.monotonic()
+        self._daemon.gateways.core.mac_settled(segment, mac)
         waited_s = 0.0
         for at in SETTLE_AT_S:
             hub.sleep(at - waited_s)
@@ -202,6 +218,7 @@ class Moving:
             self._announced = {m: until for m, until in self._announced.items() if until > now}
         if len(self._announced) < MAX_ANNOUNCED:
             self._announced[mac] = now + ANNOUNCE_AGAIN_S
+            self._settled.pop(mac, None)
             self.to_peer += 1
             _log.info("mac_moved_here", mac=_colons(mac), port=port)
             actions = rules.let_in(self._daemon.own_short_id())

@@ -107,6 +107,12 @@ def test_the_gateway_asks_itself_about_its_own_containers():
     assert world.conflicts() == []
 
 
+def test_whoever_has_it_may_be_the_gateway_itself():
+    world = World(p1=RECENT_S + 1)
+    world.returned(None)
+    assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
+
+
 def test_a_peer_that_does_not_answer_keeps_its_macs():
     world = World(p2=100.0)
     world.silent.add(P)

@@ -32,12 +32,12 @@ def switch(monkeypatch):
 
 
 def test_each_mac_is_announced_again_and_again(switch):
-    Announcer(switch).announce(5, CONTAINERS, lambda: True)
+    Announcer(switch).announce(5, CONTAINERS, lambda _: True)
     wait_until(lambda: len(switch.frames) == 6)
     assert {switch.count(mac) for mac in CONTAINERS} == {3}
 
 
 def test_port_that_is_closed_announces_nothing_more(switch):
-    Announcer(switch).announce(5, CONTAINERS, lambda: not switch.frames)
+    Announcer(switch).announce(5, CONTAINERS, lambda _: not switch.frames)
     hub.sleep(0.05)
     assert len(switch.frames) == 1
