@@ -47,7 +47,7 @@ def main():
         if mutant.judge == "sim":
             found = simulate(mutant, 0, mutant.seeds)
             entry = found and {"by": "sim", "seed": found[0], "invariant": found[1]}
-        elif mutant.judge == "story":
+        elif mutant.judge.startswith("story "):
             story = told_by_story(mutant)
             entry = story and {"by": "story", "invariant": story}
         else:

@@ -18,7 +18,7 @@ class Mutant:
         old: text that occurs in it exactly once.
         new: what replaces it.
         judge: who must catch it: `sim`, or where no seed shows it `model G,F` (gateways, faults),
-            `model frames`, or `story` (tests/unit/gateway).
+            `model frames`, or `story PATH` (below tests/unit).
         was_real: the product had it.
         seeds: within so many it is to be caught.
     """
@@ -172,7 +172,7 @@ MUTANTS = (
         SHARING,
         "if port.spec.segment in change.ended and port.may_announce:",
         "if False:",
-        judge="story",
+        judge="story gateway",
         was_real=True,
     ),
     Mutant(
@@ -180,13 +180,14 @@ MUTANTS = (
         COORDINATOR,
         "            if segments.isdisjoint(edge):",
         "            if True:",
+        judge="story shell/test_coordinator.py",
     ),
     Mutant(
         "who goes on after a failed hand-over does not outbid the successor's claim",
         HANDING,
         "        if self.port.epoch < epoch < OUTLIVED_BELOW:",
         "        if False:",
-        judge="story",
+        judge="story gateway",
     ),
     Mutant(
         "nobody introduces silent containers",
