@@ -73,7 +73,7 @@ def test_they_are_sent_again_and_again_as_long_as_the_port_forwards(monkeypatch)
             assert in_port == 3
             sent.append(frame)
 
-    Announcer(Switch()).ask_for_groups(3, PeerName(7), ShortId(5), lambda: len(sent) < 5)
+    Announcer(Switch()).ask_for_groups(3, PeerName(7), ShortId(5), lambda _: len(sent) < 5)
     wait_until(lambda: len(sent) == 5)
     mac = membership.sender_of(PeerName(7))
     both = [membership.igmp_query(mac), membership.mld_query(mac)]
