@@ -161,9 +161,11 @@ def _for_us(own: ShortId) -> Term:
 def pending(own: ShortId, addresses: Sequence[str]) -> Iterator[FlowSpec]:
     """Flows about connections that are not established yet."""
     for address in addresses:
+        # Above those of neighbours, which a daemon that starts keeps from its predecessor: of two
+        # flows with one match and one priority the switch keeps the last.
         yield FlowSpec(
             t.TUNNEL_IN.name,
-            200,
+            205,
             (*_HEARTBEAT, _for_us(own), Term(Field.TUN_SRC, address)),
             (ToController(t.METER_NEIGHBOUR_HEARTBEATS),),
             Kind.FRAME,
