@@ -70,7 +70,6 @@ def test_a_station_is_reached_within_a_second_of_its_first_frame_at_each_new_pla
         for sender in wires:
             if sender != place:
                 took[sender] = reached_after_s(wires, sender, place)
-        print(place, took)
         assert None not in took.values(), (place, took)
 
 
@@ -80,7 +79,6 @@ def test_one_whose_first_frame_is_for_one_station_is_reached_by_all(bench, wires
         time.sleep(QUIET_S)
         wires[place].send(bench.traffic.stations[to].mac, MAC)
         took = {s: reached_after_s(wires, s, place) for s in wires if s != place}
-        print(place, took)
         assert None not in took.values(), (place, took)
 
 

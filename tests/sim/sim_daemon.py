@@ -20,6 +20,8 @@ from weave_ryu.gateway.commands import (
     Announce,
     Broadcast,
     Claim,
+    Doubt,
+    ForgetBehind,
     Introduce,
     Prime,
     ReadMacs,
@@ -238,6 +240,10 @@ class SimDaemon:
                     self.later(INTRODUCE_LATE_S, self._introduce_late, to, self._mesh_changes)
             case ReadMacs():
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
+            case ForgetBehind(name, _):
+                self.later(self.rng.uniform(0.0, 0.01), self._forget_behind, name)
+            case Doubt(_, macs):  # who is asked then, `gateway.moves` has its own tests
+                self.world.sometimes["MACs known on both sides"] += len(macs)
             case RememberRole(_, role):
                 self.peer.role = role
             case TakeBack(_, _, wanted, why):
@@ -247,6 +253,8 @@ class SimDaemon:
                 if entry.reason.startswith("yields to") and "by force" not in entry.reason:
                     self.world.look_at_yielding(self.peer.letter, entry)
                 self.world.on_role()
+            case _:
+                raise TypeError(f"the simulator does not carry out {command}")
 
     def _next_gate(self):
         if self._sent is not None or not self._queue:
@@ -308,6 +316,12 @@ class SimDaemon:
     def _short_id_of(self, name):
         info = self.view.infos.get(name)
         return info.short_id if info else None
+
+    def _forget_behind(self, name):
+        entry = self.peers.get(SEGMENT.name)
+        has_entry = entry is not None and not entry.is_placeholder
+        ids = {self._short_id_of(name), entry.short_id if has_entry else SEGMENT.short_id}
+        self._forget([(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in ids if s])
 
     def _forget(self, selectors):
         if selectors and self._is_ready:

@@ -77,16 +77,16 @@ class Announcer:
         """
         hub.spawn(self._run, sorted(macs), [_PARSER.OFPActionOutput(port)], REPEAT_AT_S, go_on)
 
-    def ask_for_groups(self, port: int, own: PeerName, segment: ShortId, go_on: GoOn) -> None:
+    def ask_for_groups(self, port: int, name: PeerName, segment: ShortId, go_on: GoOn) -> None:
         """Ask the mesh for the members of multicast groups, in the background.
 
         Args:
             port: OpenFlow number of the gateway port.
-            own: this peer.
-            segment: in whose name; a switch of it is to see the answers.
+            name: of the segment as a peer, which asks; a switch of it is to see the answers.
+            segment: its short id.
             go_on: asked before each frame, as above.
         """
-        mac = membership.sender_of(own)
+        mac = name.to_bytes6()
         queries = [membership.igmp_query(mac), membership.mld_query(mac)]
         actions = encode.actions_of(rules.let_in(segment))
         hub.spawn(self._send, queries, actions, membership.ASK_AT_S, go_on, port)

@@ -252,6 +252,10 @@ class Daemon:
         """Whether a MAC of the mesh seems to be, or is known to be, on a segment now."""
         return self.moving.is_away(mac)
 
+    def segment_name(self, segment: str) -> PeerName:
+        """A segment's name as a peer."""
+        return self._segment(segment).name
+
     def segment_id(self, segment: str) -> ShortId:
         """A segment's short id: as the mesh knows it, or as it would be claimed with."""
         return self.router.short_id_of_segment(self._segment(segment))

@@ -119,6 +119,9 @@ class Mesh(Protocol):
     def is_away(self, mac: str) -> bool:
         """Whether a MAC of the mesh seems to be, or is known to be, on a segment now."""
 
+    def segment_name(self, segment: str) -> PeerName:
+        """A segment's name as a peer."""
+
     def segment_id(self, segment: str) -> ShortId:
         """A segment's short id."""
 
@@ -571,12 +574,12 @@ class Gateways:
         if port is not None:
             self._announcer.announce(port.number, macs, go_on)
 
-    def _ask_for_groups(self, name: str, segment: str) -> None:
-        port, machine = self._find(name), self.core.ports[name]
+    def _ask_for_groups(self, of: str, segment: str) -> None:
+        port, machine = self._find(of), self.core.ports[of]
         if port is not None:
-            own, identity = self.core.own, self._mesh.segment_id(segment)
+            name, short_id = self._mesh.segment_name(segment), self._mesh.segment_id(segment)
             self._announcer.ask_for_groups(
-                port.number, own, identity, lambda _: machine.may_announce
+                port.number, name, short_id, lambda _: machine.may_announce
             )
 
     def _say_hello(self, name: str, frame: bytes) -> None:

@@ -8,14 +8,13 @@ gateway asks: the members' answers go out by its port.
 The queries go into the mesh, and from there perhaps to other segments, whose queriers they must not
 silence: of several, the one with the lowest address asks. 0.0.0.0 does not count (RFC 4541 2.1.1);
 IPv6 has no such address, so the sender's is link-local and higher than any made from a MAC.
+The sender's MAC is the segment's peer name, whichever gateway asks: no host has it.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import struct
-
-from weave_ryu.names import PeerName
 
 ASK_AT_S = (0.2, 1.5, 4.0)
 """After a port has opened: not before all peers know where the segment is now; a frame may be
@@ -35,17 +34,13 @@ _IGMP, _ICMP_6, _HOP_BY_HOP = 2, 58, 0
 _IGMP_QUERY, _MLD_QUERY = 0x11, 130
 
 
-def sender_of(name: PeerName) -> bytes:
-    """The MAC that a gateway asks with: 6 bytes, made from its name, administered locally."""
-    octets = bytearray(name.to_bytes6())
-    octets[0] = octets[0] & ~1 | 2
-    return bytes(octets)
-
-
 def igmp_query(mac: bytes) -> bytes:
     """A general query of IGMPv3, from 0.0.0.0 (RFC 3376 4.1): a frame of 60 bytes.
 
     Older hosts read it as one of their version.
+
+    Args:
+        mac: of the sender, 6 bytes.
     """
     head = struct.pack("!BBHIBBH", _IGMP_QUERY, ANSWER_WITHIN_MS // 100, 0, 0, _ROBUSTNESS,
                        _INTERVAL_S, 0)  # fmt: skip
