@@ -30,7 +30,7 @@ def test_copies_without_protection_are_those_measured_with_real_routers(vector):
         f"At most {gossip.MAX_QUEUED_BYTES >> 20} MiB of gossip",
         f"forgotten after {MAC_AGE_S} s",
         f"for forwarding for {RESTART_HOLD_S:.0f} s",
-        f"after {overlay.UNHEALTHY_AFTER_S:.0f} s of silence the connection counts as not established",
+        f"after {overlay.UNHEALTHY_AFTER_S:.0f} s of silence the connection counts as not",
         f"from {maker.LOST_INTERVAL_S / 2} to {maker.LOST_INTERVAL_S * 1.5} s",
         f"below {DEFAULT_MTU_BYTES + 50:,} bytes",
     ],

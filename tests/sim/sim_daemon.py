@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 
 import sim_flows
 from sim_flows import GATEWAY, OF_THE_MESH, SEGMENT
+from sim_moving import SimMoving
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gate import Gate
@@ -81,6 +82,7 @@ class SimDaemon:
         self.peers = Peers(own, self.rng)
         self.claims = Claims(self.peers)
         self.moves = 0
+        self.moving = SimMoving(self)
         self.is_paused = self.is_dead = False
         self._inbox = deque()
         self._timer = None
@@ -90,7 +92,7 @@ class SimDaemon:
         self._sent = self._give_up = None
         self._connection = 0
         self._permits = set()
-        self._is_ready = False
+        self.is_ready = False
         self._introducing = set()
         self._mesh_changes = 0
         self._sees_hellos_at = 0.0
@@ -163,7 +165,7 @@ class SimDaemon:
                     target = self.world.letter_of[command.peer]
                     self.world.mesh.tell(self.peer.letter, target, command.payload)
                 elif kind is SayHello:
-                    if self._is_ready:
+                    if self.is_ready:
                         self.world.segment.say_hello(self.peer.letter, command.frame)
                 else:
                     self._perform(command)
@@ -228,7 +230,7 @@ class SimDaemon:
             case Announce(_, macs):
                 frames = [(mac, (Output(GATEWAY),)) for mac in sorted(macs)]
                 for at in REPEAT_AT_S:
-                    self.later(at, self._send_frames, frames, 0, self._may_announce)
+                    self.later(at, self._announce, frames)
             case Prime(_, macs):
                 known = [(mac, rules.hearsay()) for mac in sorted(macs)]
                 self.later(0.0, self._send_frames, known, 0, lambda: True)
@@ -242,8 +244,8 @@ class SimDaemon:
                 self.later(self.rng.uniform(0.001, 0.02), self._read_macs)
             case ForgetBehind(name, _):
                 self.later(self.rng.uniform(0.0, 0.01), self._forget_behind, name)
-            case Doubt(_, macs):  # who is asked then, `gateway.moves` has its own tests
-                self.world.sometimes["MACs known on both sides"] += len(macs)
+            case Doubt(_, macs):
+                self.moving.doubted(macs)
             case RememberRole(_, role):
                 self.peer.role = role
             case TakeBack(_, _, wanted, why):
@@ -264,7 +266,7 @@ class SimDaemon:
         self._sent = sent = (command, now)
         if command.gate is not Gate.CLOSED and now - queued_at > STALE_S:
             self._answered(sent, f"it waited {now - queued_at:.1f} s: paused?")
-        elif not self._is_ready:
+        elif not self.is_ready:
             self._answered(sent, "the switch is not connected")
         else:
             to_s, back_s = self.peer.confirm_s()
@@ -318,23 +320,26 @@ class SimDaemon:
         return info.short_id if info else None
 
     def _forget_behind(self, name):
-        entry = self.peers.get(SEGMENT.name)
-        has_entry = entry is not None and not entry.is_placeholder
-        ids = {self._short_id_of(name), entry.short_id if has_entry else SEGMENT.short_id}
+        ids = {self._short_id_of(name), self.segment_id()}
         self._forget([(subject_cookie(Kind.LEARNT_PEER, s), SUBJECT_MASK) for s in ids if s])
 
     def _forget(self, selectors):
-        if selectors and self._is_ready:
+        if selectors and self.is_ready:
             self.peer.switch.apply(forget=selectors)
 
     def _may_announce(self):
         return self.core.ports["gw0"].may_announce
 
+    def _announce(self, frames):
+        # A station that has just appeared on the segment would be cut off from it.
+        here = [(mac, actions) for mac, actions in frames if not self.moving.is_away(mac)]
+        self._send_frames(here, 0, self._may_announce)
+
     def _send_frames(self, frames, start, go_on, name="announcement"):
         for mac, actions in frames[start : start + BURST]:
             if not go_on():
                 return
-            if self._is_ready:
+            if self.is_ready:
                 self.world.packet_out(self.peer, mac, actions, name)
         if start + BURST < len(frames):
             self.later(PAUSE_S, self._send_frames, frames, start + BURST, go_on, name)
@@ -346,7 +351,7 @@ class SimDaemon:
     def _introduce(self, to):
         self._introducing.discard(to)
         short_id = self._short_id_of(to)
-        if short_id is None or not self._is_ready:
+        if short_id is None or not self.is_ready:
             return
         parsed = (
             (mac, parse(cookie))
@@ -359,7 +364,7 @@ class SimDaemon:
         self._send_frames(frames, 0, lambda: True, "introduction")
 
     def _read_macs(self):
-        if not self._is_ready:
+        if not self.is_ready:
             return
         known = {info.short_id for info in self.view.infos.values()}
         old = {self._short_id_of(name) for name in self.core.registry.lets_in()}
@@ -404,7 +409,7 @@ class SimDaemon:
             self._hello(frame)
 
     def _hello(self, frame):
-        if self._is_ready:
+        if self.is_ready:
             try:
                 self.core.hello("gw0", frame, self.local())
             except RemoteProtocolError:
@@ -429,13 +434,13 @@ class SimDaemon:
     # What happens to it.
 
     def switch_connected(self):
-        if not self.peer.switch.is_up or self._is_ready:
+        if not self.peer.switch.is_up or self.is_ready:
             return
         self._installed = self._last_wanted = None
         self.program()
 
     def switch_lost(self):
-        self._is_ready = False
+        self.is_ready = False
         self._installed = self._last_wanted = None
         self._permits = set()
         self._connection += 1
@@ -445,7 +450,7 @@ class SimDaemon:
 
     def ports_changed(self):
         carrier = {"gw0": self.peer.has_carrier} if self.peer.spec is not None else {}
-        self.core.switch_state(self._is_ready, carrier, self.local())
+        self.core.switch_state(self.is_ready, carrier, self.local())
 
     def bfd(self, name, state):
         if self._bfd.get(name) is not state:
@@ -514,7 +519,7 @@ class SimDaemon:
         self.changed()
 
     def changed(self):
-        if self._programming is None and self._is_ready:
+        if self._programming is None and self.is_ready:
             wait_s = self.rng.uniform(0.001, 0.01)
             self._programming = self.clock.after(wait_s, self.input, self._program_now)
 
@@ -571,9 +576,12 @@ class SimDaemon:
         return self.peers[name].connections.keys()
 
     def _gateway_port(self):
+        return sim_flows.gateway_port(self.segment_id(), self.core.is_peer("vlan"))
+
+    def segment_id(self):
+        """The segment's short id, as the mesh knows it, or as it would be claimed with."""
         entry = self.peers.get(SEGMENT.name)
-        short_id = SEGMENT.short_id if entry is None or entry.is_placeholder else entry.short_id
-        return sim_flows.gateway_port(short_id, self.core.is_peer("vlan"))
+        return SEGMENT.short_id if entry is None or entry.is_placeholder else entry.short_id
 
     def _ask(self):
         self._is_asking = False
@@ -621,7 +629,7 @@ class SimDaemon:
                 self._last_wanted, self._installed = wanted, None  # the same flows
                 self._forget_changed(wanted.state)
         if is_fresh:
-            self._is_ready = True
+            self.is_ready = True
             if is_of_before:
                 kinds = (Kind.LEARNT_PEER, Kind.LEARNT_PORT)
                 learnt = [(subject_cookie(kind, 0), cookies.KIND_MASK) for kind in kinds]

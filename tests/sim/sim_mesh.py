@@ -290,8 +290,15 @@ class Mesh:
             edge = self._ways[way] = self.edge(here, hop)
         self._send(edge, here, item)
 
+    def ask(self, source, target, payload):
+        """A message about a MAC that has moved, to one peer."""
+        self._unicast(source, ("move", source, target, payload))
+
     def broadcast(self, source, payload, kind="broadcast"):
-        """Gossip; with kind "topology" entries of peers, which go on as long as they are news."""
+        """Gossip of gateways; with kind "moves" about MACs that have moved.
+
+        With kind "topology" entries of peers, which go on as long as they are news.
+        """
         ident = next(self._ids)
         self._seen[ident] = {source}
         self._flood(source, ident, source, payload, kind)
@@ -365,11 +372,18 @@ class Mesh:
                     daemon.gossip(source, payload, "unicast")
                 else:
                     self._unicast(here, item)
-            case "broadcast" | "topology":
+            case "move":
+                if what == here:
+                    daemon.moving.received(source, payload)
+                else:
+                    self._unicast(here, item)
+            case "broadcast" | "moves" | "topology":
                 if here not in self._seen[what]:
                     self._seen[what].add(here)
                     if kind == "topology":
                         daemon.topology_news(payload)
+                    elif kind == "moves":
+                        daemon.moving.received(source, payload)
                     else:
                         daemon.gossip(source, payload, "broadcast")
                     self._flood(here, what, source, payload, kind)

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from operator import attrgetter
 
-from sim_tables import Tables
+from sim_tables import LEARNT, Tables
+
+from weave_ryu.pipeline.cookies import parse
 
 CREDIT_S = 0.5
 """Open vSwitch's max-revalidator: frames are credited at least so often."""
@@ -75,6 +77,7 @@ class SimSwitch:
 
     def _reset(self):
         self.tables = Tables()
+        self._learnt_at = {}
         self.flows = {}
         self._place = {}
         self.cache = {}
@@ -169,6 +172,18 @@ class SimSwitch:
             del learnt[key]
         return bool(gone or macs)
 
+    def forget_mac(self, mac, priorities):
+        """Forget what was learnt of a MAC with these priorities."""
+        gone = [self.tables.learnt.pop((t, mac, p), None) for t in LEARNT for p in priorities]
+        if any(gone):
+            self._changed()
+
+    def ages(self, mac):
+        """Since when a MAC (with colons) is learnt: whole seconds, kind, subject of each entry."""
+        for key, (_, cookie) in self.tables.learnt.items():
+            if key[:2] == ("mac", mac):
+                yield float(int(self.clock.now - self._learnt_at[key])), *parse(cookie)
+
     def _expire(self):
         self._expiry = None
         now = self.clock.now
@@ -249,6 +264,7 @@ class SimSwitch:
         for lesson, mac in learns:
             key = (lesson.table, mac, lesson.priority)
             taught = lesson.taught
+            self._learnt_at[key] = self.clock.now
             known = learnt.get(key)
             if known is not taught and known != taught:
                 learnt[key] = taught

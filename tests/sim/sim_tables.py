@@ -30,7 +30,7 @@ from weave_ryu.pipeline.parts import (
     LEARN_PRIORITY_HEARSAY,
     LEARN_PRIORITY_SECOND_HAND,
 )
-from weave_ryu.pipeline.tables import BY_NAME, BY_NUMBER, MARKS
+from weave_ryu.pipeline.tables import BY_NAME, BY_NUMBER, MARKS, METER_MOVED, ORIGIN
 
 CONTROLLER = -1
 _SLOT = {mark: place for place, mark in enumerate(MARKS)}
@@ -54,7 +54,7 @@ _FIELD_SLOT = {
 }
 _NUMBER_SLOT = {Field.ETH_SRC: _SRC_NUMBER, Field.ETH_DST: _DST_NUMBER, Field.TUN_ID: _TUN_ID}
 _NO_MARKS = [0] * len(MARKS)
-_LEARNT = {name: _DST if name == "mac" else _SRC for name, t in BY_NAME.items() if t.learnt}
+LEARNT = {name: _DST if name == "mac" else _SRC for name, t in BY_NAME.items() if t.learnt}
 
 
 def _check_marks():
@@ -69,12 +69,16 @@ _check_marks()
 
 
 class Sent:
-    """One copy that left; tunnel fields are empty for other ports."""
+    """One copy that left; tunnel fields are empty for other ports.
 
-    __slots__ = ("port", "tun_dst", "tun_id", "tun_src")
+    `origin` is where the MAC is known, of a frame that the daemon is shown because it has moved.
+    """
 
-    def __init__(self, port, tun_dst="", tun_src="", tun_id=0):
+    __slots__ = ("origin", "port", "tun_dst", "tun_id", "tun_src")
+
+    def __init__(self, port, tun_dst="", tun_src="", tun_id=0, origin=0):
         self.port, self.tun_dst, self.tun_src, self.tun_id = port, tun_dst, tun_src, tun_id
+        self.origin = origin
 
     def __repr__(self):
         return f"{self.port} {self.tun_dst} {self.tun_id:#x}"
@@ -128,6 +132,9 @@ def _compiled(action):
         case OutputMark(mark):
             slot = _SLOT[mark]
             return lambda _tables, walk: walk.output(walk.slots[slot])
+        case ToController(meter) if meter == METER_MOVED:
+            slot = _SLOT[ORIGIN]
+            return lambda _tables, walk: walk.sent.append(Sent(CONTROLLER, origin=walk.slots[slot]))
         case ToController():
             return lambda _tables, walk: walk.sent.append(Sent(CONTROLLER))
         case Load(mark, value):
@@ -300,7 +307,7 @@ class Tables:
     def look_up(self, table, walk):
         walk.visited.append(table)
         slots = walk.slots
-        learnt_by = _LEARNT.get(table)
+        learnt_by = LEARNT.get(table)
         if learnt_by is not None:
             mac, asked = slots[learnt_by], walk.asked
             for priority in _LEARN_PRIORITIES:

@@ -28,6 +28,7 @@ BROADCAST = "ff:ff:ff:ff:ff:ff"
 RARP = 1
 """Kind of an announcement: the cache of Open vSwitch always looks at the EtherType."""
 HOP_S = 0.00005
+SHOWN_S = 0.001
 MAX_COPIES = 400
 """More copies than this of one frame are a loop."""
 LOSS = 0.1
@@ -382,6 +383,10 @@ class World:
         sent = peer.switch.send(port, flight.src, flight.dst, tun_src, tun_id, flight.kind)
         if self.is_tracing:
             flight.path.append((self.clock.now, peer.letter, port, tun_src, sent))
+        for copy in sent:
+            if copy.origin and flight.kind != RARP and peer.daemon is not None:
+                seen = peer.daemon.moving.seen, port, flight.src, copy.origin
+                self.clock.after(SHOWN_S, peer.daemon.input, *seen)
         if not sent:
             return
         if port == GATEWAY:

@@ -1,18 +1,23 @@
 """MACs that are at two places: has a station moved, or does the segment return its frames? Sans-IO.
 
 A frame that comes from a segment in the name of a MAC of the mesh is one or the other. The gateway
-asks the peer that has the MAC whether it has just spoken there. If not, that peer forgets it, all
-others do when they are told, and the gateway makes it known behind the segment. If so, the frame
-was a copy, or two stations have one address: nothing changes, and the conflict is shown.
+asks the peer that has the MAC when it has spoken there last. If it was before, all peers forget it,
+and the gateway makes it known behind the segment. If it was about then, the frame was a copy, or
+two stations have one address: nothing changes, and the conflict is shown.
 
 Every peer runs one of these. Peers that do not know the channel, such as routers of Weave, do not
 answer: their MACs stay theirs, as long as their entries live.
+
+Of some MACs a gateway knows only by hearsay that they are in the mesh. Then all are asked; if
+nobody has it, or has heard it lately, the hearsay is out of date.
 """
 
 from __future__ import annotations
 
+import enum
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,8 +34,10 @@ LAG_S = 0.6
 """Open vSwitch says so late at most what it has learnt of a frame that took a cached way
 (``max-revalidator``, 500 ms): before that, silence proves nothing."""
 
-RECENT_S = 1.0
-"""A station that has spoken at its old place within this time has not moved."""
+MARGIN_S = 0.2
+"""A station that has spoken at its old place so long before it was seen on the segment has not
+moved: so long its frame may have needed. Longer would make moves slow, as the switch tells ages in
+whole seconds."""
 
 ANSWER_S = 2.0
 AGAIN_S = 0.3
@@ -41,9 +48,13 @@ SHOWN_S = 60.0
 
 MAX_ASKED = 64
 MAX_CONFLICTS = 1024
+MAX_AGE_S = 1e6
 
 _MAC_HEX = re.compile(r"[0-9a-f]{12}")
 _MAX_NUMBER = 1 << 53
+
+_Key = tuple[str, str]
+"""A segment, and a MAC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,32 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Ages:
+    """Since when a switch has learnt a MAC last, in seconds; None: it does not know it so.
+
+    Args:
+        here: at a container's port.
+        heard: behind another peer.
+        behind: behind the segment in question.
+    """
+
+    here: float | None = None
+    heard: float | None = None
+    behind: float | None = None
+
+
+class Why(enum.Enum):
+    """Why a switch is looked into."""
+
+    HOLDER = enum.auto()
+    """This peer is known to have the MAC."""
+    ANYBODY = enum.auto()
+    """It is not known who has it."""
+    DOUBT = enum.auto()
+    """This gateway is told by another that the MAC is in the mesh; it may be behind its segment."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Look, after `LAG_S`, when the own switch has learnt a MAC last; answer with `looked`."""
 
@@ -62,8 +99,7 @@ class Look:
     segment: str
     mac: str
     number: int
-    is_holder: bool
-    """It is asked because this peer is known to have it; else whoever has it."""
+    why: Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +156,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A MAC was moved from a peer to a segment: log it, count it."""
+    """A MAC was moved from a peer to a segment: log it, count it.
+
+    `holder` is None if nobody had it any more.
+    """
 
     segment: str
     mac: str
-    holder: PeerName
+    holder: PeerName | None
 
 
 Command = Send | Look | Forget | Deny | Settle | Told | Moved
@@ -132,12 +171,27 @@ Command = Send | Look | Forget | Deny | Settle | Told | Moved
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A question that is open."""
+    """A question that is open.
+
+    Args:
+        number: tells it from others about the same MAC.
+        holder: who is asked; None: all.
+        seen_at: when the MAC was seen on the segment last.
+        until: when it is answered, or nobody will answer.
+        is_doubt: its sighting may be as old as what others say.
+        heard_at: when it was heard last behind a peer, as far as anybody says.
+    """
 
     number: int
     holder: PeerName | None
+    seen_at: float
     until: float
-    is_doubt: bool
+    is_doubt: bool = False
+    heard_at: float = -math.inf
+
+    def is_later(self, spoke_at: float) -> bool:
+        """Whether the MAC has spoken in the mesh since it was seen on the segment, or just then."""
+        return spoke_at > self.seen_at - MARGIN_S
 
 
 class Moves:
@@ -152,9 +206,9 @@ class Moves:
         self._own = own
         self._is_gateway = is_gateway
         self._numbers = itertools.count(1)
-        self._asked: dict[tuple[str, str], _Asked] = {}
-        self._rest: dict[tuple[str, str], float] = {}
-        self._conflicts: dict[tuple[str, str], Conflict] = {}
+        self._asked: dict[_Key, _Asked] = {}
+        self._rest: dict[_Key, float] = {}
+        self._conflicts: dict[_Key, Conflict] = {}
         self._commands: list[Command] = []
 
     def poll_commands(self) -> list[Command]:
@@ -177,15 +231,7 @@ class Moves:
 
     # Inputs.
 
-    def returned(
-        self,
-        segment: str,
-        mac: str,
-        holder: PeerName | None,
-        now: float,
-        *,
-        is_doubt: bool = False,
-    ) -> None:
+    def returned(self, segment: str, mac: str, holder: PeerName | None, now: float) -> None:
         """A frame came from a segment in the name of a MAC of the mesh.
 
         Args:
@@ -193,24 +239,31 @@ class Moves:
             mac: 12 hex digits.
             holder: the peer that is known to have it; None: it is not known which.
             now: monotonic seconds.
-            is_doubt: it was learnt behind the segment, and another gateway has it in the mesh;
-                that may be old news, so that it says nothing if nobody answers.
         """
         key = segment, mac
         known = self._conflicts.get(key)
         if known is not None:
             self._conflicts[key] = replace(known, last=now, frames=known.frames + 1)
-        if key in self._asked or self._rest.get(key, now) > now or len(self._asked) >= MAX_ASKED:
-            return
-        number = next(self._numbers)
-        self._asked[key] = _Asked(number, holder, now + ANSWER_S, is_doubt)
-        if holder == self._own:
-            self._commands.append(Look(self._own, segment, mac, number, True))
-        else:
-            is_known = holder is not None
-            self._send(holder, ask=number, segment=segment, mac=mac, holder=is_known)
-            if not is_known:
-                self._commands.append(Look(self._own, segment, mac, number, False))
+        if self._may_ask(key, now):
+            asked = _Asked(next(self._numbers), holder, now, now + ANSWER_S)
+            self._ask(key, asked)
+
+    def doubted(self, segment: str, mac: str, now: float) -> None:
+        """Another gateway has a MAC in the mesh that was learnt behind the segment here.
+
+        Either may be old news.
+
+        Args:
+            segment: that this peer forwards for.
+            mac: 12 hex digits.
+            now: monotonic seconds.
+        """
+        key = segment, mac
+        if self._may_ask(key, now):
+            number = next(self._numbers)
+            until = now + LAG_S + ANSWER_S
+            self._asked[key] = _Asked(number, None, now, until, is_doubt=True)
+            self._commands.append(Look(self._own, segment, mac, number, Why.DOUBT))
 
     def received(self, source: PeerName, payload: bytes, now: float) -> None:
         """A message on the channel.
@@ -226,62 +279,100 @@ class Moves:
             self._commands.append(Forget(mac))
         elif "ask" in document:
             number, is_holder = _number(document, "ask"), _flag(document, "holder")
-            self._commands.append(Look(source, segment, mac, number, is_holder))
+            why = Why.HOLDER if is_holder else Why.ANYBODY
+            self._commands.append(Look(source, segment, mac, number, why))
         elif "answer" in document:
-            number, spoke = _number(document, "answer"), _flag(document, "spoke")
-            self._answered(source, segment, mac, number, spoke, now)
+            number, is_here = _number(document, "answer"), _flag(document, "here")
+            age_s = _age(document)
+            self._answered(source, (segment, mac), number, age_s, is_here, now)
 
-    def looked(self, look: Look, age_s: float | None, now: float) -> None:
-        """The answer to `Look`.
-
-        Args:
-            look: what was asked.
-            age_s: seconds since the MAC was learnt last at a container's port of this peer; None:
-                it is not known there.
-            now: monotonic seconds.
-        """
-        if age_s is None and not look.is_holder:
+    def looked(self, look: Look, ages: Ages, now: float) -> None:
+        """The answer to `Look`."""
+        if look.why is Why.DOUBT:
+            self._doubt_stands(look, ages, now)
+            return
+        is_here = ages.here is not None or look.why is Why.HOLDER
+        age_s = ages.here if is_here else ages.heard
+        if age_s is None and not is_here:
             return  # whoever has it answers
-        spoke = age_s is not None and age_s < RECENT_S
-        if not spoke:
-            self._commands.append(Forget(look.mac))
+        key = look.segment, look.mac
         if look.by == self._own:
-            self._answered(self._own, look.segment, look.mac, look.number, spoke, now)
+            self._answered(self._own, key, look.number, age_s, is_here, now)
         else:
-            self._send(look.by, answer=look.number, segment=look.segment, mac=look.mac, spoke=spoke)
+            self._send(look.by, key, answer=look.number, age=age_s, here=is_here)
 
     def handle_timer(self, now: float) -> None:
         """Time has passed: whoever has not answered will not."""
         for key, asked in [(k, a) for k, a in self._asked.items() if a.until <= now]:
             del self._asked[key]
             self._rest[key] = now + AGAIN_S
-            if not asked.is_doubt:
+            is_heard = asked.is_later(asked.heard_at)
+            if asked.is_doubt and is_heard:
+                self._commands.append(Deny(key[1]))
+            elif asked.holder is not None or is_heard:
                 self._note(key, asked.holder, False, now)
+            elif not asked.is_doubt:
+                self._move(key, None)
         self._end_old(now)
 
     # Small things.
 
+    def _may_ask(self, key: _Key, now: float) -> bool:
+        is_resting = self._rest.get(key, now) > now
+        return not is_resting and key not in self._asked and len(self._asked) < MAX_ASKED
+
+    def _ask(self, key: _Key, asked: _Asked) -> None:
+        self._asked[key] = asked
+        if asked.holder == self._own:
+            self._commands.append(Look(self._own, *key, asked.number, Why.HOLDER))
+        else:
+            self._send(asked.holder, key, ask=asked.number, holder=asked.holder is not None)
+            if asked.holder is None:
+                self._commands.append(Look(self._own, *key, asked.number, Why.ANYBODY))
+
+    def _doubt_stands(self, look: Look, ages: Ages, now: float) -> None:
+        """Its own switch says what it has learnt last: in the mesh, or behind the segment."""
+        key = look.segment, look.mac
+        asked = self._asked.get(key)
+        if asked is None or asked.number != look.number:
+            return
+        del self._asked[key]
+        if ages.behind is not None and ages.here is None and ages.heard is None:
+            self._ask(key, replace(asked, seen_at=now - ages.behind, until=now + ANSWER_S))
+
     def _answered(
-        self, source: PeerName, segment: str, mac: str, number: int, spoke: bool, now: float
+        self,
+        source: PeerName,
+        key: _Key,
+        number: int,
+        age_s: float | None,
+        is_here: bool,
+        now: float,
     ) -> None:
-        key = segment, mac
         asked = self._asked.get(key)
         if asked is None or asked.number != number or asked.holder not in (None, source):
             return
-        if spoke:
-            del self._asked[key]
-            self._note(key, source, True, now)
-            if asked.is_doubt:
-                self._commands.append(Deny(mac))
+        # The answer was under way as well: no later than this.
+        spoke_at = -math.inf if age_s is None else now - age_s
+        if not is_here:
+            self._asked[key] = replace(asked, heard_at=max(asked.heard_at, spoke_at))
             return
         del self._asked[key]
-        self._conflicts.pop(key, None)
-        self._send(None, moved=True, segment=segment, mac=mac)
-        self._commands += [Forget(mac), Settle(segment, mac), Moved(segment, mac, source)]
+        if not asked.is_later(spoke_at):
+            self._move(key, source)
+            return
+        self._note(key, source, True, now)
+        if asked.is_doubt:
+            self._commands.append(Deny(key[1]))
 
-    def _note(
-        self, key: tuple[str, str], holder: PeerName | None, is_denied: bool, now: float
-    ) -> None:
+    def _move(self, key: _Key, holder: PeerName | None) -> None:
+        if not self._is_gateway(self._own, key[0]):
+            return  # it has handed over meanwhile
+        self._conflicts.pop(key, None)
+        self._send(None, key, moved=True)
+        self._commands += [Forget(key[1]), Settle(*key), Moved(*key, holder)]
+
+    def _note(self, key: _Key, holder: PeerName | None, is_denied: bool, now: float) -> None:
         self._rest[key] = now + AGAIN_S
         known = self._conflicts.get(key)
         if known is None and len(self._conflicts) >= MAX_CONFLICTS:
@@ -300,7 +391,8 @@ class Moves:
         for key in over:
             del self._conflicts[key]
 
-    def _send(self, to: PeerName | None, **document: object) -> None:
+    def _send(self, to: PeerName | None, key: _Key, **document: object) -> None:
+        document |= {"segment": key[0], "mac": key[1]}
         self._commands.append(Send(to, json.dumps(document, separators=(",", ":")).encode()))
 
 
@@ -325,6 +417,14 @@ def _flag(document: dict[str, Any], key: str) -> bool:
     value = document.get(key)
     if not isinstance(value, bool):
         raise RemoteProtocolError("moves", f"{key} is missing or not a truth value")
+    return value
+
+
+def _age(document: dict[str, Any]) -> float | None:
+    value = document.get("age")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 <= value <= MAX_AGE_S):
+        raise RemoteProtocolError("moves", f"age {str(value)[:64]!r} is not a time")
     return value
 
 

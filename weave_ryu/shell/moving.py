@@ -18,6 +18,7 @@ from weave_ryu.errors import OpenFlowError, RemoteProtocolError
 from weave_ryu.gateway.moves import (
     CHANNEL,
     LAG_S,
+    Ages,
     Conflict,
     Deny,
     Forget,
@@ -29,7 +30,7 @@ from weave_ryu.gateway.moves import (
     Told,
 )
 from weave_ryu.gateway.role import State
-from weave_ryu.names import PeerName
+from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import rules
 from weave_ryu.pipeline.cookies import Kind, parse
 from weave_ryu.pipeline.tables import MAC, holder_of
@@ -118,7 +119,7 @@ class Moving:
         """MACs are known behind the segment here, and in the mesh by another gateway."""
         now = time.monotonic()
         for mac in sorted(macs):
-            self._core.returned(segment, mac, None, now, is_doubt=True)
+            self._core.doubted(segment, mac, now)
         self._pump()
 
     def received(self, source: PeerName, payload: bytes) -> None:
@@ -149,7 +150,8 @@ class Moving:
                     self._tell(conflict)
                 case Moved(segment, mac, holder):
                     self.to_segment += 1
-                    _log.info("mac_moved", mac=_colons(mac), segment=segment, was_at=str(holder))
+                    was_at = "nobody" if holder is None else str(holder)
+                    _log.info("mac_moved", mac=_colons(mac), segment=segment, was_at=was_at)
         if not self._is_waiting and self._core.deadline() is not None:
             self._is_waiting = True
             hub.spawn(self._wait)
@@ -171,24 +173,24 @@ class Moving:
 
     def _look(self, look: Look) -> None:
         hub.sleep(LAG_S)
-        self._core.looked(look, self._age_s(look.mac), time.monotonic())
+        self._core.looked(look, self._ages(look), time.monotonic())
         self._pump()
 
-    def _age_s(self, mac: str) -> float | None:
-        """Since it was learnt last at a port here; what cannot be found out was just now."""
+    def _ages(self, look: Look) -> Ages:
+        """What cannot be found out was just now."""
         bridge, socket = self._daemon.config.bridge, self._database.partition(":")[2]
         target = f"unix:{Path(socket).parent / bridge}.mgmt"
         # Only Nicira's flow statistics tell when a flow was refreshed; ryu has them for 1.0 alone.
         command = ["ovs-ofctl", "-O", "OpenFlow10", f"--timeout={LOOK_TIMEOUT_S:.0f}"]
-        command += ["dump-flows", target, f"table={MAC.number},dl_dst={_colons(mac)}"]
+        command += ["dump-flows", target, f"table={MAC.number},dl_dst={_colons(look.mac)}"]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=LOOK_TIMEOUT_S, check=True
             )
         except (OSError, subprocess.SubprocessError) as error:
-            _log.warning("switch_not_asked", mac=_colons(mac), error=str(error)[:200])
-            return 0.0
-        return age_in(done.stdout)
+            _log.warning("switch_not_asked", mac=_colons(look.mac), error=str(error)[:200])
+            return Ages(here=0.0)
+        return ages_in(done.stdout, self._daemon.segment_id(look.segment))
 
     def _deny(self, mac: str) -> None:
         self._daemon.gateways.prime(frozenset({mac}))
@@ -245,17 +247,26 @@ class Moving:
         )
 
 
-def age_in(dump: str) -> float | None:
-    """Since a MAC was learnt last at a container's port, from ``ovs-ofctl dump-flows``; seconds.
+def ages_in(dump: str, segment: ShortId) -> Ages:
+    """Since a MAC was learnt last, and how.
 
     ``hard_age`` is shown when the flow was refreshed since it was made (ovs-ofctl(8)).
+
+    Args:
+        dump: what ``ovs-ofctl dump-flows`` shows of it.
+        segment: that it was seen on.
     """
-    ages = []
+    here: list[float] = []
+    heard: list[float] = []
+    behind: list[float] = []
     for flow in _FLOW.finditer(dump):
         kind, subject = parse(int(flow["cookie"], 16)) or (None, 0)
-        if kind is Kind.LEARNT_PORT and subject != rules.HEARSAY:
-            ages.append(float(flow["age"] or flow["duration"]))
-    return min(ages, default=None)
+        age_s = float(flow["age"] or flow["duration"])
+        if kind is Kind.LEARNT_PEER:
+            (behind if subject == segment else heard).append(age_s)
+        elif kind is Kind.LEARNT_PORT and subject != rules.HEARSAY:
+            here.append(age_s)
+    return Ages(*(min(ages, default=None) for ages in (here, heard, behind)))
 
 
 def _colons(mac: str) -> str:

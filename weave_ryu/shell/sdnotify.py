@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import structlog
 
+from weave_ryu.shell import hub
+
 _log = structlog.get_logger()
 
 
@@ -21,16 +23,29 @@ class Notifier:
         path = environment.get("NOTIFY_SOCKET", "")
         # A leading @ stands for the zero byte of an abstract socket.
         self._path = f"\0{path[1:]}" if path.startswith("@") else path
+        self._is_failing = False
         micros = environment.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(micros) / 1e6 if micros.isdecimal() and self._path else 0.0
 
-    def tell(self, **fields: str) -> None:
-        """Send fields such as ``READY="1"``; that nobody listens is no reason to stop."""
+    def tell(self, **fields: str) -> bool:
+        """Send fields such as ``READY="1"``; that nobody listens is no reason to stop, nor to wait.
+
+        Returns:
+            False if it is to be told again: the manager has not read what it was told before.
+        """
         if not self._path:
-            return
+            return True
         lines = "\n".join(f"{key}={' '.join(value.split())}" for key, value in fields.items())
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-                manager.sendto(lines.encode(errors="replace"), self._path)
+            with hub.plain_socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
+                # To wait here would be in vain: of such a socket the kernel says that it is
+                # writable, whoever it writes to.
+                way.setblocking(False)
+                way.sendto(lines.encode(errors="replace"), self._path)
         except OSError as error:
-            _log.warning("service_manager_not_told", error=str(error))
+            if not self._is_failing:
+                _log.warning("service_manager_not_told", error=str(error))
+            self._is_failing = True
+            return not isinstance(error, BlockingIOError)
+        self._is_failing = False
+        return True

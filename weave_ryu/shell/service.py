@@ -66,8 +66,8 @@ class Service:
         daemon: what is served.
         guard: of the API; gets the new token.
         notifier: the way to systemd.
-    X        listener: of the API, if it speaks HTTPS; gets the certificate anew.
-        names: those of the daemon's peers that are asked for.
+        load: reads it as at the start; values that cannot be used stay as they are in the old one.
+        listener: of the API, if it speaks HTTPS; gets the certificate anew.
     """
 
     def __init__(
@@ -99,13 +99,12 @@ class Service:
             now: monotonic seconds.
         """
         if not self._is_ready and self.is_forwarding_known():
-            self._is_ready = True
-            self._notifier.tell(READY="1")
-            _log.info("service_ready")
+            self._is_ready = self._notifier.tell(READY="1")
+            if self._is_ready:
+                _log.info("service_ready")
         status = self.status()
-        if status != self._status:
+        if status != self._status and self._notifier.tell(STATUS=status):
             self._status = status
-            self._notifier.tell(STATUS=status)
         if self._notifier.watchdog_s and self.is_alive(now):
             self._notifier.tell(WATCHDOG="1")
 

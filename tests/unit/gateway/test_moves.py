@@ -8,9 +8,12 @@ from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway.moves import (
     AGAIN_S,
     ANSWER_S,
+    LAG_S,
+    MARGIN_S,
     MAX_ASKED,
-    RECENT_S,
     SHOWN_S,
+    Ages,
+    Deny,
     Forget,
     Look,
     Moved,
@@ -25,19 +28,32 @@ G, P, Q, STRANGER = (PeerName(number) for number in (1, 2, 3, 4))
 MAC, SEGMENT = "020000000007", "vlan"
 
 
+LONG, JUST = 5.0, LAG_S
+"""Ages at a look into a switch, `LAG_S` after the MAC was seen on the segment."""
+
+
 class World:
-    """A gateway and two plain peers; `ages` = since when each has not heard the MAC."""
+    """A gateway and two plain peers; `ages` = what the switch of each says when it is looked at."""
 
     def __init__(self, **ages):
         self.peers = {name: Moves(name, lambda peer, _: peer == G) for name in (G, P, Q)}
         self.ages = {PeerName(int(name[1:])): age for name, age in ages.items()}
         self.silent = set()
+        self.looks = []
         self.done = {name: [] for name in self.peers}
         self.now = 100.0
 
     def run(self):
-        while any(self._turn(name) for name in self.peers):
-            pass
+        """All messages, and then, `LAG_S` later, all looks, until nothing happens any more."""
+        while True:
+            while any(self._turn(name) for name in self.peers):
+                pass
+            if not self.looks:
+                return
+            self.now += LAG_S
+            looks, self.looks = self.looks, []
+            for name, look in looks:
+                self.peers[name].looked(look, self.ages.get(name, Ages()), self.now)
 
     def _turn(self, name):
         commands = self.peers[name].poll_commands()
@@ -49,11 +65,21 @@ class World:
                         if other != name and other not in self.silent:
                             self.peers[other].received(name, payload, self.now)
                 case Look():
-                    self.peers[name].looked(command, self.ages.get(name), self.now)
+                    self.looks.append((name, command))
         return bool(commands)
 
     def returned(self, holder=P):
         self.peers[G].returned(SEGMENT, MAC, holder, self.now)
+        self.run()
+
+    def doubted(self):
+        self.peers[G].doubted(SEGMENT, MAC, self.now)
+        self.run()
+
+    def wait(self):
+        """Whoever has not answered will not."""
+        self.now += ANSWER_S + LAG_S
+        self.peers[G].handle_timer(self.now)
         self.run()
 
     def conflicts(self):
@@ -65,12 +91,12 @@ class World:
 
 @pytest.mark.parametrize("holder", [P, None], ids=["known", "unknown"])
 def test_a_mac_that_is_silent_at_its_old_place_moves_to_the_segment(holder):
-    world = World(p2=RECENT_S + 1)
+    world = World(p2=Ages(here=LONG))
     world.returned(holder)
     assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
     assert world.of(G, Moved) == [Moved(SEGMENT, MAC, P)]
     for name in world.peers:
-        assert Forget(MAC) in world.done[name]
+        assert world.of(name, Forget) == [Forget(MAC)]
     assert world.conflicts() == []
 
 
@@ -80,15 +106,44 @@ def test_a_mac_of_which_its_peer_knows_nothing_any_more_moves_if_that_peer_was_a
     assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
 
 
-def test_a_mac_that_nobody_has_stays_where_it_was_said_to_be():
-    world = World()
+def test_hearsay_that_nobody_can_confirm_is_out_of_date():
+    world = World(p3=Ages(heard=LONG + ANSWER_S))
     world.returned(None)
     assert world.of(G, Settle) == []
+    world.wait()
+    assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
+    assert world.of(G, Moved) == [Moved(SEGMENT, MAC, None)]
+    assert Forget(MAC) in world.done[Q]
+    assert world.conflicts() == []
+
+
+def test_hearsay_holds_while_the_mac_speaks_behind_a_peer_that_does_not_answer():
+    """As behind a router of Weave: other peers have heard it."""
+    world = World(p3=Ages(heard=JUST))
+    world.returned(None)
+    world.wait()
+    assert world.of(G, Settle) == []
+    (found,) = world.conflicts()
+    assert (found.holder, found.is_denied) == (None, False)
+
+
+def test_a_peer_that_was_asked_as_the_holder_says_nothing_of_others():
+    world = World(p2=Ages(heard=JUST))
+    world.returned()
+    assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
+
+
+def test_a_gateway_that_forwards_no_more_moves_nothing():
+    world = World(p2=Ages(here=LONG))
+    world.peers[G] = Moves(G, lambda *_: False)
+    world.returned()
+    assert not any(world.of(name, kind) for name in world.peers for kind in (Forget, Settle))
 
 
 @pytest.mark.parametrize("holder", [P, None], ids=["known", "unknown"])
-def test_a_copy_of_a_frame_that_was_just_sent_moves_nothing(holder):
-    world = World(p2=RECENT_S / 2)
+@pytest.mark.parametrize("age_s", [0.0, JUST, JUST + MARGIN_S / 2])
+def test_a_copy_of_a_frame_that_was_just_sent_moves_nothing(holder, age_s):
+    world = World(p2=Ages(here=age_s))
     world.returned(holder)
     assert not world.of(G, Settle)
     assert not any(world.of(name, Forget) for name in world.peers)
@@ -96,25 +151,61 @@ def test_a_copy_of_a_frame_that_was_just_sent_moves_nothing(holder):
     assert (found.mac, found.holder, found.is_denied) == (MAC, P, True)
 
 
+def test_an_answer_that_was_long_under_way_is_taken_for_newer():
+    moves = Moves(G, lambda *_: True)
+    moves.returned(SEGMENT, MAC, P, 0.0)
+    answer = {"answer": 1, "segment": SEGMENT, "mac": MAC, "age": 1.0, "here": True}
+    moves.received(P, json.dumps(answer).encode(), 1.0 + LAG_S)
+    assert [found.is_denied for found in moves.conflicts(2.0)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("behind_s", "here_s", "is_denied"),
+    [(30.0, 5.0, True), (5.0, 30.0, False), (None, 5.0, None), (5.0, None, None)],
+    ids=["newer in the mesh", "newer on the segment", "not behind it", "nobody has it"],
+)
+def test_of_two_old_sightings_the_newer_one_counts(behind_s, here_s, is_denied):
+    world = World(p1=Ages(behind=behind_s), p2=Ages(here=here_s))
+    world.doubted()
+    world.wait()
+    assert (world.of(G, Deny) == [Deny(MAC)]) == (is_denied is True)
+    assert (world.of(G, Settle) == [Settle(SEGMENT, MAC)]) == (is_denied is False)
+
+
+def test_what_the_own_switch_has_heard_in_the_mesh_leaves_no_doubt():
+    world = World(p1=Ages(behind=1.0, heard=2.0), p2=Ages(here=30.0))
+    world.doubted()
+    world.wait()
+    assert not world.of(G, Send)
+    assert not world.conflicts()
+
+
+def test_what_others_have_heard_since_decides_a_doubt_if_nobody_has_it():
+    world = World(p1=Ages(behind=30.0), p3=Ages(heard=2.0))
+    world.doubted()
+    world.wait()
+    assert world.of(G, Deny) == [Deny(MAC)]
+
+
 def test_the_gateway_asks_itself_about_its_own_containers():
-    world = World(p1=RECENT_S / 2)
+    world = World(p1=Ages(here=JUST))
     world.returned(G)
     assert world.conflicts()[0].is_denied
     world.now += AGAIN_S
-    world.ages[G] = 5.0
+    world.ages[G] = Ages(here=LONG)
     world.returned(G)
     assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
     assert world.conflicts() == []
 
 
 def test_whoever_has_it_may_be_the_gateway_itself():
-    world = World(p1=RECENT_S + 1)
+    world = World(p1=Ages(here=LONG))
     world.returned(None)
     assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
 
 
 def test_a_peer_that_does_not_answer_keeps_its_macs():
-    world = World(p2=100.0)
+    world = World(p2=Ages(here=100.0))
     world.silent.add(P)
     world.returned()
     assert world.peers[G].deadline() == world.now + ANSWER_S
@@ -127,12 +218,15 @@ def test_a_peer_that_does_not_answer_keeps_its_macs():
 
 
 def test_frames_are_counted_and_questions_are_few():
-    world = World(p2=0.1)
+    world = World(p2=Ages(here=JUST))
     for _ in range(50):
-        world.returned()
-        world.now += AGAIN_S / 100
+        world.peers[G].returned(SEGMENT, MAC, P, world.now)
+    world.run()  # until then it is a question, of one frame
+    for _ in range(50):
+        world.peers[G].returned(SEGMENT, MAC, P, world.now)
+    world.run()
     assert len(world.of(G, Send)) == 1
-    assert world.conflicts()[0].frames == 50
+    assert world.conflicts()[0].frames == 51
     assert len(world.of(G, Told)) == 1
     world.now += SHOWN_S + 1
     assert world.conflicts() == []
@@ -158,7 +252,7 @@ def test_an_answer_counts_only_from_who_was_asked_and_once():
     moves = Moves(G, lambda *_: True)
     moves.returned(SEGMENT, MAC, P, 0.0)
     moves.poll_commands()
-    answer = {"answer": 1, "segment": SEGMENT, "mac": MAC, "spoke": False}
+    answer = {"answer": 1, "segment": SEGMENT, "mac": MAC, "age": 9.0, "here": True}
     moves.received(Q, json.dumps(answer).encode(), 0.1)
     moves.received(P, json.dumps({**answer, "answer": 2}).encode(), 0.1)
     assert moves.poll_commands() == []

@@ -3,9 +3,6 @@
 import time
 
 import pytest
-
-pytest.importorskip("ryu")
-
 from api_world import MAC, W
 
 from weave_ryu.cli.status import _show_macs

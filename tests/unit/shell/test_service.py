@@ -102,6 +102,21 @@ def test_manager_that_is_not_there_is_no_reason_to_stop(shell, path):
     assert notifier.watchdog_s == 0.0
 
 
+def test_manager_that_does_not_read_is_not_waited_for_and_is_told_later(make, daemon, manager):
+    service, _ = make(WATCHDOG_USEC="10000000")
+    for _ in range(1000):  # more than any queue takes
+        service.look(0.0)
+    assert 0 < len(heard(manager)) < 1000
+    enter(daemon, State.STANDBY)
+    while service._notifier.tell(WATCHDOG="1"):
+        pass
+    service.look(0.0)
+    assert "READY=1" not in heard(manager)
+    service.look(0.0)
+    told = heard(manager)
+    assert told[:2] == ["READY=1", "STATUS=vlan: standby (eth1); 0 connections"]
+
+
 def test_abstract_socket_is_reached(shell):
     from weave_ryu.shell.sdnotify import Notifier
 
