@@ -30,6 +30,12 @@ SETTLE_AT_S = (0.05, 0.3)
 AWAY_S = 5.0
 ANNOUNCE_AGAIN_S = 1.0
 
+EVERYWHERE = (
+    rules.LEARN_PRIORITY,
+    rules.LEARN_PRIORITY_HEARSAY,
+    rules.LEARN_PRIORITY_SECOND_HAND,
+)
+
 
 class SimMoving:
     """See the module's docstring.
@@ -92,7 +98,7 @@ class SimMoving:
                 case Look():
                     daemon.later(LAG_S, self._look, command)
                 case Forget(mac):
-                    self._forget(mac, rules.LEARN_PRIORITY, rules.LEARN_PRIORITY_HEARSAY)
+                    self._forget(mac, *EVERYWHERE)
                 case Deny(mac):
                     self._send(mac, rules.hearsay())
                     self._forget(mac, rules.LEARN_PRIORITY_SECOND_HAND)

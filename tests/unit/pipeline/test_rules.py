@@ -11,7 +11,7 @@ from pipeline_states import for_every_state
 
 from weave_ryu.gate import Gate
 from weave_ryu.names import ShortId
-from weave_ryu.pipeline import rules
+from weave_ryu.pipeline import ingress, rules
 from weave_ryu.pipeline.cookies import UNMANAGED, Kind, subject_cookie
 from weave_ryu.pipeline.ingress import FRAGMENTATION_NEEDED, PACKET_TOO_BIG
 from weave_ryu.pipeline.model import (
@@ -209,6 +209,15 @@ def test_heartbeats_reach_the_daemon_through_a_meter_of_their_own(sender, meter)
         if {t.value for t in f.match if t.what is Field.TUN_SRC} == ({sender} if sender else set())
     ]
     assert found == [(ToController(meter),)]
+
+
+def test_flows_of_a_connection_that_begins_replace_none_of_a_neighbour():
+    """A daemon that starts keeps those of its predecessor until it knows the mesh itself."""
+    hop, own = EXAMPLE.neighbours[0], EXAMPLE.short_id
+    kept = {(f.table, f.priority, f.match) for f in ingress.of_neighbour(own, hop)}
+    new = {(f.table, f.priority, f.match) for f in ingress.pending(own, [hop.remote_ip])}
+    assert new
+    assert not new & kept
 
 
 def test_two_neighbours_at_one_address_share_its_flows():
