@@ -13,7 +13,6 @@ import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 warnings.simplefilter("ignore")
 
@@ -28,7 +27,8 @@ from trace_world import FakeTracer  # noqa: E402
 from weave_ryu.config import tls_context  # noqa: E402
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode  # noqa: E402
 from weave_ryu.gateway.role import Role  # noqa: E402
-from weave_ryu.names import PeerName  # noqa: E402
+from weave_ryu.mesh.peers import Connection, Peer, connections_by_name  # noqa: E402
+from weave_ryu.names import PeerName, PeerUID, ShortId  # noqa: E402
 from weave_ryu.pipeline.cookies import Kind  # noqa: E402
 from weave_ryu.shell import api, tls  # noqa: E402
 from weave_ryu.shell.limits import Bucket  # noqa: E402
@@ -49,18 +49,20 @@ class Mesh:
     def _peer(self, name, names, number):
         nick_name = {OWN: "A", B: "B"}.get(name, f"peer{number}")
         lines = [
-            SimpleNamespace(remote=other, established=True, outbound=name < other)
-            for other in names
+            Connection(other, f"192.0.2.{at + 1}:6783", outbound=name < other, established=True)
+            for at, other in enumerate(names)
             if other != name
         ]
-        return SimpleNamespace(
-            name=name, nick_name=nick_name, version=1, sorted_connections=lambda: lines
-        )
+        short_id, connections = ShortId(number + 1), connections_by_name(lines)
+        return Peer(name, nick_name, PeerUID(number + 1), 1, short_id, connections)
 
     def connections(self):
         return []
 
     def targets(self):
+        return []
+
+    def namesakes(self, _now):
         return []
 
     def connect_targets(self, *_arguments):
@@ -127,8 +129,8 @@ class World:
         Bucket.take = lambda *_: True
 
     def nick(self, text):
-        self.daemon.router.peers[1].nick_name = text
-        self.daemon.router.peers[1].version += 1
+        peers = self.daemon.router.peers
+        peers[1] = replace(peers[1], nick_name=text, version=peers[1].version + 1)
 
     def role(self, word):
         want(self.core.ports["eth1"], Role(word))

@@ -16,19 +16,13 @@ from __future__ import annotations
 
 import enum
 import itertools
-import json
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from weave_ryu.errors import RemoteProtocolError
-from weave_ryu.gateway.records import SEGMENT_PATTERN
+from weave_ryu.gateway.movemessages import Answer, Ask, HasMoved, Message, decode, encode
 from weave_ryu.names import PeerName
-
-CHANNEL = "moves"
-MAX_PAYLOAD_BYTES = 1024
 
 LAG_S = 0.6
 """Open vSwitch says so late at most what it has learnt of a frame that took a cached way
@@ -48,10 +42,6 @@ SHOWN_S = 60.0
 
 MAX_ASKED = 64
 MAX_CONFLICTS = 1024
-MAX_AGE_S = 1e6
-
-_MAC_HEX = re.compile(r"[0-9a-f]{12}")
-_MAX_NUMBER = 1 << 53
 
 _Key = tuple[str, str]
 """A segment, and a MAC."""
@@ -271,20 +261,16 @@ class Moves:
         Raises:
             RemoteProtocolError: it is malformed, or not for that peer to say; nothing was done.
         """
-        document = _decode(payload)
-        segment, mac = _text(document, "segment", SEGMENT_PATTERN), _text(document, "mac", _MAC_HEX)
-        if "moved" in document:
-            if not self._is_gateway(source, segment):
-                raise RemoteProtocolError("moves", f"{source} does not forward for {segment}")
-            self._commands.append(Forget(mac))
-        elif "ask" in document:
-            number, is_holder = _number(document, "ask"), _flag(document, "holder")
-            why = Why.HOLDER if is_holder else Why.ANYBODY
-            self._commands.append(Look(source, segment, mac, number, why))
-        elif "answer" in document:
-            number, is_here = _number(document, "answer"), _flag(document, "here")
-            age_s = _age(document)
-            self._answered(source, (segment, mac), number, age_s, is_here, now)
+        match decode(payload):
+            case HasMoved(segment, mac):
+                if not self._is_gateway(source, segment):
+                    raise RemoteProtocolError("moves", f"{source} does not forward for {segment}")
+                self._commands.append(Forget(mac))
+            case Ask(segment, mac, number, is_holder):
+                why = Why.HOLDER if is_holder else Why.ANYBODY
+                self._commands.append(Look(source, segment, mac, number, why))
+            case Answer() as answer:
+                self._answered(source, answer, now)
 
     def looked(self, look: Look, ages: Ages, now: float) -> None:
         """The answer to `Look`."""
@@ -295,11 +281,11 @@ class Moves:
         age_s = ages.here if is_here else ages.heard
         if age_s is None and not is_here:
             return  # whoever has it answers
-        key = look.segment, look.mac
+        answer = Answer(look.segment, look.mac, look.number, age_s, is_here)
         if look.by == self._own:
-            self._answered(self._own, key, look.number, age_s, is_here, now)
+            self._answered(self._own, answer, now)
         else:
-            self._send(look.by, key, answer=look.number, age=age_s, here=is_here)
+            self._send(look.by, answer)
 
     def handle_timer(self, now: float) -> None:
         """Time has passed: whoever has not answered will not."""
@@ -326,7 +312,7 @@ class Moves:
         if asked.holder == self._own:
             self._commands.append(Look(self._own, *key, asked.number, Why.HOLDER))
         else:
-            self._send(asked.holder, key, ask=asked.number, holder=asked.holder is not None)
+            self._send(asked.holder, Ask(*key, asked.number, asked.holder is not None))
             if asked.holder is None:
                 self._commands.append(Look(self._own, *key, asked.number, Why.ANYBODY))
 
@@ -340,21 +326,14 @@ class Moves:
         if ages.behind is not None and ages.here is None and ages.heard is None:
             self._ask(key, replace(asked, seen_at=now - ages.behind, until=now + ANSWER_S))
 
-    def _answered(
-        self,
-        source: PeerName,
-        key: _Key,
-        number: int,
-        age_s: float | None,
-        is_here: bool,
-        now: float,
-    ) -> None:
+    def _answered(self, source: PeerName, answer: Answer, now: float) -> None:
+        key = answer.segment, answer.mac
         asked = self._asked.get(key)
-        if asked is None or asked.number != number or asked.holder not in (None, source):
+        if asked is None or asked.number != answer.number or asked.holder not in (None, source):
             return
         # The answer was under way as well: no later than this.
-        spoke_at = -math.inf if age_s is None else now - age_s
-        if not is_here:
+        spoke_at = -math.inf if answer.age_s is None else now - answer.age_s
+        if not answer.is_here:
             self._asked[key] = replace(asked, heard_at=max(asked.heard_at, spoke_at))
             return
         del self._asked[key]
@@ -369,7 +348,7 @@ class Moves:
         if not self._is_gateway(self._own, key[0]):
             return  # it has handed over meanwhile
         self._conflicts.pop(key, None)
-        self._send(None, key, moved=True)
+        self._send(None, HasMoved(*key))
         self._commands += [Forget(key[1]), Settle(*key), Moved(*key, holder)]
 
     def _note(self, key: _Key, holder: PeerName | None, is_denied: bool, now: float) -> None:
@@ -391,45 +370,5 @@ class Moves:
         for key in over:
             del self._conflicts[key]
 
-    def _send(self, to: PeerName | None, key: _Key, **document: object) -> None:
-        document |= {"segment": key[0], "mac": key[1]}
-        self._commands.append(Send(to, json.dumps(document, separators=(",", ":")).encode()))
-
-
-def _decode(payload: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise RemoteProtocolError("moves", "not a JSON object of at most 1 KiB")
-    return document
-
-
-def _text(document: dict[str, Any], key: str, pattern: re.Pattern[str]) -> str:
-    value = document.get(key)
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise RemoteProtocolError("moves", f"{key} {str(value)[:64]!r} is not of the right form")
-    return value
-
-
-def _flag(document: dict[str, Any], key: str) -> bool:
-    value = document.get(key)
-    if not isinstance(value, bool):
-        raise RemoteProtocolError("moves", f"{key} is missing or not a truth value")
-    return value
-
-
-def _age(document: dict[str, Any]) -> float | None:
-    value = document.get("age")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 <= value <= MAX_AGE_S):
-        raise RemoteProtocolError("moves", f"age {str(value)[:64]!r} is not a time")
-    return value
-
-
-def _number(document: dict[str, Any], key: str) -> int:
-    value = document[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < _MAX_NUMBER:
-        raise RemoteProtocolError("moves", f"{key} {str(value)[:64]!r} is not a number")
-    return value
+    def _send(self, to: PeerName | None, message: Message) -> None:
+        self._commands.append(Send(to, encode(message)))

@@ -12,7 +12,7 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
-from weave_ryu.gateway import moves
+from weave_ryu.gateway import movemessages
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
@@ -201,7 +201,7 @@ class Daemon:
         self.forwarder.start()
         self.router.register_channel(CHANNEL)
         self.router.register_channel(traced.CHANNEL)
-        self.router.register_channel(moves.CHANNEL)
+        self.router.register_channel(movemessages.CHANNEL)
         self.router.set_complete_state(CHANNEL, lambda: encode(self.registry.records()))
         self.mesh.start()
         self.names.ask(self._names_to_ask)
@@ -279,7 +279,7 @@ class Daemon:
             match event:
                 case mesh_events.GossipReceived(channel=traced.CHANNEL):
                     self.tracer.received(event.source, event.payload)
-                case mesh_events.GossipReceived(channel=moves.CHANNEL):
+                case mesh_events.GossipReceived(channel=movemessages.CHANNEL):
                     self.moving.received(event.source, event.payload)
                 case mesh_events.GossipReceived():
                     self._gossip(event)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from weave_ryu.errors import OpenFlowError, RemoteProtocolError
+from weave_ryu.gateway.movemessages import CHANNEL
 from weave_ryu.gateway.moves import (
-    CHANNEL,
     LAG_S,
     Ages,
     Conflict,
