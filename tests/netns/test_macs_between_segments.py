@@ -28,7 +28,8 @@ ASKED_S = ANSWER_S
 def lab(build_lab, tmp_path_factory):
     path = tmp_path_factory.mktemp("between") / "shape.toml"
     path.write_text(SHAPE)
-    return build_lab(topology=topology.load(path), roles={"A": "active", "B": "active", "C": "standby"})
+    roles = {"A": "active", "B": "active", "C": "standby"}
+    return build_lab(topology=topology.load(path), roles=roles)
 
 
 @pytest.fixture
