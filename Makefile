@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps vm-deps demo test lint unit netns kernel-test host-test sim model mutants faults scale bench lab-up \
+.PHONY: help install deps test-deps vm-deps demo test lint unit netns thorough kernel-test host-test sim model mutants faults scale bench lab-up \
     lab-down pictures clean
 
 help: ## show the targets
@@ -53,7 +53,7 @@ $(TOOLS): $(STAMP)
 demo: install ## build the lab, switch and kill gateways under traffic, print what arrived
 	$(BIN)/weave-ryu lab demo
 
-test: test-deps install lint unit netns ## everything: lint, unit, property, interop, model, namespaces
+test: test-deps install lint unit netns ## lint, unit, property, interop, model, and the shorter ones in namespaces
 
 lint: $(TOOLS) ## types, style, shell scripts
 	$(BIN)/mypy
@@ -64,8 +64,11 @@ lint: $(TOOLS) ## types, style, shell scripts
 unit: $(TOOLS) ## all tests that need neither root nor Open vSwitch, on all processors
 	$(PYTEST) -m 'not netns' -n auto --dist loadfile
 
-netns: $(TOOLS) ## tests on real Open vSwitch in network namespaces, as root
-	$(PYTEST) -m netns -v
+netns: $(TOOLS) ## the shorter tests on real Open vSwitch in network namespaces, as root
+	$(PYTEST) -m 'netns and not thorough' -v
+
+thorough: $(TOOLS) ## all other tests on real Open vSwitch in network namespaces, as root
+	$(PYTEST) -m 'netns and thorough' -v
 
 kernel-test: vm-deps $(TOOLS) ## the kernel datapath, in a virtual machine that it makes, as root; VM= more options
 	$(BIN)/python -m tests.vm $(VM)

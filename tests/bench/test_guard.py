@@ -138,6 +138,7 @@ def normal_stand():
 
 
 @pytest.mark.netns
+@pytest.mark.thorough
 def test_the_pipeline_passes_at_least_half_of_what_normal_does():
     def frames_a_second(stand):
         return best_rate(stand.end(1), stand.end(2), 0.25, first_rate=20_000)
@@ -146,6 +147,7 @@ def test_the_pipeline_passes_at_least_half_of_what_normal_does():
 
 
 @pytest.mark.netns
+@pytest.mark.thorough
 def test_a_frame_costs_the_switch_no_more_than_twice_what_it_does_with_normal():
     def cost_s(stand):
         before = cpu_s(stand.ovs.vswitchd.pid)
@@ -156,6 +158,7 @@ def test_a_frame_costs_the_switch_no_more_than_twice_what_it_does_with_normal():
 
 
 @pytest.mark.netns
+@pytest.mark.thorough
 def test_learning_in_the_switch_takes_more_new_addresses_than_packet_in():
     def new_addresses(stand):
         return arrivals(stand.end(1), stand.end(2), 20_000, 0.5, "new").frames
@@ -164,6 +167,7 @@ def test_learning_in_the_switch_takes_more_new_addresses_than_packet_in():
 
 
 @pytest.mark.netns
+@pytest.mark.thorough
 def test_a_lost_connection_costs_the_switch_no_more_than_all_flows_anew():
     with Solo("wrbgpeers") as stand:
         rundir = str(stand.ovs.rundir)
@@ -174,6 +178,7 @@ def test_a_lost_connection_costs_the_switch_no_more_than_all_flows_anew():
 
 
 @pytest.mark.netns
+@pytest.mark.thorough
 def test_forgetting_macs_takes_a_fraction_of_reading_them():
     number = 2000
     with Solo("wrbgmacs") as stand:

@@ -20,11 +20,39 @@ ARTEFACTS = Path(__file__).parents[2] / "build" / "artefacts"
 _labs = {}
 
 
+QUICK = frozenset(
+    f"test_{name}.py"
+    for name in (
+        "acceptance_bad_input",
+        "acceptance_failures",
+        "acceptance_line",
+        "acceptance_traffic",
+        "attach",
+        "boot_order",
+        "carrier",
+        "fake_peer",
+        "fence",
+        "gateway_links",
+        "lab_traffic",
+        "lab_underlay",
+        "leftover_ports",
+        "ovs_scripts",
+        "provision",
+        "service_lab",
+        "underlay_address",
+    )
+)
+"""What `make test` runs of these, some five minutes: one look at each promise and each script. All
+others are for `make thorough`, and so is a new file until somebody waits for it."""
+
+
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.netns)
+            if item.path.name not in QUICK:
+                item.add_marker(pytest.mark.thorough)
             if os.geteuid() != 0:
                 item.add_marker(pytest.mark.skip(reason="builds network namespaces: needs root"))
 
