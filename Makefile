@@ -10,7 +10,7 @@ CONSTRAINTS := $(CURDIR)/build-constraints.txt
 PYTEST := $(BIN)/python -m pytest
 SCRIPTS := .ci/run $(wildcard ovs_scripts/*) \
     contrib/keepalived/weave-ryu-notify contrib/pacemaker/weave-ryu vagrant/provision \
-    tests/vm/build-image
+    tests/parts tests/vm/build-image
 
 export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps vm-deps demo test lint unit netns thorough kernel-test host-test sim model mutants faults scale bench lab-up \
+.PHONY: help install deps test-deps vm-deps demo test test-all lint unit netns thorough kernel-test host-test sim model mutants faults scale bench lab-up \
     lab-down pictures clean
 
 help: ## show the targets
@@ -53,7 +53,13 @@ $(TOOLS): $(STAMP)
 demo: install ## build the lab, switch and kill gateways under traffic, print what arrived
 	$(BIN)/weave-ryu lab demo
 
-test: test-deps install lint unit netns ## lint, unit, property, interop, model, and the shorter ones in namespaces
+PARTS := test-deps install lint unit netns
+
+test: ## what a newcomer waits for: lint, unit, property, interop, model, the shorter ones in namespaces
+	@tests/parts $(PARTS)
+
+test-all: ## everything, as continuous integration does
+	@tests/parts $(PARTS) thorough
 
 lint: $(TOOLS) ## types, style, shell scripts
 	$(BIN)/mypy

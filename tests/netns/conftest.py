@@ -43,7 +43,7 @@ QUICK = frozenset(
     )
 )
 """What `make test` runs of these, some five minutes: one look at each promise and each script. All
-others are for `make thorough`, and so is a new file until somebody waits for it."""
+others are for `make test-all`, and so is a new file until somebody waits for it."""
 
 
 def pytest_collection_modifyitems(items):

@@ -41,7 +41,9 @@ def host(build_lab, directory):
 @pytest.fixture
 def run(host):
     def script(name, *words, **environment):
-        settings = {**os.environ, **host.switch.environment, **environment}
+        # Not the logs of this machine's own Open vSwitch.
+        own = {**host.switch.environment, "OVS_LOGDIR": "/nonexistent"}
+        settings = {**os.environ, **own, **environment}
         command = [str(SCRIPTS / name), *words]
         return namespaces.run_inside(
             host.netns,
@@ -197,6 +199,15 @@ def test_bundle_of_a_host_whose_daemon_is_down_has_the_rest(run, host, tmp_path)
     assert 'table="gate_in"' in files["switch.txt"]
     assert "gateways.json" in found.stderr
     assert "configuration.toml" in files["not-complete.txt"]
+
+
+def test_bundle_has_the_logs_of_open_vswitch(run, tmp_path):
+    for name in ("ovs-vswitchd.log", "ovsdb-server.log", "ovs-ctl.log"):
+        (tmp_path / name).write_text(f"in {name}\n")
+    _, files = bundle(run, tmp_path, "--config", "/nonexistent", OVS_LOGDIR=str(tmp_path))
+    assert files["log-1-ovs-vswitchd.log"] == "in ovs-vswitchd.log\n"
+    assert files["log-2-ovsdb-server.log"] == "in ovsdb-server.log\n"
+    assert not any(name.endswith("ovs-ctl.log") for name in files)
 
 
 def test_bundle_takes_paths_with_spaces_and_replaces_no_file_behind_a_link(run, tmp_path):

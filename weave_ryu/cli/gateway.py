@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from typing import Any
 from urllib.parse import quote
@@ -163,7 +162,7 @@ def _watch(api: client.Api, interval_s: float) -> int:
     """Show the gateways until Ctrl-C; a daemon that goes away is waited for."""
     api.get_json("/gateways")  # whoever is not there at the start is an error
     try:
-        watch = _watch_in_place if sys.stdout.isatty() else _watch_as_text
+        watch = _watch_in_place if tables.can_draw() else _watch_as_text
         watch(api, interval_s)
     except KeyboardInterrupt:
         return 0

@@ -53,6 +53,15 @@ def show(title: str, headers: Sequence[str], rows: Rows, spare: Sequence[str] = 
         print(as_text(title, headers, rows), end="")
 
 
+def can_draw() -> bool:
+    """Whether stdout is a terminal on which something can be drawn anew: not a dumb one."""
+    if not sys.stdout.isatty():
+        return False
+    from rich.console import Console  # noqa: PLC0415  (as above)
+
+    return not Console().is_dumb_terminal
+
+
 def as_text(title: str, headers: Sequence[str], rows: Rows) -> str:
     """Plain columns, a line for the title if there is one."""
     cells = [[str(cell) for cell in row] for row in rows]

@@ -325,15 +325,17 @@ def test_narrow_terminal_does_without_some_columns(gateway):
     assert tables.fitting(120, glance.HEADERS, rows, glance.SPARE) == (glance.HEADERS, rows)
 
 
-def test_watch_on_a_terminal_ends_with_an_interrupt(daemon, answers, gateway):
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_watch_on_a_terminal_ends_with_an_interrupt(daemon, answers, gateway, term):
     import os
     import pty
+    import select
     import signal
 
     answers["/gateways"] = [gateway]
     child, terminal = pty.fork()
     if child == 0:
-        os.environ["WEAVE_HTTP_ADDR"] = daemon
+        os.environ |= {"WEAVE_HTTP_ADDR": daemon, "TERM": term}
         # Whoever runs the tests in the background of a script may have it ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.execv(
@@ -341,6 +343,9 @@ def test_watch_on_a_terminal_ends_with_an_interrupt(daemon, answers, gateway):
         )
     shown = b""
     while b"forwards" not in shown or b"standby" not in shown:
+        if not select.select([terminal], [], [], 60.0)[0]:
+            os.kill(child, signal.SIGKILL)
+            pytest.fail(f"nothing more is shown after {shown!r}")
         shown += os.read(terminal, 4096)
     os.kill(child, signal.SIGINT)
     while True:
@@ -351,7 +356,7 @@ def test_watch_on_a_terminal_ends_with_an_interrupt(daemon, answers, gateway):
             break
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert b"\x1b[" in shown
+    assert (b"\x1b[" in shown) == (term != "dumb")
 
 
 def test_peer_without_gateway_port_shows_those_of_the_others(run, answers):

@@ -39,7 +39,16 @@ def test_makefile_says_which_python_it_needs(tmp_path):
     assert "is not Python 3.11 to 3.13" in result.stderr
 
 
+def test_parts_say_how_long_they_took_and_which_one_failed():
+    result = run(ROOT / "tests" / "parts", "help", "no-such-target", "lint")
+    assert result.returncode == 2
+    rows = [line.split() for line in result.stdout.splitlines()[-3:]]
+    assert [(row[0], *row[2:]) for row in rows] == [
+        ("help", "s", "passed"), ("no-such-target", "s", "FAILED"), ("all", "s")
+    ]  # fmt: skip
+
+
 def test_makefile_lists_its_targets():
     result = run("make", "-C", ROOT, "help")
-    for target in ("demo", "test", "lint", "netns", "lab-up", "lab-down", "clean"):
+    for target in ("demo", "test", "test-all", "lint", "netns", "lab-up", "lab-down", "clean"):
         assert f"  {target} " in result.stdout
