@@ -102,6 +102,7 @@ class SimDaemon:
         self._observed = None
         self._layout = 0
         self._inherited = None
+        self._came_from = frozenset()
         self._settled_at = self.clock.now + SETTLE_S
         self._kinds = {}
         self._known = frozenset()
@@ -578,6 +579,9 @@ class SimDaemon:
     def _gateway_port(self):
         return sim_flows.gateway_port(self.segment_id(), self.core.is_peer("vlan"))
 
+    def _home_or_not(self, port):
+        return replace(port, is_home=SEGMENT.name in self.peers.own.connections)
+
     def segment_id(self):
         """The segment's short id, as the mesh knows it, or as it would be claimed with."""
         entry = self.peers.get(SEGMENT.name)
@@ -607,10 +611,12 @@ class SimDaemon:
             if self._inherited is None:
                 parsed = (parse(flow.cookie) for flow in flows)
                 self._inherited = frozenset(s for k, s in parsed if k is Kind.NEIGHBOUR)
+                trees = (parse(flow.cookie) for flow in flows if flow.table == "reverse_path")
+                self._came_from = frozenset(subject for _, subject in trees)
         (component, segment), former = self._observed, tuple(self.view.former().items())
         where = None if segment is None else (segment[0].short_id, segment[1])
         mesh_key = (component, where, tuple(self.view.held()), former)
-        port = self._gateway_port() if self.peer.spec is not None else None
+        port = None if self.peer.spec is None else self._home_or_not(self._gateway_port())
         lets_in = tuple(sorted(self.core.registry.lets_in()))
         wanted = sim_flows.wanted(self.view, self.peer, mesh_key, port, lets_in)
         present = {int(hop.short_id) for hop in wanted.state.neighbours}
@@ -618,7 +624,9 @@ class SimDaemon:
         if is_of_before:
             self._settled_at = self.clock.now  # flows of another version do not stay
         self.peer.programmed_by = type(self)
-        is_settled = self.clock.now >= self._settled_at or self._inherited <= present
+        has_moved = port is not None and port.is_home and port.short_id in self._came_from
+        is_late = self.clock.now >= self._settled_at
+        is_settled = is_late or has_moved or self._inherited <= present
         if is_settled:
             self._settled_at = self.clock.now
         elif is_fresh:

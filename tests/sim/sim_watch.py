@@ -28,7 +28,7 @@ class Watch:
     def __init__(self, world, striker):
         self.world, self.striker, self.clock = world, striker, world.clock
         self._overlap_s = 0.0
-        self._is_looking = False
+        self._is_looking = self._is_slow = False
         self._was_excused = True
         self._excused_at = 0.0
         self._asleep = {}
@@ -46,6 +46,7 @@ class Watch:
         if not self._is_looking and self._are_too_many():
             self._is_looking = True
             self._overlap_s = 0.0
+            self._is_slow = False
             self.clock.after(LOOK_S, self._look_again)
         for letter, peer in self.world.peers.items():
             if peer.is_gateway:
@@ -93,8 +94,9 @@ class Watch:
             self._overlap_s = 0.0
             return
         self._overlap_s += LOOK_S
-        is_slow = self.striker.is_held("slow", "refuse")
-        if self._overlap_s > (SLOW_OVERLAP_S if is_slow else OVERLAP_S) + LOOK_S:
+        # What a switch refused to close while it was in trouble is open for a while after that.
+        self._is_slow |= self.striker.is_held("slow", "refuse")
+        if self._overlap_s > (SLOW_OVERLAP_S if self._is_slow else OVERLAP_S) + LOOK_S:
             who = ", ".join(self.world.open_gateways)
             raise InvariantBroken("one_forwarder", f"{who} for {self._overlap_s:.2f} s", now)
 

@@ -86,6 +86,8 @@ class GatewayPort:
         short_id: the segment's.
         hello: hellos of other gateways are wanted from it.
         is_peer: the mesh knows it as a peer. If not, its frames carry this peer's short id.
+        is_home: as a peer it is connected to this one, so that none of its broadcasts come from the
+            mesh, but in a hand-over by its former tree.
     """
 
     number: int
@@ -94,6 +96,7 @@ class GatewayPort:
     short_id: ShortId
     hello: bool = False
     is_peer: bool = True
+    is_home: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -590,7 +590,9 @@ class Daemon:
                 continue
             spec = gateway_specs.get(port.name)
             if spec is not None:
-                gateways.append(self.gateways.gateway_port(port.number, _port_spec(spec)))
+                found = self.gateways.gateway_port(port.number, _port_spec(spec))
+                is_home = self._segment(spec.segment).name in self.router.peers.own.connections
+                gateways.append(replace(found, is_home=is_home))
             elif self._uses.is_open(port.name):
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))

@@ -14,7 +14,7 @@ from weave_ryu.pipeline.audit import FlowAudit
 from weave_ryu.pipeline.cookies import KIND_MASK, SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import FlowSpec
 from weave_ryu.pipeline.state import ForwardingState
-from weave_ryu.pipeline.tables import BY_NUMBER
+from weave_ryu.pipeline.tables import BY_NUMBER, REVERSE_PATH
 from weave_ryu.shell import hub
 from weave_ryu.shell.openflow import Switch
 
@@ -80,6 +80,8 @@ class Forwarder:
         self._has_old_rules = False
         """An earlier version's flows were in the switch, and what they have learnt may be still."""
         self._inherited: frozenset[int] = frozenset()
+        self._came_from: frozenset[int] = frozenset()
+        """Short ids of those whose broadcasts came by a neighbour, as an earlier daemon had it."""
         self._settled_at = time.monotonic() + settle_s
         self._is_settled = False
         self._kinds: dict[ShortId, tuple[bool, frozenset[str]]] = {}
@@ -221,13 +223,21 @@ class Forwarder:
             self._inherited = frozenset(
                 subject for kind, subject in filter(None, parsed) if kind is Kind.NEIGHBOUR
             )
+            trees = (flow for flow in found if flow.table == REVERSE_PATH.number)
+            parsed = (cookies.parse(flow.cookie) for flow in trees)
+            self._came_from = frozenset(subject for _, subject in filter(None, parsed))
 
     def _settle(self, state: ForwardingState) -> bool:
-        """True once this daemon knows the mesh at least as well as its predecessor's flows do."""
+        """True once this daemon knows the mesh at least as well as its predecessor's flows do.
+
+        Or if a segment has moved here since: of all peers this one must not take it to be where it
+        was. Its broadcasts could go round between those flows and the new tree.
+        """
         if not self._is_settled:
             present = {int(hop.short_id) for hop in state.neighbours}
             late = time.monotonic() >= self._settled_at
-            if late or self._inherited <= present:
+            homes = {port.short_id for port in state.gateway_ports if port.is_home}
+            if late or self._inherited <= present or homes & self._came_from:
                 self._is_settled = True
                 if self._inherited:
                     _log.info(

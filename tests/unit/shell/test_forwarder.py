@@ -8,11 +8,20 @@ import pytest
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import diff
-from weave_ryu.pipeline.cookies import EXACT, KIND_MASK, SUBJECT_MASK, Kind, subject_cookie
-from weave_ryu.pipeline.state import ForwardingState, Hop, RemotePeer
+from weave_ryu.pipeline.cookies import (
+    EXACT,
+    KIND_MASK,
+    SUBJECT_MASK,
+    Kind,
+    parse,
+    subject_cookie,
+)
+from weave_ryu.pipeline.state import ForwardingState, GatewayPort, Hop, RemotePeer
+from weave_ryu.pipeline.tables import REVERSE_PATH
 
 NEAR = Hop(ShortId(2), "192.0.2.2", "192.0.2.1", 1)
 PEER = RemotePeer(PeerName(2), "B", ShortId(2), NEAR, NEAR, ())
+SEGMENT = RemotePeer(PeerName(9), "vlan", ShortId(9), NEAR, NEAR, (), is_segment=True)
 GATEWAY = replace(PEER, lets_in=frozenset({"vlan"}))
 BEHIND_PEER = (subject_cookie(Kind.LEARNT_PEER, 2), SUBJECT_MASK)
 
@@ -130,6 +139,22 @@ def test_flows_of_an_earlier_daemon_stay_until_its_neighbours_are_back(switch):
     states.append(state_of(PEER))
     successor._work()
     assert switch.found == before
+
+
+@pytest.mark.parametrize(("came_here", "stay"), [(False, True), (True, False)])
+def test_flows_of_an_earlier_daemon_go_when_a_segment_has_moved_here_since(switch, came_here, stay):
+    """They take its broadcasts from where it was, and pass them on: with the new tree a loop."""
+    before = state_of(PEER, SEGMENT) if came_here else state_of(PEER)
+    forwarder_on(switch, [before])._work()
+    found = set(switch.found)
+    port = GatewayPort(3, "eth1", "vlan", SEGMENT.short_id, is_home=True)
+    here = replace(SEGMENT, next_hop=None, parent=None)
+    now = replace(state_of(), peers=(here,), gateway_ports=(port,))
+    forwarder_on(switch, [now], settle_s=60.0)._work()
+    assert (found <= switch.found) == stay
+    trees = [flow for flow in switch.found if flow.table == REVERSE_PATH.number]
+    subjects = {parse(flow.cookie)[1] for flow in trees if parse(flow.cookie)}
+    assert (SEGMENT.short_id in subjects) is False
 
 
 def test_flows_of_neighbours_that_do_not_come_back_go_in_the_end(switch):
