@@ -26,7 +26,7 @@ from weave_ryu.pipeline.cookies import Kind
 from weave_ryu.pipeline.tables import holder_of
 
 # As in the shell's module: `test_sim.py` compares.
-SETTLE_AT_S = (0.05, 0.3)
+SETTLE_AT_S = (0.1, 0.25)
 AWAY_S = 5.0
 ANNOUNCE_AGAIN_S = 1.0
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-SETTLE_AT_S = (0.05, 0.3)
+SETTLE_AT_S = (0.1, 0.25)
 """When a MAC that has moved is announced: after all have forgotten it; a frame may be lost."""
 
 AWAY_S = 5.0
@@ -60,9 +60,10 @@ QUESTIONS_PER_S, BURST = 20.0, 100.0
 LOOK_TIMEOUT_S = 2.0
 
 _EVERYWHERE = (
+    # First: afterwards it may be where the MAC has just been made known.
+    rules.LEARN_PRIORITY_SECOND_HAND,
     rules.LEARN_PRIORITY,
     rules.LEARN_PRIORITY_HEARSAY,
-    rules.LEARN_PRIORITY_SECOND_HAND,
 )
 
 _FLOW = re.compile(
