@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-SETTLE_AT_S = (0.1, 0.25)
+SETTLE_AT_S = (0.05, 0.3)
 """When a MAC that has moved is announced: after all have forgotten it; a frame may be lost."""
 
 AWAY_S = 5.0
@@ -59,12 +59,7 @@ QUESTIONS_PER_S, BURST = 20.0, 100.0
 
 LOOK_TIMEOUT_S = 2.0
 
-_EVERYWHERE = (
-    # First: afterwards it may be where the MAC has just been made known.
-    rules.LEARN_PRIORITY_SECOND_HAND,
-    rules.LEARN_PRIORITY,
-    rules.LEARN_PRIORITY_HEARSAY,
-)
+_AT_PEERS = (rules.LEARN_PRIORITY, rules.LEARN_PRIORITY_HEARSAY)
 
 _FLOW = re.compile(
     r"cookie=(?P<cookie>0x[0-9a-f]+), duration=(?P<duration>[0-9.]+)s,.*?"
@@ -148,7 +143,7 @@ class Moving:
                     if self._bucket.take(time.monotonic()):
                         hub.spawn(self._look, command)
                 case Forget(mac):
-                    hub.spawn(self._forget, mac, *_EVERYWHERE)
+                    hub.spawn(self._forget, mac, *_AT_PEERS)
                 case Deny(mac):
                     hub.spawn(self._deny, mac)
                 case Settle(segment, mac):
