@@ -530,7 +530,7 @@ class Daemon:
             peer.name: PeerInfo(
                 peer.nick_name,
                 peer.short_id if self._owns(peer.name) else None,
-                segments.owner_of(peer) is not None,
+                peer.owner is not None,
                 segments.is_arriving(peer),
             )
             for peer in peers
