@@ -47,16 +47,24 @@ _TIMESPEC: Final = struct.Struct("qq")
 _MAGIC: Final = b"WRyu"
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 _MIN_FRAME_BYTES: Final = 60
+_VXLAN_PORT: Final = (6784).to_bytes(2, "big")
+_VXLAN_BYTES: Final = _HEADER.size + 20 + 8 + 8
+"""Before the frame that is carried: Ethernet, IPv4, UDP and VXLAN."""
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A place to send from and to listen at."""
+    """A place to send from and to listen at.
+
+    Attributes:
+        is_underlay: frames are inside VXLAN there; only for listening.
+    """
 
     name: str
     netns: Path
     ifname: str
     mac: str
+    is_underlay: bool = False
 
 
 @dataclass(slots=True)
@@ -88,6 +96,7 @@ class _Capture:
     name: str
     socket: socket.socket
     is_tap: bool
+    is_underlay: bool
 
 
 class Traffic:
@@ -249,7 +258,9 @@ class Traffic:
         # At a port of a kernel bridge only a socket for all protocols sees frames: it is served
         # before the bridge takes them, and it alone sees those that go out.
         opened = _open_socket(station, _ETH_P_ALL if is_tap else ETHERTYPE)
-        self._captures[opened.fileno()] = _Capture(station.name, opened, is_tap)
+        self._captures[opened.fileno()] = _Capture(
+            station.name, opened, is_tap, station.is_underlay
+        )
         self._poll.register(opened.fileno(), select.EPOLLIN)
 
     def _receive(self) -> None:
@@ -269,9 +280,9 @@ class Traffic:
             place = capture.name
             if capture.is_tap:
                 place += "/out" if address[2] == _PACKET_OUTGOING else "/in"
-            found = parse_frame(frame, self._run)
+            found = parse_frame(carried(frame) if capture.is_underlay else frame, self._run)
             if found is None:
-                if capture.is_tap and len(frame) >= _HEADER.size:
+                if capture.is_tap and not capture.is_underlay and len(frame) >= _HEADER.size:
                     self.foreign[place, int.from_bytes(frame[12:14], "big")] += 1
                 continue
             self._last_arrival_s = time.monotonic()
@@ -339,6 +350,12 @@ def build_frame(source: str, destination: str, run: int, stream: int, sequence: 
     header = _HEADER.pack(_mac_bytes(destination), _mac_bytes(source), ETHERTYPE)
     payload = _PAYLOAD.pack(_MAGIC, run, stream, sequence)
     return (header + payload).ljust(_MIN_FRAME_BYTES, b"\0")
+
+
+def carried(frame: bytes) -> bytes:
+    """The frame inside a VXLAN packet over IPv4 (RFC 7348); nothing for any other packet."""
+    is_udp = frame[12:15] == b"\x08\x00\x45" and frame[23:24] == b"\x11"
+    return frame[_VXLAN_BYTES:] if is_udp and frame[36:38] == _VXLAN_PORT else b""
 
 
 def parse_frame(frame: bytes, run: int) -> tuple[int, int] | None:
