@@ -169,6 +169,18 @@ def judge_offload(ended: Ended) -> list[Row]:
     return rows
 
 
+def judge_lag(ended: Ended) -> list[Row]:
+    rows = []
+    for found in documents(ended):
+        measured = "{least_s:.3f} to {most_s:.3f} s, median {median_s:.3f}, 95 % {p95_s:.3f}"
+        measured += "; counted on: {bound_s} ({samples} times, {flows} flows)"
+        holds = found["most_s"] <= found["bound_s"]
+        rows.append(judged(f"lag: {found['what']}", holds, measured.format(**found)))
+    if ended.status != 0 or not rows:
+        rows += nothing("lag", ended)
+    return rows
+
+
 def pytest_of(*arguments: str) -> tuple[str, ...]:
     # Nothing is known here of mypy's or the browser's plug-ins, and no cache is kept.
     command = ("python3", "-m", "pytest", "-p", "no:cacheprovider", "-m", "netns", "-q", "-rf")
@@ -203,6 +215,7 @@ CHECKS = {
             judge_failover,
         ),
         Check("tcp", ("python3", "-m", "tests.vm.offload"), judge_offload),
+        Check("lag", ("python3", "-m", "tests.vm.lag", *DATAPATH), judge_lag),
         Check("fence", ("python3", "-m", "tests.vm.fence", *DATAPATH), judge_fence),
     )
 }

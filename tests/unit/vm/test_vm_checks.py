@@ -114,6 +114,17 @@ def test_tcp_is_held_against_a_plain_bridge():
     assert result(ratio=0.79) == checks.FAILED
 
 
+def test_lag_is_held_against_what_the_product_counts_on():
+    found = {"what": "x", "bound_s": 0.1, "samples": 20, "flows": 300}
+    found |= {"least_s": -0.01, "median_s": 0.01, "p95_s": 0.09, "most_s": 0.1}
+
+    def result(**changes):
+        return checks.judge_lag(Ended(0, 1.0, json.dumps(found | changes) + "\n"))[0].result
+
+    assert result() == checks.PASSED
+    assert result(most_s=0.11) == checks.FAILED
+
+
 def test_tests_that_failed_are_named():
     said = "FAILED tests/netns/test_x.py::test_that - oh\n= 1 failed, 4 passed in 80.1s =\n"
     total, one = checks.judge_tests("traffic")(Ended(1, 80.0, said))
