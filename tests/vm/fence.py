@@ -24,7 +24,13 @@ from weave_ryu.lab.peer import BRIDGE
 from weave_ryu.lab.stations import MESH, stations, taps, underlay_taps
 from weave_ryu.lab.traffic import Traffic
 
-PEERS = ("W", "X", "A", "B")
+TOPOLOGY = {
+    # As few daemons as it takes: each needs half a minute to start on an emulated processor.
+    "peers": ["W", "A", "B"],
+    "links": [["W", "A"], ["W", "B"], ["A", "B"]],
+    "containers": {"W-c1": "W", "W-c2": "W"},
+    "segments": {"vlan": {"gateways": ["A", "B"], "hosts": ["Host1", "Host2"]}},
+}
 RATE_PER_S = 100
 BROADCAST_RATE_PER_S = 50
 LEAD_S = 1.0
@@ -221,7 +227,7 @@ def main():
     parser.add_argument("--datapath-type", choices=("auto", "system", "netdev"), default="auto")
     parser.add_argument("--case", action="append", choices=tuple(CASES))
     arguments = parser.parse_args()
-    declared = topology.build(PEERS)
+    declared = topology.from_document(TOPOLOGY, "fence")
     options = labs.Options(
         prefix="wrv",
         topology=declared,
