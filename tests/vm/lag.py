@@ -31,9 +31,14 @@ PREFIX = "wrl"
 BRIDGE = "br0"
 PORTS = ("p-from", "p-to", "p-load", "p-sink")
 """In the order of their OpenFlow numbers, from 1."""
-RATE_PER_S = 400
-LOAD_RATE_PER_S = 1
+RATE_PER_S = 200
+LOAD_RATE_PER_S = 0.5
+BEACON_RATE_PER_S = 20
+"""Frames that always pass: they tell how far the capture has come."""
+PAUSE_S = 0.05
+"""A stream that has paused for longer just then says nothing of what would have passed."""
 FENCE_S = FenceTimes().open_s
+ATTEMPTS = 20
 SETTLE_S = 0.4
 """Longer than any lag."""
 
@@ -133,14 +138,29 @@ class Stand:
         self._controller = Controller(switch)
         stack.callback(self._controller.close)
         self._stream = traffic.stream(PORTS[0], PORTS[1])
+        self._beacon = traffic.stream(PORTS[2], load_macs(1)[0])
         traffic.start([self._stream], RATE_PER_S)
+        traffic.start([self._beacon], BEACON_RATE_PER_S)
         self._switch = switch
         self._stack = stack
 
     def lag_s(self, due_ns):
         """From when it was due to the last frame, when all is quiet."""
         time.sleep(max(0.0, (due_ns - time.time_ns()) / 1e9) + SETTLE_S)
-        return (self._traffic.arrivals(self._stream, PORTS[1])[-1] - due_ns) / 1e9
+        last_ns = None
+        while last_ns != (last_ns := self._traffic.arrivals(self._stream, PORTS[1])[-1]) or (
+            self._traffic.arrivals(self._beacon, PORTS[3])[-1] < due_ns + SETTLE_S * 1e9
+        ):
+            time.sleep(0.1)
+        return (last_ns - due_ns) / 1e9
+
+    def sample(self, what):
+        """One of them; again where the stream paused."""
+        for _ in range(ATTEMPTS):
+            lag_s = getattr(self, what.replace(" ", "_"))()
+            if lag_s >= -PAUSE_S or "runs out" not in what:
+                return lag_s
+        raise RuntimeError(f"{what}: the stream pauses again and again")
 
     def permit_runs_out(self):
         self._controller.change(_ADD, 1)
@@ -194,9 +214,8 @@ def main():
                 continue
             if what == "fence runs out":
                 stand.set_up_fence()
-            once = getattr(stand, what.replace(" ", "_"))
-            once()
-            found = sorted(once() for _ in range(arguments.samples))
+            stand.sample(what)
+            found = sorted(stand.sample(what) for _ in range(arguments.samples))
             document = {
                 "what": what,
                 "bound_s": bound_s,
