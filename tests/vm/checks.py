@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tests.vm.fence import CONTROL
 from tests.vm.machine import Ended
 from weave_ryu.lab.faults import CLOSE_S
 
@@ -135,17 +136,21 @@ def judge_failover(ended: Ended) -> list[Row]:
 def judge_fence(ended: Ended) -> list[Row]:
     rows = []
     for found in documents(ended):
-        last = f"{found['out']} frames came out of it, the last after {found['last_s']:.2f} s"
-        if found["is_open"]:
-            last = f"open to the end, {found['out']} frames in {found['last_s']:.1f} s"
+        passed = f"{found['out']} frames out of it, {found['let_in']} let in"
+        how = "open to the end" if found["is_open"] else "the last"
         opened_s = found["opened_s"]
         opened = "the other never opened" if opened_s is None else f"the other at {opened_s:.2f} s"
-        doubled = f"{found['after']} after that, {found['by_both']} by both"
+        doubled = (
+            f"then {found['after']} out and {found['after_in']} in, {found['by_both']} by both"
+        )
         doubled += f", {found['duplicates']} duplicates"
-        is_single = found["after"] == found["by_both"] == found["duplicates"] == 0
+        measured = f"{passed}, {how} after {found['last_s']:.2f} s; {opened}; {doubled}"
+        wrong = (found["after"], found["after_in"], found["by_both"], found["duplicates"])
         closes = not found["is_open"] and found["last_s"] <= CLOSE_S and opened_s is not None
-        holds = is_single and (closes or found["case"] in KEEPS_THE_ROLE)
-        rows.append(judged(f"fence: {found['case']}", holds, f"{last}; {opened}; {doubled}"))
+        holds = not any(wrong) and (closes or found["case"] in KEEPS_THE_ROLE)
+        if found["case"] == CONTROL:
+            holds = all(wrong) and found["is_open"]
+        rows.append(judged(f"fence: {found['case']}", holds, measured))
     if ended.status != 0 or not rows:
         rows += nothing("fence", ended)
     return rows
@@ -161,6 +166,18 @@ def judge_offload(ended: Ended) -> list[Row]:
         rows.append(judged(f"tcp: {found['way']}", found["ratio"] >= LEAST_RATIO, measured))
     if ended.status != 0 or not rows:
         rows += nothing("tcp", ended)
+    return rows
+
+
+def judge_lag(ended: Ended) -> list[Row]:
+    rows = []
+    for found in documents(ended):
+        measured = "{least_s:.3f} to {most_s:.3f} s, median {median_s:.3f}, 95 % {p95_s:.3f}"
+        measured += "; counted on: {bound_s} ({samples} times, {flows} flows)"
+        holds = found["most_s"] <= found["bound_s"]
+        rows.append(judged(f"lag: {found['what']}", holds, measured.format(**found)))
+    if ended.status != 0 or not rows:
+        rows += nothing("lag", ended)
     return rows
 
 
@@ -198,6 +215,7 @@ CHECKS = {
             judge_failover,
         ),
         Check("tcp", ("python3", "-m", "tests.vm.offload"), judge_offload),
+        Check("lag", ("python3", "-m", "tests.vm.lag", *DATAPATH), judge_lag),
         Check("fence", ("python3", "-m", "tests.vm.fence", *DATAPATH), judge_fence),
     )
 }

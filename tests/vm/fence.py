@@ -1,27 +1,36 @@
 """Does a gateway stop to forward when what watches over it has died? Run in a lab, as root.
 
 ``python3 -m tests.vm.fence --datapath-type system`` strikes the active gateway in every way in
-which nobody can ask it any more, looks at its port on the segment and prints JSON: for how long
-frames still came out, how many of them after the other gateway had opened, and how many came by
-both. Streams run all the time, for a kernel datapath goes on with what it has cached as long as
-that is used.
+which nobody can ask it any more, looks at both of its sides and prints JSON: for how long frames
+still came out or were let in, how many of them after the other gateway had opened, and how many
+came by both. What is let in is seen on the underlay, inside VXLAN. Streams run all the time, for a
+kernel datapath goes on with what it has cached as long as that is used.
 """
 
 import argparse
 import contextlib
 import json
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 
+from weave_ryu import nft
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab import topology
-from weave_ryu.lab.failover import Bench
-from weave_ryu.lab.stations import stations, taps
+from weave_ryu.lab.failover import EVENTS, Bench
+from weave_ryu.lab.peer import BRIDGE
+from weave_ryu.lab.stations import MESH, stations, taps, underlay_taps
 from weave_ryu.lab.traffic import Traffic
 
-PEERS = ("W", "X", "A", "B")
+TOPOLOGY = {
+    # As few daemons as it takes: each needs half a minute to start on an emulated processor.
+    "peers": ["W", "A", "B"],
+    "links": [["W", "A"], ["W", "B"], ["A", "B"]],
+    "containers": {"W-c1": "W", "W-c2": "W"},
+    "segments": {"vlan": {"gateways": ["A", "B"], "hosts": ["Host1", "Host2"]}},
+}
 RATE_PER_S = 100
 BROADCAST_RATE_PER_S = 50
 LEAD_S = 1.0
@@ -30,6 +39,7 @@ WATCH_S = 6.0
 ATTEMPTS = 3
 STILL_S = 0.5
 """Who let a frame pass within the last half second has not closed."""
+CONTROL = "control: daemon and ovs-vswitchd killed, no fence"
 
 
 @dataclass
@@ -37,11 +47,14 @@ class Found:
     """What was seen at the port of the struck gateway.
 
     Attributes:
-        last_s: the last frame out of it, after the strike.
-        is_open: frames still came out when we ceased to look.
-        out: frames that came out of it after the strike.
-        opened_s: the first frame out of the other gateway, after the strike; None if none came.
-        after: frames out of the struck one after that.
+        last_s: the last frame by it, in either direction, after the strike.
+        is_open: frames still came by it when we ceased to look.
+        out: frames that it put on the segment after the strike.
+        let_in: frames of the segment that it sent into the mesh after the strike.
+        opened_s: the first frame by the other gateway, in either direction, after the strike; None
+            if none came.
+        after: frames that the struck one put on the segment after that.
+        after_in: frames that it let in after that.
         by_both: broadcasts that both gateways let through, in either direction.
         duplicates: frames that a station got twice, of all four streams.
         gap_ms: the longest silence from container to host.
@@ -53,8 +66,10 @@ class Found:
     last_s: float
     is_open: bool
     out: int
+    let_in: int
     opened_s: float | None
     after: int
+    after_in: int
     by_both: int
     duplicates: int
     gap_ms: float
@@ -62,41 +77,52 @@ class Found:
     why: str
 
 
-def kill_daemon(gateway):
+def kill_daemon(_lab, gateway):
     gateway.kill_daemon(signal.SIGKILL)
     return lambda: gateway.start_daemon("auto")
 
 
-def stop_daemon(gateway):
+def stop_daemon(_lab, gateway):
     gateway.kill_daemon(signal.SIGSTOP)
     return lambda: gateway.kill_daemon(signal.SIGCONT)
 
 
-def kill_vswitchd(gateway):
+def kill_vswitchd(_lab, gateway):
     gateway.kill_vswitchd()
     return gateway.restart_vswitchd
 
 
-def stop_vswitchd(gateway):
+def stop_vswitchd(_lab, gateway):
     gateway.switch.vswitchd.send(signal.SIGSTOP)
     return lambda: gateway.switch.vswitchd.send(signal.SIGCONT)
 
 
-def kill_database(gateway):
+def kill_database(_lab, gateway):
     gateway.kill_database()
     return gateway.start_database
 
 
-def stop_database(gateway):
+def stop_database(_lab, gateway):
     gateway.switch.database_server.send(signal.SIGSTOP)
     return lambda: gateway.switch.database_server.send(signal.SIGCONT)
+
+
+def kill_host(lab, gateway):
+    return EVENTS["host"].strike(lab, gateway, gateway)
+
+
+def remove_fence(_lab, gateway):
+    table = nft.table_of(BRIDGE, gateway.gateway_port)
+    command = ("ip", "netns", "exec", gateway.netns.name, "nft", "delete", "table", "netdev")
+    subprocess.run([*command, table], check=True)
+    return lambda: None  # a daemon that starts makes its own
 
 
 def all_of(*strikes):
     """Several at once; what can be repaired is repaired in the order of a boot."""
 
-    def strike(gateway):
-        repairs = [strike(gateway) for strike in strikes]
+    def strike(lab, gateway):
+        repairs = [strike(lab, gateway) for strike in strikes]
 
         def repair():
             for one in reversed(repairs):
@@ -117,6 +143,9 @@ CASES = {
     "daemon and ovs-vswitchd killed": all_of(kill_daemon, kill_vswitchd),
     "daemon and ovs-vswitchd stopped": all_of(stop_daemon, stop_vswitchd),
     "all three killed": all_of(kill_daemon, kill_vswitchd, kill_database),
+    "host dead": kill_host,
+    # Without the fence two forward: if that were not seen here, the lines above would say nothing.
+    CONTROL: all_of(kill_daemon, kill_vswitchd, remove_fence),
 }
 
 
@@ -135,7 +164,7 @@ def struck(lab, bench, case):
     active, standby = bench.wait_ready()
     container, host = min(lab.containers), min(lab.hosts)
     entrances = [f"{gateway.nick_name}/in" for gateway in bench.gateways]
-    with Traffic(stations(lab), taps(lab)) as traffic:
+    with Traffic(stations(lab), (*taps(lab), *underlay_taps(lab))) as traffic:
         for name in traffic.stations:
             traffic.send([traffic.stream(name)], 2, 20)
         to_host, to_container = traffic.stream(container, host), traffic.stream(host, container)
@@ -144,14 +173,21 @@ def struck(lab, bench, case):
         traffic.start(floods, BROADCAST_RATE_PER_S)
         time.sleep(LEAD_S)
         struck_ns = time.time_ns()
-        before = [
-            at
-            for stream in (to_host, floods[0])
-            for at in traffic.arrivals(stream, f"{active.nick_name}/in")
-        ]
-        if struck_ns - max(before, default=0) > STILL_S * 1e9:
+
+        def passed(gateway):
+            """When frames came by a gateway: put on the segment, let in from it."""
+            ways = {
+                f"{gateway.nick_name}/in": (to_host, floods[0]),
+                f"{gateway.nick_name}{MESH}/in": (to_container, floods[1]),
+            }
+            return [
+                sorted(at for stream in streams for at in traffic.arrivals(stream, place))
+                for place, streams in ways.items()
+            ]
+
+        if any(struck_ns - max(way, default=0) > STILL_S * 1e9 for way in passed(active)):
             return None
-        repair = CASES[case](active)
+        repair = CASES[case](lab, active)
         try:
             time.sleep(WATCH_S)
             end_ns = time.time_ns()
@@ -160,19 +196,9 @@ def struck(lab, bench, case):
             traffic.settle()
         finally:
             repair()
-        out = [
-            at
-            for stream in (to_host, floods[0])
-            for at in traffic.arrivals(stream, f"{active.nick_name}/in")
-            if at > struck_ns
-        ]
-        last_ns = max([struck_ns, *out])
-        by_other = [
-            at
-            for stream in (to_host, floods[0])
-            for at in traffic.arrivals(stream, f"{standby.nick_name}/in")
-            if at > struck_ns
-        ]
+        out, let_in = ([at for at in way if at > struck_ns] for way in passed(active))
+        last_ns = max([struck_ns, *out, *let_in])
+        by_other = [at for way in passed(standby) for at in way if at > struck_ns]
         opened_ns = min(by_other, default=None)
         ends = ((to_host, host), (to_container, container), (floods[0], host))
         # The host's broadcasts: each gateway that lets one in makes one more copy of it.
@@ -184,8 +210,10 @@ def struck(lab, bench, case):
             round((last_ns - struck_ns) / 1e9, 2),
             end_ns - last_ns < STILL_S * 1e9,
             len(out),
+            len(let_in),
             None if opened_ns is None else round((opened_ns - struck_ns) / 1e9, 2),
             sum(at > opened_ns for at in out) if opened_ns is not None else 0,
+            sum(at > opened_ns for at in let_in) if opened_ns is not None else 0,
             by_both,
             sum(traffic.delivery(*end).duplicated for end in ends),
             round(traffic.gap_ms(to_host, host, struck_ns, end_ns)),
@@ -199,7 +227,7 @@ def main():
     parser.add_argument("--datapath-type", choices=("auto", "system", "netdev"), default="auto")
     parser.add_argument("--case", action="append", choices=tuple(CASES))
     arguments = parser.parse_args()
-    declared = topology.build(PEERS)
+    declared = topology.from_document(TOPOLOGY, "fence")
     options = labs.Options(
         prefix="wrv",
         topology=declared,

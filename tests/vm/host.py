@@ -2,10 +2,14 @@
 
 ``python3 -m tests.vm.host peer NAME`` sets Open vSwitch and weave-ryu up as ``vagrant/provision``
 does it for Vagrant, with systemd. W has the segment's switch and Host1 besides. ``… traffic
-SECONDS`` runs streams between W's container and Host1, and prints what became of them as JSON.
+SECONDS`` runs streams between W's container and Host1, pings the containers of the gateways'
+hosts, and prints what became of it all as JSON.
 """
 
+import itertools
 import json
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -17,10 +21,12 @@ from weave_ryu.namespaces import NETNS_DIR
 
 TREE = Path(__file__).resolve().parents[2]
 UNDERLAY = {"W": "192.0.2.1", "A": "192.0.2.2", "B": "192.0.2.3"}
-CONTAINER, HOST = "10.32.0.1/24", "10.32.0.101/24"
+CONTAINERS = {"W": "10.32.0.1", "A": "10.32.0.2", "B": "10.32.0.3"}
+HOST = "10.32.0.101/24"
 HOST_MAC = "02:00:00:00:01:01"
 RATE_PER_S, BROADCAST_RATE_PER_S = 50, 10
 LEAD_S = 1.0
+PINGS_PER_S = 5
 
 
 def run(*words):
@@ -71,17 +77,39 @@ def pretend_installed():
 
 def set_up(name):
     lay_cables(name)
-    run("systemctl", "start", "openvswitch-switch")
+    # Enabled, as on every host: dpkg restarts nothing else.
+    units = ("openvswitch-switch", "ovs-vswitchd", "ovsdb-server")
+    run("systemctl", "enable", "-q", "--now", *units)
     pretend_installed()
     words = ["peer", "--nickname", name, "--host", UNDERLAY[name]]
     for other, address in UNDERLAY.items():
         words += ["--peer", address] if other != name else []
-    words += ["--container", CONTAINER] if name == "W" else ["--gateway", "third"]
+    words += ["--container", f"{CONTAINERS[name]}/24"]
+    words += ["--gateway", "third"] if name != "W" else []
     # An emulated processor needs longer to import what a daemon is made of.
     drop_in = Path("/etc/systemd/system/weave-ryu.service.d/slow.conf")
     drop_in.parent.mkdir(parents=True, exist_ok=True)
     drop_in.write_text("[Service]\nWatchdogSec=120\nEnvironment=EVENTLET_NO_GREENDNS=yes\n")
     run(str(TREE / "vagrant" / "provision"), *words)
+
+
+class Pings:
+    """Of W's container to another one: at what times an answer was missing."""
+
+    def __init__(self, name):
+        command = ["ip", "netns", "exec", "c1", "ping", "-n", "-i", str(1 / PINGS_PER_S)]
+        self._process = subprocess.Popen(
+            [*command, CONTAINERS[name]], stdout=subprocess.PIPE, text=True
+        )
+
+    def end(self):
+        """How many had no answer, and the longest row of these, in seconds."""
+        self._process.send_signal(signal.SIGINT)
+        said = self._process.communicate()[0]
+        heard = sorted({int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", said)})
+        sent = int(re.search(r"(\d+) packets transmitted", said)[1])
+        missing = [b - a - 1 for a, b in itertools.pairwise([0, *heard, sent + 1])]
+        return {"sent": sent, "lost": sum(missing), "gap_s": max(missing) / PINGS_PER_S}
 
 
 def traffic(seconds):
@@ -101,6 +129,7 @@ def traffic(seconds):
         for name in ("c1", "host1"):
             running.send([running.stream(name, BROADCAST)], 3, 10)
         time.sleep(LEAD_S)
+        pings = {name: Pings(name) for name in ("A", "B")}
         print("running", flush=True)
         began_ns = time.time_ns()
         unicast, flood = [], []
@@ -112,6 +141,7 @@ def traffic(seconds):
         end_ns = time.time_ns()
         running.stop()
         running.settle()
+        answers = {name: each.end() for name, each in pings.items()}
         found = {}
         for name, (stream, receiver) in streams.items():
             delivery = running.delivery(stream, receiver)
@@ -122,7 +152,7 @@ def traffic(seconds):
                 "gap_ms": round(running.gap_ms(stream, receiver, began_ns, end_ns)),
                 "pause_ms": round(stream.longest_pause_ns / 1e6),
             }
-    print(json.dumps(found), flush=True)
+    print(json.dumps({"streams": found, "pings": answers}), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
 ``python3 -m tests.vm.hosts`` (out here, as root) starts W with a container, Host1 and the segment's
 switch, and the gateways A and B, joined by UDP sockets of QEMU's. What is done to a gateway is done
-to its QEMU process. It stands for the Vagrant lab where no hypervisor runs.
+to its QEMU process, or to its Open vSwitch. It stands for the Vagrant lab where no hypervisor runs.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from queue import Queue
@@ -24,6 +26,9 @@ ROLE_TIMEOUT_S = 240.0
 POLL_S = 1.0
 TRAFFIC_S = 25.0
 STRIKE_AFTER_S = 5.0
+SWITCH_TRAFFIC_S = 60.0
+"""An emulated processor restarts a switch for so long."""
+SWITCH_TIMEOUT_S = 300.0
 GAP_MS = 2500
 """As for the death of a host in a lab: tests/vm/checks.py."""
 FIRST_PORT = 17300
@@ -34,6 +39,19 @@ def cable(number: int) -> tuple[str, str]:
     here, there = (f"127.0.0.1:{FIRST_PORT + 2 * number + end}" for end in (0, 1))
     return f"socket,udp={there},localaddr={here}", f"socket,udp={here},localaddr={there}"
 
+
+SWITCH = {
+    "systemctl restart": ("systemctl", "restart", "openvswitch-switch"),
+    "ovs-ctl force-reload-kmod": (
+        "/usr/share/openvswitch/scripts/ovs-ctl",
+        "--system-id=random",
+        "force-reload-kmod",
+    ),
+    "upgrade of the package": ("sh", "-c", "dpkg -i /var/lib/weave-ryu-vm/*.deb"),
+}
+"""What ends and starts Open vSwitch on a host."""
+HANDS_OVER = ("systemctl restart", "upgrade of the package")
+"""They tell weave-ryu's unit first; the other goes past systemd."""
 
 CABLES = {name: cable(number) for number, name in enumerate(("A", "B", "A segment", "B segment"))}
 
@@ -94,7 +112,7 @@ class Hosts:
                 raise MachineError(f"roles are {found}, not {wanted}")
             time.sleep(POLL_S)
 
-    def traffic(self, strike) -> dict:
+    def traffic(self, strike, seconds: float = TRAFFIC_S) -> dict:
         """Streams between W's container and Host1; `strike` is called in the midst of them."""
         running, said = threading.Event(), Queue()
 
@@ -103,8 +121,8 @@ class Hosts:
                 running.set()
 
         def run() -> None:
-            words = ["python3", "-m", "tests.vm.host", "traffic", str(TRAFFIC_S)]
-            said.put(self.machines["W"].run(words, timeout_s=240.0, heard=heard))
+            words = ["python3", "-m", "tests.vm.host", "traffic", str(seconds)]
+            said.put(self.machines["W"].run(words, timeout_s=240.0 + seconds, heard=heard))
             running.set()
 
         thread = threading.Thread(target=run)
@@ -119,35 +137,64 @@ class Hosts:
         return found[-1]
 
 
-def row(name: str, found: dict, *, may_lose: bool) -> checks.Row:
-    """What became of the streams."""
+def row(name: str, found: dict, *, may_lose: bool, container: str = "") -> checks.Row:
+    """What became of the streams; `container`: that of this gateway's host, too."""
+    pings = found["pings"].get(container)
+    found = found["streams"]
     lost = sum(one["lost"] for one in found.values())
     duplicated = sum(one["duplicated"] for one in found.values())
     gap_ms = max(one["gap_ms"] for key, one in found.items() if "broadcast" not in key)
     sent = sum(one["sent"] for one in found.values())
     holds = not duplicated and (gap_ms <= GAP_MS if may_lose else not lost)
     measured = f"{lost} of {sent} lost, {duplicated} duplicates, longest gap {gap_ms} ms"
+    if pings:
+        measured += f"; its own container: {pings['lost']} of {pings['sent']} pings"
+        measured += f", {pings['gap_s']:.1f} s"
     return checks.judged(f"hosts: {name}", holds and sent > 0, measured)
 
 
-def check(hosts: Hosts) -> list[checks.Row]:
+def roles(hosts: Hosts) -> Iterator[checks.Row]:
     """Traffic, a role by hand, a death, a return."""
-    hosts.start("WAB")
-    hosts.await_states(A="active", B="standby")
     port = hosts.gateway("B")["port"]
     fence = hosts.gateway("A")["fence"] or {"state": "none"}
-    rows = [checks.judged("hosts: fence of A", fence["state"] == "open", json.dumps(fence))]
-    rows.append(row("nothing happens", hosts.traffic(lambda: None), may_lose=False))
+    yield checks.judged("hosts: fence of A", fence["state"] == "open", json.dumps(fence))
+    yield row("nothing happens", hosts.traffic(lambda: None), may_lose=False)
     found = hosts.traffic(lambda: hosts.ask("B", "weave-ryu", "gateway", "activate", port))
-    rows.append(row("role by hand, from A to B", found, may_lose=False))
+    yield row("role by hand, from A to B", found, may_lose=False)
     hosts.ask("B", "weave-ryu", "gateway", "auto", port)
     hosts.await_states(A="standby", B="active")
-    rows.append(row("B dies", hosts.traffic(hosts.machines["B"].die), may_lose=True))
+    yield row("B dies", hosts.traffic(hosts.machines["B"].die), may_lose=True)
     hosts.await_states(A="active")
     hosts.start("B")
     hosts.await_states(A="active", B="standby")
-    rows.append(row("B is back", hosts.traffic(lambda: None), may_lose=False))
-    return rows
+    yield row("B is back", hosts.traffic(lambda: None), may_lose=False)
+
+
+def switch(hosts: Hosts) -> Iterator[checks.Row]:
+    """Open vSwitch ends and starts on the standby, then on the active one."""
+    active, standby = "A", "B"
+    for what, words in SWITCH.items():
+        for name in (standby, active):
+            found, took_s = _struck(hosts, name, words)
+            is_active = name == active
+            told = f"{what} on the {'active' if is_active else 'standby'} ({took_s:.0f} s)"
+            may_lose = is_active and what not in HANDS_OVER
+            yield row(told, found, may_lose=may_lose, container=name)
+            if is_active:
+                active, standby = standby, active
+            hosts.await_states(**{active: "active", standby: "standby"})
+
+
+def _struck(hosts: Hosts, name: str, words: tuple[str, ...]) -> tuple[dict, float]:
+    took_s = []
+
+    def strike() -> None:
+        took_s.append(hosts.ask(name, *words, timeout_s=SWITCH_TIMEOUT_S).seconds)
+
+    return hosts.traffic(strike, SWITCH_TRAFFIC_S), took_s[0]
+
+
+PARTS = {"roles": roles, "switch": switch}
 
 
 _STARTED = time.monotonic()
@@ -159,17 +206,26 @@ def tell(line: str) -> None:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.vm.hosts", description=__doc__)
+    parser.add_argument("--part", action="append", choices=tuple(PARTS), help="default: all")
+    arguments = parser.parse_args()
     hosts = Hosts({})
+    rows = []
     try:
-        rows = check(hosts)
+        hosts.start("WAB")
+        for part in arguments.part or PARTS:
+            hosts.await_states(A="active", B="standby")
+            for one in PARTS[part](hosts):
+                rows.append(one)
+                tell(f"{one.result}: {one.check}: {one.measured}")
     except MachineError as error:
         print(f"tests.vm.hosts: {error}", file=sys.stderr)
         return 1
     finally:
         for machine in hosts.machines.values():
             machine.close()
-    for one in rows:
-        print(f"{one.check:<40} {one.result:<8} {one.measured}")
+        for one in rows:
+            print(f"{one.check:<60} {one.result:<8} {one.measured}")
     return 0 if all(one.is_good for one in rows) else 1
 
 

@@ -48,16 +48,24 @@ _TIMESPEC: Final = struct.Struct("qq")
 _MAGIC: Final = b"WRyu"
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 _MIN_FRAME_BYTES: Final = 60
+_VXLAN_PORT: Final = (6784).to_bytes(2, "big")
+_VXLAN_BYTES: Final = _HEADER.size + 20 + 8 + 8
+"""Before the frame that is carried: Ethernet, IPv4, UDP and VXLAN."""
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A place to send from and to listen at."""
+    """A place to send from and to listen at.
+
+    Attributes:
+        is_underlay: frames are inside VXLAN there; only for listening.
+    """
 
     name: str
     netns: Path
     ifname: str
     mac: str
+    is_underlay: bool = False
 
 
 @dataclass(slots=True)
@@ -273,9 +281,13 @@ class Traffic:
             place = capture.station.name
             if capture.is_tap:
                 place += "/out" if address[2] == _PACKET_OUTGOING else "/in"
-            found = parse_frame(frame, self._run)
+            found = parse_frame(carried(frame) if capture.station.is_underlay else frame, self._run)
             if found is None:
-                if capture.is_tap and len(frame) >= _HEADER.size:
+                if (
+                    capture.is_tap
+                    and not capture.station.is_underlay
+                    and len(frame) >= _HEADER.size
+                ):
                     self.foreign[place, int.from_bytes(frame[12:14], "big")] += 1
                 continue
             self._last_arrival_s = time.monotonic()
@@ -351,6 +363,12 @@ def build_frame(source: str, destination: str, run: int, stream: int, sequence: 
     header = _HEADER.pack(_mac_bytes(destination), _mac_bytes(source), ETHERTYPE)
     payload = _PAYLOAD.pack(_MAGIC, run, stream, sequence)
     return (header + payload).ljust(_MIN_FRAME_BYTES, b"\0")
+
+
+def carried(frame: bytes) -> bytes:
+    """The frame inside a VXLAN packet over IPv4 (RFC 7348); nothing for any other packet."""
+    is_udp = frame[12:15] == b"\x08\x00\x45" and frame[23:24] == b"\x11"
+    return frame[_VXLAN_BYTES:] if is_udp and frame[36:38] == _VXLAN_PORT else b""
 
 
 def parse_frame(frame: bytes, run: int) -> tuple[int, int] | None:

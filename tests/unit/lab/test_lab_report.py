@@ -3,7 +3,7 @@ import json
 from weave_ryu.lab.counting import Delivery
 from weave_ryu.lab.daemon import established_links
 from weave_ryu.lab.report import Gap, Report
-from weave_ryu.lab.traffic import ETHERTYPE, build_frame, parse_frame
+from weave_ryu.lab.traffic import ETHERTYPE, build_frame, carried, parse_frame
 
 EXACT = Delivery(sent=5, arrived=5, duplicated=0, lost=0, most_copies=1)
 BAD = Delivery(sent=5, arrived=4, duplicated=2, lost=1, most_copies=3)
@@ -52,6 +52,17 @@ def test_frame_carries_run_stream_and_number():
     assert parse_frame(frame, 8) is None
     assert parse_frame(frame[:20], 7) is None
     assert parse_frame(b"\0" * 60, 7) is None
+
+
+def test_frame_is_found_inside_vxlan():
+    frame = build_frame("02:00:00:00:00:0a", "ff:ff:ff:ff:ff:ff", 7, 3, 42)
+    ethernet = bytes(12) + b"\x08\x00"
+    ip = b"\x45" + bytes(8) + b"\x11" + bytes(10)
+    udp, vxlan = b"\x12\x34" + (6784).to_bytes(2, "big") + bytes(4), b"\x08" + bytes(7)
+    assert carried(ethernet + ip + udp + vxlan + frame) == frame
+    other_port = udp[:2] + b"\x12\xb5" + udp[4:]
+    assert carried(ethernet + ip + other_port + vxlan + frame) == b""
+    assert carried(frame) == b""
 
 
 def test_links_are_read_from_a_report_of_weaves_shape():

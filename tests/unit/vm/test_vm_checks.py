@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.vm import checks
+from tests.vm.fence import CONTROL
 from tests.vm.machine import Ended
 
 CLOSED = {
@@ -13,8 +14,10 @@ CLOSED = {
     "last_s": 1.1,
     "is_open": False,
     "out": 160,
+    "let_in": 140,
     "opened_s": 1.7,
     "after": 0,
+    "after_in": 0,
     "by_both": 0,
     "duplicates": 0,
     "gap_ms": 700,
@@ -33,14 +36,14 @@ def test_each_case_is_a_row():
         ("fence: daemon killed", checks.PASSED),
         ("fence: all three killed", checks.PASSED),
     ]
-    assert "160 frames" in rows[0].measured
+    assert "160 frames out of it, 140 let in, the last after 1.10 s" in rows[0].measured
     assert "the other at 1.70 s" in rows[0].measured
 
 
-@pytest.mark.parametrize("change", [{"after": 1}, {"by_both": 1}, {"duplicates": 1}])
+@pytest.mark.parametrize("wrong", ["after", "after_in", "by_both", "duplicates"])
 @pytest.mark.parametrize("case", ["ovs-vswitchd killed", *checks.KEEPS_THE_ROLE])
-def test_two_that_forward_have_failed(case, change):
-    (row,) = fence(CLOSED | {"case": case} | change)
+def test_two_that_forward_have_failed(case, wrong):
+    (row,) = fence(CLOSED | {"case": case, wrong: 1})
     assert row.result == checks.FAILED
 
 
@@ -54,6 +57,21 @@ def test_who_rightly_keeps_the_role_has_passed():
 @pytest.mark.parametrize("change", [{"is_open": True}, {"last_s": 2.4}, {"opened_s": None}])
 def test_what_should_close_and_does_not_has_failed(change):
     (row,) = fence(CLOSED | change)
+    assert row.result == checks.FAILED
+
+
+TWO = {"is_open": True, "last_s": 6.0, "after": 500, "after_in": 400, "by_both": 9}
+TWO |= {"duplicates": 9}
+
+
+def test_without_a_fence_two_must_be_seen():
+    (row,) = fence(CLOSED | {"case": CONTROL} | TWO)
+    assert row.result == checks.PASSED
+
+
+@pytest.mark.parametrize("unseen", sorted(TWO.keys() - {"last_s"}))
+def test_two_that_were_not_seen_without_a_fence_have_failed(unseen):
+    (row,) = fence(CLOSED | {"case": CONTROL} | TWO | {unseen: 0})
     assert row.result == checks.FAILED
 
 
@@ -94,6 +112,17 @@ def test_tcp_is_held_against_a_plain_bridge():
 
     assert result() == checks.PASSED
     assert result(ratio=0.79) == checks.FAILED
+
+
+def test_lag_is_held_against_what_the_product_counts_on():
+    found = {"what": "x", "bound_s": 0.1, "samples": 20, "flows": 300}
+    found |= {"least_s": -0.01, "median_s": 0.01, "p95_s": 0.09, "most_s": 0.1}
+
+    def result(**changes):
+        return checks.judge_lag(Ended(0, 1.0, json.dumps(found | changes) + "\n"))[0].result
+
+    assert result() == checks.PASSED
+    assert result(most_s=0.11) == checks.FAILED
 
 
 def test_tests_that_failed_are_named():
