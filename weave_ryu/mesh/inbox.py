@@ -69,7 +69,7 @@ class Inbox:
         corrected, so that a restarted peer soon hears of its old life. Without this, either would
         wait for the next round (mesh/peers.go has only that).
         """
-        result = self._core.merge(payload, now)
+        result = self._core.merge(payload, now, one.peer)
         names = frozenset(result.unknown) | frozenset(result.outdated)
         if names and one.peer is not None:
             self._core.gossiper.tell(one.peer, TOPOLOGY, TopologyData(self._core.peers, names))

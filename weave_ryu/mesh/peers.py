@@ -6,7 +6,7 @@ An entry is immutable; a change replaces it (mesh/peers.go, local_peer.go).
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Container, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -17,7 +17,16 @@ from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
 MAX_PEERS = 4096
 """More cannot have short ids of their own; a table that grows beyond is an attack or a mistake."""
 
-MAX_VERSION = (1 << 64) - 1
+MAX_VERSION = (1 << 63) - (1 << 32) - 1
+"""Of others: a higher one is a lie, since nobody changes so often. Whoever hears such a thing of
+itself needs room to count on, in 64 bits (mesh/gob.go); of a segment's version the last 32 bits are
+a counter and a tag (mesh/segments.py)."""
+
+MAX_STEP = 1 << 32
+"""A version does not grow by more between two messages, unless to get above a lie."""
+
+_HIGHEST = (1 << 64) - 1
+"""More cannot be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,14 @@ class MergeResult:
     old_life: bool
     unknown: tuple[PeerName, ...] = ()
     outdated: tuple[PeerName, ...] = ()
+
+
+def _says_same(told: Peer, own: Peer) -> bool:
+    """Nobody but the owner writes an entry; what is told of it says the same, or is a lie."""
+    lines = own.connections
+    return told.connections.keys() == lines.keys() and all(
+        line.established == lines[name].established for name, line in told.connections.items()
+    )
 
 
 def _wins(update: Peer, known: Peer) -> bool:
@@ -228,7 +245,8 @@ class Peers:
         return wanted
 
     def _set_own(self, changed: Peer) -> None:
-        self._by_name[self._own_name] = replace(changed, version=changed.version + 1)
+        version = min(changed.version + 1, _HIGHEST)
+        self._by_name[self._own_name] = replace(changed, version=version)
 
     # Others.
 
@@ -244,8 +262,28 @@ class Peers:
         self._insert(peer)
         self._keep_own_short_id()
 
-    def merge(self, update: Iterable[Peer]) -> MergeResult:
+    def may_be(self, entry: Peer, sender: PeerName | None, neighbours: Container[PeerName]) -> bool:
+        """Whether an entry is credible: its version is one that a peer may have reached.
+
+        Args:
+            entry: that somebody tells.
+            sender: the neighbour that tells it.
+            neighbours: they tell their own entries, so that lies of others are recognized.
+        """
+        if entry.name == sender:
+            return entry.version <= MAX_VERSION + MAX_STEP
+        if entry.version > MAX_VERSION:
+            return False
+        known = self._by_name.get(entry.name)
+        is_jump = known is not None and entry.version > known.version + MAX_STEP
+        return not (is_jump and entry.name != self._own_name and entry.name in neighbours)
+
+    def merge(self, update: Iterable[Peer], sender: PeerName | None = None) -> MergeResult:
         """Merge a topology update (mesh/peers.go applyUpdate).
+
+        Args:
+            update: entries that `may_be`.
+            sender: the neighbour that tells it; its word about itself stands above that of others.
 
         Raises:
             RemoteProtocolError: the table would grow beyond its bound; nothing is changed then.
@@ -274,7 +312,8 @@ class Peers:
                 old_life = self._hear_of_ourself(peer) or old_life
             elif new.get(peer.name) is not peer:
                 known = self._by_name[peer.name]
-                if _wins(peer, known):
+                is_own_word = peer.name == sender and known.version > peer.version + MAX_STEP
+                if is_own_word or _wins(peer, known):
                     self._replace(peer)
                     delta.add(peer.name)
                 elif peer.uid != known.uid:
@@ -290,9 +329,11 @@ class Peers:
         )
 
     def _hear_of_ourself(self, peer: Peer) -> bool:
-        """An old life of ours is still told about: get above it."""
+        """An old life of ours is still told about, or a lie: get above it."""
         own = self.own
-        if peer.uid == own.uid or peer.version < own.version or peer.version >= MAX_VERSION:
+        if peer.version < own.version or peer.version > MAX_VERSION:
+            return False
+        if (peer.uid, peer.version) == (own.uid, own.version) and _says_same(peer, own):
             return False
         self._by_name[self._own_name] = replace(own, version=peer.version + 1)
         return True

@@ -16,14 +16,14 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from weave_ryu.mesh.peers import Connection, Peer, Peers, connections_by_name
+from weave_ryu.mesh.peers import MAX_VERSION, Connection, Peer, Peers, connections_by_name
 from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
 
 TAG_BITS, COUNTER_BITS = 20, 12
 """A segment's version, from the low bits up: a tag of the gateway that wrote it, so that no two
 write the same one; a counter of changes within an epoch; the epoch."""
 
-MAX_EPOCH = (1 << 64 - COUNTER_BITS - TAG_BITS) - 2
+MAX_EPOCH = MAX_VERSION >> COUNTER_BITS + TAG_BITS
 """Higher ones are lies, and count as this."""
 
 _LOCAL, _GROUP = 0x02 << 40, 0x01 << 40
@@ -111,10 +111,9 @@ class Claims:
         self._tag = zlib.crc32(peers.own.name.to_bytes6()) & (1 << TAG_BITS) - 1
         self._claimed: dict[PeerName, _Claim] = {}
 
-    def may_be(self, entry: Peer) -> bool:
-        """Whether somebody may have written it: above the highest version nobody could count on."""
-        is_segment = entry.name in self._claimed or owner_of(entry) is not None
-        return not is_segment or epoch_of(entry.version) <= MAX_EPOCH
+    def __contains__(self, name: PeerName) -> bool:
+        """Whether this peer forwards for the segment of that name."""
+        return name in self._claimed
 
     def add(self, segment: Segment, epoch: int, *, arriving: bool = False) -> None:
         """Claim a segment, or claim it in another way; `settle` does it.

@@ -185,8 +185,11 @@ class UpdateReader:
         return known
 
     def _is_known(self, header: Peer, known: Peer) -> bool:
-        """The table has this very entry, and all whom it names."""
-        if (
+        """The table has this very entry, and all whom it names.
+
+        What is told of ourself is read whole: if it is not what we say, we have to contradict.
+        """
+        if known is self._peers.own or (
             known.version != header.version
             or known.uid != header.uid
             or (known.short_id is None and header.short_id is not None)
