@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from weave_ryu.errors import LocalProtocolError
+from weave_ryu.gateway.admission import EXPIRED_S
 from weave_ryu.gateway.commands import (
     Broadcast,
     Command,
@@ -222,6 +223,12 @@ class GatewayCore:
         self.lookout.left(gone)
         self._sharing.left(gone)
 
+    def forget_strangers(self, now: float) -> None:
+        """Drop gateways that have not told their records themselves for long."""
+        gone = self.lookout.silent(EXPIRED_S, now)
+        self.registry.admission.expire(r for r in self.registry.records() if r.name in gone)
+        self.peers_left(gone)
+
     def received(self, source: PeerName, payload: bytes, is_direct: bool, now: float) -> None:
         """A message on the gateway channel, at most 4 MiB.
 
@@ -236,9 +243,11 @@ class GatewayCore:
             signs.heard(now, self.timers.doubt_s)  # the same again, as nearly always
             return
         message = decode(payload)
+        changes, own_is_stale = self.registry.merge(message.records, source if is_direct else None)
         if is_direct and signs is not None:
-            signs.lease = payload if message.is_lease_of(source) else None
-        changes, own_is_stale = self.registry.merge(message.records)
+            is_lease = message.is_lease_of(source)
+            is_taken = message.records == (self.registry.record(source),)
+            signs.lease = payload if is_lease and is_taken else None
         callers = {change.record.name for change in changes if change.has_opened}
         for change in changes:
             self.lookout.known(change.record.name, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from weave_ryu.gateway.admission import Admission
 from weave_ryu.gateway.records import OUTLIVED_BELOW, GatewayRecord, Peering, PortRecord
 from weave_ryu.names import PeerName
 
@@ -60,6 +61,7 @@ class Registry:
         self._incarnation = incarnation
         self._sequence = sequence
         self._fence_ms = fence_ms
+        self.admission = Admission()
         self._records: dict[PeerName, GatewayRecord] = {}
         self.own_record: GatewayRecord | None = None
         """What this peer tells; None before it has told anything."""
@@ -132,8 +134,14 @@ class Registry:
         self.own_record = record
         return record
 
-    def merge(self, records: Iterable[GatewayRecord]) -> tuple[list[Change], bool]:
+    def merge(
+        self, records: Iterable[GatewayRecord], source: PeerName | None = None
+    ) -> tuple[list[Change], bool]:
         """Take over what is newer.
+
+        Args:
+            records: of any gateways.
+            source: who has made the message; None: it was passed on.
 
         Returns:
             What changed; and True if somebody still tells of an old life of this peer, so that
@@ -146,6 +154,8 @@ class Registry:
                 continue
             old = self._records.get(record.name)
             if old is not None and record.sequence <= old.sequence:
+                continue
+            if not self.admission.admits(record, self._records, record.name == source):
                 continue
             self._store(record)
             changes.append(Change(record, old))

@@ -169,19 +169,20 @@ class Core:
         Raises:
             RemoteProtocolError: it cannot be read; nothing is changed.
         """
-        update = []
+        update, is_lied_about, version = [], False, self.peers.own.version
         for entry in self.reader.read(payload):
+            if entry.name == self.name:
+                is_lied_about |= self.peers.contradict(entry)
             if self.peers.may_be(entry, sender, self.by_peer):
                 update.append(entry)
             elif entry.name in self.by_peer and entry.version <= MAX_VERSION:
                 self.gossiper.tell(entry.name, TOPOLOGY, PayloadData((encode_update([entry]),)))
         known = self.peers.get
         before = [(one.name, known(one.name)) for one in update if known(one.name) is not one]
-        version = self.peers.own.version
         result = self.peers.merge(update, sender)
         if result.delta:
             self.tables.schedule(now)
-        if result.old_life:
+        if result.old_life or is_lied_about:
             self.schedule_update(now)
         if self.peers.own.version > version + MAX_STEP:
             # Neighbours believe such a jump only if they hear of it from ourself.

@@ -278,6 +278,18 @@ class Peers:
         is_jump = known is not None and entry.version > known.version + MAX_STEP
         return not (is_jump and entry.name != self._own_name and entry.name in neighbours)
 
+    def contradict(self, told: Peer) -> bool:
+        """Get above an entry that is told of this life of ours, and that we have not written.
+
+        Weave would never get over such a lie (mesh/peers.go applyUpdate looks at other UIDs only).
+        """
+        own = self.own
+        is_lie = told.version > own.version or not _says_same(told, own)
+        if told.uid != own.uid or not own.version <= told.version <= MAX_VERSION or not is_lie:
+            return False
+        self._by_name[self._own_name] = replace(own, version=told.version + 1)
+        return True
+
     def merge(self, update: Iterable[Peer], sender: PeerName | None = None) -> MergeResult:
         """Merge a topology update (mesh/peers.go applyUpdate).
 
@@ -329,11 +341,9 @@ class Peers:
         )
 
     def _hear_of_ourself(self, peer: Peer) -> bool:
-        """An old life of ours is still told about, or a lie: get above it."""
+        """An old life of ours is still told about: get above it."""
         own = self.own
-        if peer.version < own.version or peer.version > MAX_VERSION:
-            return False
-        if (peer.uid, peer.version) == (own.uid, own.version) and _says_same(peer, own):
+        if peer.uid == own.uid or not own.version <= peer.version <= MAX_VERSION:
             return False
         self._by_name[self._own_name] = replace(own, version=peer.version + 1)
         return True

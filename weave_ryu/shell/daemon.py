@@ -13,6 +13,7 @@ import structlog
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
 from weave_ryu.gateway import movemessages
+from weave_ryu.gateway.admission import REFRESH_S
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
@@ -141,6 +142,7 @@ class Daemon:
             config.password,
         )
         self.registry = core.registry
+        self.registry.admission.is_present = self._is_present
         self.gateways = Gateways(
             core,
             self.switch,
@@ -194,6 +196,7 @@ class Daemon:
         hub.spawn(self._underlay_loop)
         hub.spawn(self._leftovers.run)
         hub.spawn(self._watch_reach)
+        hub.spawn(self._watch_gateways)
         hub.spawn(self._restorer.run)
         hub.spawn(self._replugger.run)
         hub.spawn(self._links.run)
@@ -328,6 +331,24 @@ class Daemon:
             hub.sleep(reach.LOOK_EVERY_S)
             self._reach.look(self.router.connections(), time.monotonic())
 
+    def _watch_gateways(self) -> None:
+        """Say that the own record stands, and drop those of whom nobody says it."""
+        refused = 0
+        while True:
+            hub.sleep(REFRESH_S)
+            own, admission = self.registry.own_record, self.registry.admission
+            if own is not None and own.ports:
+                self.broadcast(encode([own]))
+            self.gateways.forget_strangers()
+            if admission.refused != refused:
+                _log.warning("gateway_records_refused", count=admission.refused - refused)
+                refused = admission.refused
+            self._look_at_layout()
+
+    def _is_present(self, name: PeerName) -> bool:
+        peer = self.router.peers.get(name)
+        return peer is not None and not peer.is_placeholder
+
     def _wake_strangers(self, at: float) -> None:
         hub.spawn(self._tell_of_strangers, at)
 
@@ -346,6 +367,9 @@ class Daemon:
             # A neighbour told us all it knows; those behind us may not have heard it.
             self._relay_if_new(event)
             self._answer_if_more(event)
+        self._look_at_layout()
+
+    def _look_at_layout(self) -> None:
         if self._layout != self.registry.layout:
             self._layout = self.registry.layout
             self.forwarder.changed()
@@ -573,6 +597,10 @@ class Daemon:
     def _drop_left(self, present: frozenset[PeerName]) -> None:
         left, joined = self._known_peers - present, present - self._known_peers
         self._known_peers = present
+        # Some were in the mesh for less time than there is between two looks.
+        left |= {
+            r.name for r in self.registry.records() if r.name not in self.router.peers
+        } - present
         if left:
             self.gateways.peers_left(left)
         if joined and not self._is_asking:

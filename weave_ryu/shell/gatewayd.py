@@ -301,6 +301,11 @@ class Gateways:
         self.core.received(source, payload, is_direct, time.monotonic())
         self.pump()
 
+    def forget_strangers(self) -> None:
+        """Drop gateways that have not told their records themselves for long."""
+        self.core.forget_strangers(time.monotonic())
+        self.pump()
+
     def hello(self, number: int, frame: bytes) -> None:
         """A hello came in by a port; one that is not for us is logged and ignored.
 

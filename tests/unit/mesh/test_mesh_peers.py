@@ -78,7 +78,7 @@ def test_our_old_life_raises_our_version_above_it():
     assert peers.own.version == 42
     assert peers.own.uid == 1
     assert not peers.merge([Peer(OWN, "us", PeerUID(99), 41)]).old_life
-    assert not peers.merge([Peer(OWN, "us", PeerUID(1), 41)]).old_life
+    assert not peers.merge([Peer(OWN, "us", PeerUID(1), 1000)]).old_life
     assert peers.own.version == 42
 
 
