@@ -196,7 +196,7 @@ class Daemon:
         hub.spawn(self._underlay_loop)
         hub.spawn(self._leftovers.run)
         hub.spawn(self._watch_reach)
-        hub.spawn(self._watch_gateways)
+        hub.spawn_vital("gateways of others", self._watch_gateways)
         hub.spawn(self._restorer.run)
         hub.spawn(self._replugger.run)
         hub.spawn(self._links.run)

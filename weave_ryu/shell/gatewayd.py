@@ -194,10 +194,10 @@ class Gateways:
         """Begin to watch the ports."""
         if self.fences is not None:
             self.fences.start()
-            hub.spawn(self._look_after_fences, self.fences)
+            hub.spawn_vital("fences", self._look_after_fences, self.fences)
         self.core.start(time.monotonic())
-        hub.spawn(self._gate_loop)
-        hub.spawn(self._timer_loop)
+        hub.spawn_vital("gates", self._gate_loop)
+        hub.spawn_vital("gateway timer", self._timer_loop)
         if self.core.ports:
             control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             hub.repeat_beside(partial(self._ask_for_carrier, control), ASK_FOR_CARRIER_S)
