@@ -298,7 +298,8 @@ class GatewayCore:
         """
         segment = self._port(port).spec.segment
         heard = self._hearing.take(segment, frame, now)
-        self.registry.raise_epoch(segment, heard.epoch)
+        if self._hearing.is_sealed:  # else anybody on the segment may have made it up
+            self.registry.raise_epoch(segment, heard.epoch)
         self._set_now(now)
 
     def mac_settled(self, segment: str, mac: str) -> None:

@@ -36,6 +36,8 @@ class Hearing:
 
     def __init__(self, own: PeerName, sequence: int, password: bytes | None) -> None:
         self._own = own
+        self.is_sealed = password is not None
+        """Hellos that are not of a gateway of this mesh are recognized."""
         self._seal = hello.Seal(password)
         # Hellos are more frequent than changes of the record: leave room between two lives.
         self._counter = sequence << 16

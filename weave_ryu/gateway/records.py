@@ -33,6 +33,9 @@ MAX_COUNTER = (1 << 63) - 1
 OUTLIVED_BELOW = MAX_COUNTER - (1 << 32)
 """Numbers from here on are lies; above them there must be room to count on."""
 
+EPOCH_BELOW = 1 << 31
+"""As the mesh has room for in the version of a segment's entry (mesh/segments.py)."""
+
 SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names of segments: as in file and interface names, so that they need no quoting anywhere."""
 
@@ -286,7 +289,7 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
             _segment(port),
             _text(port, "port", 64),
             _text(port, "state", 16),
-            _number(port, "epoch"),
+            _number(port, "epoch", EPOCH_BELOW),
             _text(port, "role", 16),
             _number(port, "priority", 256),
             _flag(port, "ready"),
@@ -307,7 +310,7 @@ def _hand_over(entry: Any) -> HandOver:  # noqa: ANN401
     step = _text(entry, "step", 16)
     if step not in list(Step):
         raise RemoteProtocolError("gateway-gossip", f"step {step!r} is unknown")
-    return HandOver(_segment(entry), Step(step), _number(entry, "epoch"))
+    return HandOver(_segment(entry), Step(step), _number(entry, "epoch", EPOCH_BELOW))
 
 
 def as_reason(text: str) -> str:

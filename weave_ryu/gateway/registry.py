@@ -6,8 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from weave_ryu.gateway.admission import Admission
-from weave_ryu.gateway.records import OUTLIVED_BELOW, GatewayRecord, Peering, PortRecord
+from weave_ryu.gateway.records import (
+    EPOCH_BELOW,
+    OUTLIVED_BELOW,
+    GatewayRecord,
+    Peering,
+    PortRecord,
+)
 from weave_ryu.names import PeerName
+
+EPOCH_STEP = 1 << 10
+"""The highest epoch does not grow by more with one message."""
+
+FIRST_EPOCH = 1 << 20
+"""Nor is the first that is heard of a segment higher."""
+
+EPOCH_ROOM = 1 << 16
+"""So much is left to count on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +192,15 @@ class Registry:
         self._others.clear()
 
     def raise_epoch(self, segment: str, epoch: int) -> None:
-        """Take note of an epoch that was heard of elsewhere than in a record."""
-        if self.epoch(segment) < epoch < OUTLIVED_BELOW:
-            self._epochs[segment] = epoch
+        """Take note of an epoch that was heard of.
+
+        It grows by one with each change of the role. A jump counts as a step only, so that no lie
+        brings it to its end; what is true is heard again soon.
+        """
+        known = self.epoch(segment)
+        highest = known + EPOCH_STEP if known else FIRST_EPOCH
+        if known < epoch:
+            self._epochs[segment] = min(epoch, highest, EPOCH_BELOW - EPOCH_ROOM)
 
     def _store(self, record: GatewayRecord) -> None:
         old = self._records.get(record.name)

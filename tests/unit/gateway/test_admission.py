@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 from core_world import settled_pair, spec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway.admission import (
     EXPIRED_S,
     MAX_GATEWAYS,
@@ -13,16 +15,25 @@ from weave_ryu.gateway.admission import (
     MAX_PORTS_IN_ALL,
     REFRESH_S,
 )
+from weave_ryu.gateway.commands import Tell
+from weave_ryu.gateway.hearing import Hearing
 from weave_ryu.gateway.records import (
+    EPOCH_BELOW,
+    MAX_MACS,
     MAX_PAYLOAD_BYTES,
     MAX_REASON,
     OUTLIVED_BELOW,
     GatewayRecord,
+    HandOver,
+    MacTable,
     PortRecord,
+    Step,
+    decode,
     encode,
 )
-from weave_ryu.gateway.registry import Registry
+from weave_ryu.gateway.registry import EPOCH_STEP, FIRST_EPOCH, Registry
 from weave_ryu.gateway.role import State
+from weave_ryu.gateway.sharing import MAX_KEPT
 from weave_ryu.names import PeerName
 
 A, B = PeerName(ord("A")), PeerName(ord("B"))
@@ -81,7 +92,7 @@ def test_there_are_so_many_gateways_and_ports_in_all():
 def test_all_that_can_be_known_fits_into_one_message():
     known = registry()
     worst = PortRecord(
-        "s" * 63, "\U0001f600" * 64, "\U0001f600" * 16, (1 << 63) - 1, "\U0001f600" * 16, 255,
+        "s" * 63, "\U0001f600" * 64, "\U0001f600" * 16, EPOCH_BELOW - 1, "\U0001f600" * 16, 255,
         False, False, "\U0001f600" * MAX_REASON, True, (1 << 63) - 1, (1 << 63) - 1,
     )  # fmt: skip
     per = MAX_PORTS_IN_ALL // MAX_GATEWAYS
@@ -146,3 +157,78 @@ def test_bounds_hold_whatever_is_told(told):
         known.merge([invented(number, segment, ports, sequence)])
     assert all(len(known.gateways_of(segment)) <= MAX_OF_SEGMENT for segment in "ab")
     assert sum(len(r.ports) for r in known.records()) <= MAX_PORTS_IN_ALL
+
+
+def test_epochs_that_are_told_do_not_come_near_their_end():
+    known = registry()
+    known.merge([replace(invented(1), ports=(PortRecord("vlan", "gw", "active", 7),))])
+    for sequence in range(2, 100):
+        lie = PortRecord("vlan", "gw", "active", EPOCH_BELOW - 1)
+        known.merge([replace(invented(1), sequence=sequence, ports=(lie,))])
+    assert known.epoch("vlan") == 7 + 98 * EPOCH_STEP
+    known.raise_epoch("office", EPOCH_BELOW - 1)
+    assert known.epoch("office") == FIRST_EPOCH
+
+
+def test_an_epoch_that_is_true_is_reached_soon():
+    known = registry()
+    known.raise_epoch("vlan", 1)
+    for _ in range(5):
+        known.raise_epoch("vlan", 5000)
+    assert known.epoch("vlan") == 5000
+
+
+def test_an_epoch_beyond_what_the_mesh_can_say_is_refused():
+    lie = PortRecord("vlan", "gw", "active", EPOCH_BELOW)
+    with pytest.raises(RemoteProtocolError, match="out of range"):
+        decode(encode([replace(invented(1), ports=(lie,))]))
+
+
+@pytest.mark.parametrize("password", [None, b"secret"])
+def test_only_a_sealed_hello_raises_the_epoch(password):
+    world = settled_pair()
+    core = world.cores["A"]
+    core._hearing = Hearing(A, 1, password)
+    record = replace(core.registry.record(B), ports=(PortRecord("vlan", "gw0", "standby", 500),))
+    core.hello("gw0", Hearing(B, 1 << 40, password).say(record, record.ports[0]), world.now)
+    assert (core.registry.epoch("vlan") == 500) is (password is not None)
+
+
+def test_a_hand_over_with_an_epoch_far_ahead_is_declined():
+    world = settled_pair()
+    core = world.cores["B"]
+    step = HandOver("vlan", Step.PREPARE, core.registry.epoch("vlan") + EPOCH_STEP + 1)
+    core.received(A, encode(hand_overs=[step]), True, world.now)
+    told = [c.payload for c in core.poll_commands() if isinstance(c, Tell)]
+    assert [h.step for payload in told for h in decode(payload).hand_overs] == [Step.ABORT]
+
+
+def macs(count, first=0):
+    return frozenset(f"{number:012x}" for number in range(first, first + count))
+
+
+def kept(core):
+    return sum(len(table) for table in core._sharing._told.values())
+
+
+def test_tables_of_strangers_and_of_other_segments_are_not_kept():
+    world = settled_pair()
+    core = world.cores["A"]
+    for n in range(60):
+        core.received(LIAR, encode(tables=[MacTable(LIAR, "vlan", macs(100))]), True, world.now)
+        core.received(B, encode(tables=[MacTable(B, f"none{n}", macs(100))]), True, world.now)
+    assert kept(core) == 0
+
+
+def test_tables_have_bounds_for_each_teller_and_in_all():
+    world = settled_pair()
+    core = world.cores["A"]
+    tellers = [PeerName(ord("a") + n) for n in range(5)]
+    core.registry.merge(replace(invented(1), name=name) for name in tellers)
+    for n, name in enumerate(tellers):
+        table = MacTable(name, "vlan", macs(MAX_MACS // 2 + n, n * MAX_MACS))
+        core.received(name, encode(tables=[table]), True, world.now)
+    assert kept(core) == MAX_KEPT
+    core.received(tellers[0], encode(tables=[MacTable(tellers[0], "vlan")]), True, world.now)
+    core.received(B, encode(tables=[MacTable(B, "vlan", macs(10))]), True, world.now)
+    assert core.mesh_macs("gw0") >= macs(10)
