@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from weave_ryu.gateway.records import OUTLIVED_BELOW, GatewayRecord
+from weave_ryu.gateway.sealing import RecordSeal
 from weave_ryu.names import PeerName
 
 MAX_OF_SEGMENT = 16
@@ -22,6 +23,12 @@ MAX_EXPIRED = 1024
 
 REFRESH_S = 15.0
 """Each gateway tells everybody its record so often, though nothing changes."""
+
+COUNTED_BELOW = OUTLIVED_BELOW + (1 << 31)
+"""A sequence that nobody could go on counting from is a lie."""
+
+SEQUENCE_STEP = 1 << 32
+"""A sequence does not grow by more, unless to get above a lie."""
 
 EXPIRED_S = 50.0
 """A record that its gateway has not told itself for so long is dropped: three were missing."""
@@ -40,6 +47,8 @@ class Admission:
     """
 
     is_present: Callable[[PeerName], bool] = _everybody
+    seal: RecordSeal | None = None
+    """Of the gateways' key, if there is one."""
     refused: int = 0
     """Records that were not taken, for the log."""
     _expired: dict[PeerName, int] = field(default_factory=dict)
@@ -54,11 +63,22 @@ class Admission:
             records: what is known, by name.
             is_own_word: its gateway has told it now; it is not passed on.
         """
+        if not self.is_genuine(record):
+            self.refused += 1
+            return False
         if is_own_word:
             self._expired.pop(record.name, None)
         may_be = self._is_alive(record) and self._has_room(record, records)
         self.refused += not may_be
         return may_be
+
+    def signed(self, record: GatewayRecord) -> GatewayRecord:
+        """The own record as it is told."""
+        return record if self.seal is None else self.seal.signed(record)
+
+    def is_genuine(self, record: GatewayRecord) -> bool:
+        """Its gateway has made it, as far as that can be known."""
+        return self.seal is None or self.seal.may_be(record)
 
     def expire(self, records: Iterable[GatewayRecord]) -> None:
         """These were dropped; what others go on telling of them is old."""
@@ -70,7 +90,7 @@ class Admission:
 
     def _is_alive(self, record: GatewayRecord) -> bool:
         is_old = record.sequence <= self._expired.get(record.name, -1)
-        return record.sequence < OUTLIVED_BELOW and not is_old and self.is_present(record.name)
+        return record.sequence < COUNTED_BELOW and not is_old and self.is_present(record.name)
 
     @staticmethod
     def _has_room(record: GatewayRecord, records: Mapping[PeerName, GatewayRecord]) -> bool:

@@ -103,6 +103,7 @@ class GatewayRecord:
         ports: all its gateway ports, sorted by name.
         fence_ms: so old is its last lease at least when its ports are closed although its switch
             is dead; 0: dead switches pass nothing.
+        seal: of all of it, by those who have the gateways' key (`sealing`); empty: none.
     """
 
     name: PeerName
@@ -110,6 +111,7 @@ class GatewayRecord:
     sequence: int
     ports: tuple[PortRecord, ...]
     fence_ms: int = 0
+    seal: str = ""
 
     def segments(self) -> frozenset[str]:
         """The segments that it is a gateway of, whatever its roles."""
@@ -198,6 +200,7 @@ def encode(
             "incarnation": record.incarnation,
             "sequence": record.sequence,
             **({"fence_ms": record.fence_ms} if record.fence_ms else {}),
+            **({"seal": record.seal} if record.seal else {}),
             "ports": [
                 {
                     "segment": p.segment,
@@ -303,7 +306,8 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
     )
     count = _number(entry, "incarnation", 1 << 64), _number(entry, "sequence")
     fence_ms = _number({"fence_ms": 0, **entry}, "fence_ms", MAX_FENCE_MS)
-    return GatewayRecord(_name(entry), *count, ports, fence_ms)
+    seal = _text({"seal": "", **entry}, "seal", 64)
+    return GatewayRecord(_name(entry), *count, ports, fence_ms, seal)
 
 
 def _hand_over(entry: Any) -> HandOver:  # noqa: ANN401

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from weave_ryu.gateway.admission import Admission
+from weave_ryu.gateway.admission import SEQUENCE_STEP, Admission
 from weave_ryu.gateway.records import (
     EPOCH_BELOW,
     OUTLIVED_BELOW,
@@ -144,7 +144,7 @@ class Registry:
         self._sequence += 1
         ordered = tuple(sorted(ports, key=lambda port: port.port))
         who = self._own, self._incarnation, self._sequence
-        record = GatewayRecord(*who, ordered, self._fence_ms)
+        record = self.admission.signed(GatewayRecord(*who, ordered, self._fence_ms))
         self._store(record)
         self.own_record = record
         return record
@@ -165,12 +165,15 @@ class Registry:
         changes, own_is_stale = [], False
         for record in records:
             if record.name == self._own:
-                own_is_stale |= self._outlive(record)
+                own_is_stale |= self.admission.is_genuine(record) and self._outlive(record)
                 continue
             old = self._records.get(record.name)
+            is_own_word = record.name == source
+            if is_own_word and old is not None and old.sequence > record.sequence + SEQUENCE_STEP:
+                old = None  # somebody has lied about it
             if old is not None and record.sequence <= old.sequence:
                 continue
-            if not self.admission.admits(record, self._records, record.name == source):
+            if not self.admission.admits(record, self._records, is_own_word):
                 continue
             self._store(record)
             changes.append(Change(record, old))

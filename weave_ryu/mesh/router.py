@@ -178,6 +178,13 @@ class Router:
         self._core.settle_claims(now)
         self._settle(now)
 
+    def judge_claims(self, is_gateway: Callable[[PeerName, PeerName], bool]) -> None:
+        """Believe claims of segments (first argument) only if their peers (second) may have them.
+
+        Others are outbid at once.
+        """
+        self._core.claims.is_gateway = is_gateway
+
     def release_segment(self, name: PeerName, now: float) -> None:
         """We forward for it no more. If nobody else claims it, all peers forget what is there."""
         if self._core.claims.drop(name):

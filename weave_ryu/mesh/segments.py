@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -110,6 +111,8 @@ class Claims:
         self._peers = peers
         self._tag = zlib.crc32(peers.own.name.to_bytes6()) & (1 << TAG_BITS) - 1
         self._claimed: dict[PeerName, _Claim] = {}
+        self.is_gateway: Callable[[PeerName, PeerName], bool] = lambda _segment, _peer: True
+        """Whether a peer is a gateway of a segment, as far as whoever uses this knows."""
 
     def __contains__(self, name: PeerName) -> bool:
         """Whether this peer forwards for the segment of that name."""
@@ -153,6 +156,8 @@ class Claims:
         entry = None if rival is None else self._peers.get(rival)
         if known is None or entry is None or name not in entry.connections:
             return False  # nobody's, or of one that has gone or has withdrawn it
+        if not self.is_gateway(name, entry.name):
+            return False
         return rival != self._peers.own.name and epoch <= epoch_of(known.version) <= MAX_EPOCH
 
     def _hold(self, claim: _Claim) -> None:

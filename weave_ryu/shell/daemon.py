@@ -12,7 +12,7 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
-from weave_ryu.gateway import movemessages
+from weave_ryu.gateway import movemessages, sealing
 from weave_ryu.gateway.admission import REFRESH_S
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
@@ -139,10 +139,11 @@ class Daemon:
             [_port_spec(spec) for spec in specs],
             timers,
             time.monotonic(),
-            config.password,
+            sealing.hello_key(config.gateway_key, config.password),
         )
         self.registry = core.registry
         self.registry.admission.is_present = self._is_present
+        self.sealing = self._seals()
         self.gateways = Gateways(
             core,
             self.switch,
@@ -179,6 +180,15 @@ class Daemon:
         self._layout = 0
         self._graphs = routes.GraphBuilder(established_only=True)
 
+    def _seals(self) -> sealing.MessageSeal:
+        """Of the gateways' key, for messages; records and claims are judged by it, too."""
+        key, is_strict = self.config.gateway_key, not self.config.gateway_key_optional
+        if key is not None:
+            self.registry.admission.seal = sealing.RecordSeal(key, is_needed=is_strict)
+            self.router.judge_claims(self._may_claim)
+        name, first = self.router.name, self._sequence << 16
+        return sealing.MessageSeal(name, key, first, is_needed=is_strict)
+
     def _fences(self, times: FenceTimes | None) -> fence.Fences | None:
         ports = [spec.port for spec in self.config.gateway]
         return None if times is None else fence.Fences(self.config.bridge, ports, times.open_s)
@@ -209,6 +219,11 @@ class Daemon:
         self.mesh.start()
         self.names.ask(self._names_to_ask)
         self.gateways.start()
+        if self.config.gateway and self.config.gateway_key is None:
+            _log.warning(
+                "no_gateway_key",
+                reason="every peer of the mesh can decide who forwards; see --gateway-key-file",
+            )
         _log.info(
             "daemon_started",
             name=str(self.router.name),
@@ -227,11 +242,13 @@ class Daemon:
 
     def broadcast(self, payload: bytes) -> None:
         """Tell all peers on the gateway channel."""
+        payload = self.sealing.seal(CHANNEL, payload, None)
         self.router.gossip_broadcast(CHANNEL, payload, time.monotonic())
         self.mesh.pump()
 
     def tell(self, peer: PeerName, payload: bytes, *, detour: bool = False) -> None:
         """Tell one peer on the gateway channel; with `detour` around the way that routes name."""
+        payload = self.sealing.seal(CHANNEL, payload, peer)
         send = self.router.gossip_detour if detour else self.router.gossip_unicast
         send(CHANNEL, peer, payload, time.monotonic())
         self.mesh.pump()
@@ -283,7 +300,8 @@ class Daemon:
                 case mesh_events.GossipReceived(channel=traced.CHANNEL):
                     self.tracer.received(event.source, event.payload)
                 case mesh_events.GossipReceived(channel=movemessages.CHANNEL):
-                    self.moving.received(event.source, event.payload)
+                    is_for_all = event.kind is mesh_events.GossipKind.BROADCAST
+                    self.moving.received(event.source, event.payload, is_for_all=is_for_all)
                 case mesh_events.GossipReceived():
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
@@ -322,9 +340,16 @@ class Daemon:
         """A segment's entry may outlive the records of the gateway that wrote it."""
         for spec in self.config.gateway:
             entry = self.router.peers.get(self._segment(spec.segment).name)
-            if entry is not None:
+            owner = None if entry is None else segments.owner_of(entry)
+            is_sure = owner is not None and owner in self.registry.gateways_of(spec.segment)
+            if entry is not None and (is_sure or self.config.gateway_key is None):
                 epoch = segments.epoch_of(entry.version)
                 self.registry.raise_epoch(spec.segment, epoch)
+
+    def _may_claim(self, segment: PeerName, peer: PeerName) -> bool:
+        """Whether a peer is a gateway of a segment of ours; of others it need not be known."""
+        ours = (s.segment for s in self.config.gateway if self.segment_name(s.segment) == segment)
+        return all(peer in self.registry.gateways_of(name) for name in ours)
 
     def _watch_reach(self) -> None:
         while True:
@@ -357,9 +382,17 @@ class Daemon:
         self._strangers.due(time.monotonic())
 
     def _gossip(self, event: mesh_events.GossipReceived) -> None:
+        is_direct = event.kind is not mesh_events.GossipKind.NEIGHBOUR
+        is_for_all = event.kind is mesh_events.GossipKind.BROADCAST
+        source, payload = event.source, event.payload
+        opened = self.sealing.open(CHANNEL, source, payload, is_for_all=is_for_all)
         try:
-            is_direct = event.kind is not mesh_events.GossipKind.NEIGHBOUR
-            self.gateways.received(event.source, event.payload, is_direct)
+            if opened.is_trusted:
+                self.gateways.received(source, opened.payload, is_direct)
+            else:
+                # Of what anybody may say only records count, which have seals of their own.
+                told = encode(decode(opened.payload).records)
+                self.gateways.received(source, told, False)
         except RemoteProtocolError as error:
             _log.warning("gateway_gossip_ignored", source=str(event.source), reason=str(error))
             return

@@ -116,7 +116,7 @@ def follow(
     seen: set[tuple[Any, ...]] = set()
     is_cut = False
     while todo and not is_cut:
-        fresh = []
+        fresh: list[Arrival] = []
         for arrival in todo:
             if arrival.key() in seen:
                 trace.problems.append(f"{label(arrival.peer)} gets the frame twice: {arrival.how}")

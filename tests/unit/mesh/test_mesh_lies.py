@@ -11,8 +11,9 @@ from tests.unit.mesh.mesh_world import World, host_of, name_of
 from weave_ryu.mesh import events
 from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData
 from weave_ryu.mesh.peers import MAX_STEP, MAX_VERSION, Connection, Peer, connections_by_name
+from weave_ryu.mesh.segments import Segment, owner_of
 from weave_ryu.mesh.topology import encode_update
-from weave_ryu.names import PeerUID
+from weave_ryu.names import PeerName, PeerUID, ShortId
 
 LIAR, SHUNNED = 3, 1
 VERSIONS = [
@@ -120,3 +121,22 @@ def test_a_peer_with_the_last_version_of_all_goes_on_with_it():
     peers.delete_own_connection(name_of(LIAR))
     assert peers.own.version == (1 << 64) - 1
     assert encode_update([peers.own])
+
+
+def test_a_claim_of_one_that_is_no_gateway_is_outbid():
+    segment = Segment(PeerName(0x02_0000_0000_99), "vlan", PeerUID(9), ShortId(7))
+    world = full_mesh()
+    world.call(SHUNNED, lambda router: router.judge_claims(lambda _, peer: peer == name_of(2)))
+    world.call(SHUNNED, lambda router: router.claim_segment(segment, 5, world.now))
+    world.call(LIAR, lambda router: router.claim_segment(segment, 1 << 20, world.now))
+    for _ in range(3):
+        world.run(1.0)
+        world.call(LIAR, lambda router: router._core.settle_claims(world.now))
+    world.kill(LIAR)
+    world.run(5.0)
+    owners = {owner_of(world.routers[host_of(n)].peers[segment.name]) for n in (1, 2)}
+    assert owners == {name_of(SHUNNED)}
+    world.call(2, lambda router: router.claim_segment(segment, 1 << 21, world.now))
+    world.run(1.0)
+    owners = {owner_of(world.routers[host_of(n)].peers[segment.name]) for n in (1, 2)}
+    assert owners == {name_of(2)}
