@@ -25,7 +25,7 @@ from weave_ryu.gateway.leases import Leases
 from weave_ryu.gateway.lookout import Lookout, PeerView
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.reading import Reading
-from weave_ryu.gateway.records import decode, encode
+from weave_ryu.gateway.records import Message, decode, encode
 from weave_ryu.gateway.registry import Change, Registry
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.sharing import MacSharing
@@ -229,20 +229,31 @@ class GatewayCore:
         self.registry.admission.expire(r for r in self.registry.records() if r.name in gone)
         self.peers_left(gone)
 
-    def received(self, source: PeerName, payload: bytes, is_direct: bool, now: float) -> None:
+    def received(
+        self,
+        source: PeerName,
+        payload: bytes,
+        is_direct: bool,
+        now: float,
+        *,
+        is_trusted: bool = True,
+    ) -> None:
         """A message on the gateway channel, at most 4 MiB.
 
-        It was made by `source` now, which is a sign of life; or only passed on, if not direct.
+        It was made by `source` now, which is a sign of life; or only passed on, if not direct. Of
+        what is not to be trusted only records count, which may have seals of their own.
 
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
         self._set_now(now)
         signs = self.lookout.signs.get(source)
-        if is_direct and signs is not None and payload == signs.lease:
+        if is_trusted and is_direct and signs is not None and payload == signs.lease:
             signs.heard(now, self.timers.doubt_s)  # the same again, as nearly always
             return
         message = decode(payload)
+        if not is_trusted:
+            message, is_direct = Message(message.records), False
         changes, own_is_stale = self.registry.merge(message.records, source if is_direct else None)
         if is_direct and signs is not None:
             is_lease = message.is_lease_of(source)

@@ -64,6 +64,9 @@ from weave_ryu.shell.standings import Standings
 
 _log = structlog.get_logger()
 
+MAX_UNSEALED_BYTES = 128 << 10
+"""Where gateways have a key: what others pass on has no more, and anybody may send it."""
+
 ASK_DELAY_S = 0.3
 """After a peer appeared: others that come with it are asked about together."""
 
@@ -387,12 +390,10 @@ class Daemon:
         source, payload = event.source, event.payload
         opened = self.sealing.open(CHANNEL, source, payload, is_for_all=is_for_all)
         try:
-            if opened.is_trusted:
-                self.gateways.received(source, opened.payload, is_direct)
-            else:
-                # Of what anybody may say only records count, which have seals of their own.
-                told = encode(decode(opened.payload).records)
-                self.gateways.received(source, told, False)
+            if not opened.is_trusted and len(payload) > MAX_UNSEALED_BYTES:
+                raise RemoteProtocolError("gateway-gossip", f"{len(payload)} bytes without seal")
+            is_trusted = opened.is_trusted
+            self.gateways.received(source, opened.payload, is_direct, is_trusted=is_trusted)
         except RemoteProtocolError as error:
             _log.warning("gateway_gossip_ignored", source=str(event.source), reason=str(error))
             return

@@ -292,13 +292,16 @@ class Gateways:
 
     # What the daemon tells.
 
-    def received(self, source: PeerName, payload: bytes, is_direct: bool) -> None:
-        """A message on the gateway channel came in.
+    def received(
+        self, source: PeerName, payload: bytes, is_direct: bool, *, is_trusted: bool = True
+    ) -> None:
+        """A message on the gateway channel came in; see `GatewayCore.received`.
 
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
-        self.core.received(source, payload, is_direct, time.monotonic())
+        now = time.monotonic()
+        self.core.received(source, payload, is_direct, now, is_trusted=is_trusted)
         self.pump()
 
     def forget_strangers(self) -> None:

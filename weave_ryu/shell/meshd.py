@@ -32,6 +32,10 @@ BLOCKED_BYTES = 256 << 10
 UNSENT_LIMIT_BYTES = 64 << 20
 """A neighbour that reads nothing while this much piles up is given up."""
 
+COSTLY_S = 0.002
+REST_SHARE = 3.0
+"""A neighbour gets a quarter of the processor at the most, as long as others want it."""
+
 ACCEPT_AGAIN_S = 1.0
 """After an error of the host, such as too many open files."""
 
@@ -123,14 +127,25 @@ class _Connection:
                 self._lost("closed by the other side")
                 return
             if self.is_open:
+                now = time.monotonic()
                 try:
-                    self._owner.router.receive_bytes(self.number, data, time.monotonic())
+                    self._owner.router.receive_bytes(self.number, data, now)
                 except Exception:
                     # Whatever a neighbour sends, it must not cost the others more than this.
                     _log.exception("mesh_input_failed", connection=self.number)
                     self._lost("what it has sent cannot be read")
                     return
                 self._owner.pump()
+                self._rest(time.monotonic() - now)
+
+    @staticmethod
+    def _rest(took_s: float) -> None:
+        """Read no more for a while after something that has cost much: the others come first.
+
+        TCP makes the neighbour wait. Timers, and leases of gateways at other connections, do not.
+        """
+        if took_s > COSTLY_S:
+            hub.sleep(REST_SHARE * took_s)
 
     def _write(self) -> None:
         while self.is_open:

@@ -22,6 +22,7 @@ from weave_ryu.gateway.records import (
     MAX_MACS,
     MAX_PAYLOAD_BYTES,
     MAX_REASON,
+    MAX_RECORDS,
     OUTLIVED_BELOW,
     GatewayRecord,
     HandOver,
@@ -53,9 +54,12 @@ def test_4096_invented_gateways_are_nobody():
     world = settled_pair()
     core = world.cores["A"]
     core.registry.admission.is_present = {A, B, LIAR}.__contains__
-    payload = encode([invented(n) for n in range(4096)])
-    core.received(LIAR, payload, True, world.now)
-    core.received(LIAR, payload, False, world.now)
+    with pytest.raises(RemoteProtocolError, match="more than"):
+        decode(encode([invented(n) for n in range(4096)]))
+    for start in range(0, 4096, MAX_RECORDS):
+        payload = encode([invented(start + n) for n in range(MAX_RECORDS)])
+        core.received(LIAR, payload, True, world.now)
+        core.received(LIAR, payload, False, world.now)
     assert [record.name for record in core.registry.records()] == [A, B]
     assert core.companions() == (B,)
     assert core.registry.admission.refused == 2 * 4096
