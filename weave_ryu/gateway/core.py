@@ -230,29 +230,23 @@ class GatewayCore:
         self.peers_left(gone)
 
     def received(
-        self,
-        source: PeerName,
-        payload: bytes,
-        is_direct: bool,
-        now: float,
-        *,
-        is_trusted: bool = True,
+        self, source: PeerName, payload: bytes, is_direct: bool, now: float, *, is_sure: bool = True
     ) -> None:
         """A message on the gateway channel, at most 4 MiB.
 
         It was made by `source` now, which is a sign of life; or only passed on, if not direct. Of
-        what is not to be trusted only records count, which may have seals of their own.
+        what is not sure only records count, which may have seals of their own.
 
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
         self._set_now(now)
         signs = self.lookout.signs.get(source)
-        if is_trusted and is_direct and signs is not None and payload == signs.lease:
+        if is_sure and is_direct and signs is not None and payload == signs.lease:
             signs.heard(now, self.timers.doubt_s)  # the same again, as nearly always
             return
         message = decode(payload)
-        if not is_trusted:
+        if not is_sure:
             message, is_direct = Message(message.records), False
         changes, own_is_stale = self.registry.merge(message.records, source if is_direct else None)
         if is_direct and signs is not None:

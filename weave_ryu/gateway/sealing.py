@@ -19,6 +19,7 @@ import hmac
 import re
 from dataclasses import dataclass, replace
 
+from weave_ryu.errors import LocalProtocolError
 from weave_ryu.gateway.records import GatewayRecord, encode
 from weave_ryu.names import PeerName
 
@@ -130,7 +131,10 @@ class MessageSeal:
         self, own: PeerName, key: bytes | None, first: int, *, is_needed: bool = True
     ) -> None:
         self._own = own
-        self._key = None if key is None else derive(key, b"weave-ryu gossip")
+        self._start = None
+        if key is not None:
+            use = derive(key, b"weave-ryu gossip")
+            self._start = hashlib.blake2b(digest_size=DIGEST_BYTES, key=use)
         self._counter = first
         self._is_needed = is_needed
         self._heard: dict[PeerName, _Heard] = {}
@@ -143,7 +147,7 @@ class MessageSeal:
             payload: the object; empty = nothing to say.
             to: whom it is for; None: all.
         """
-        if self._key is None or not payload:
+        if self._start is None or not payload:
             return payload
         self._counter += 1
         digest = self._digest(channel, self._own, to, self._counter, payload)
@@ -160,9 +164,9 @@ class MessageSeal:
         """
         found = _SEAL.fullmatch(payload, max(0, len(payload) - _SEAL_BYTES))
         if found is None:
-            return Opened(payload, self._key is None or not self._is_needed)
+            return Opened(payload, self._start is None or not self._is_needed)
         body = payload[: found.start()] + b"}"
-        if self._key is None:
+        if self._start is None:
             return Opened(body, True)
         counter = int(found[1], 16)
         digest = self._digest(channel, source, None if is_for_all else self._own, counter, body)
@@ -176,7 +180,9 @@ class MessageSeal:
     def _digest(
         self, channel: str, source: PeerName, to: PeerName | None, counter: int, body: bytes
     ) -> str:
-        made = hashlib.blake2b(digest_size=DIGEST_BYTES, key=self._key or b"")
+        if self._start is None:
+            raise LocalProtocolError("there is no key")
+        made = self._start.copy()
         made.update(source.to_bytes6() + (_ALL if to is None else to.to_bytes6()))
         made.update(counter.to_bytes(8, "big") + len(channel).to_bytes(1, "big"))
         made.update(channel.encode() + body)

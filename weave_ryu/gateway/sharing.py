@@ -190,7 +190,9 @@ class MacSharing:
             self._tell(others, table)
 
     def _tell(self, others: Iterable[PeerName], table: MacTable) -> None:
-        payload = encode(tables=[table])
+        # With the own record: one that has just come does not know yet that this is a gateway.
+        own = self._registry.own_record
+        payload = encode([] if own is None else [own], tables=[table])
         for other in others:
             self._emit(Tell(other, payload))
 

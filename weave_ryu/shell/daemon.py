@@ -392,8 +392,8 @@ class Daemon:
         try:
             if not opened.is_trusted and len(payload) > MAX_UNSEALED_BYTES:
                 raise RemoteProtocolError("gateway-gossip", f"{len(payload)} bytes without seal")
-            is_trusted = opened.is_trusted
-            self.gateways.received(source, opened.payload, is_direct, is_trusted=is_trusted)
+            is_sure = opened.is_trusted
+            self.gateways.received(source, opened.payload, is_direct, is_sure=is_sure)
         except RemoteProtocolError as error:
             _log.warning("gateway_gossip_ignored", source=str(event.source), reason=str(error))
             return

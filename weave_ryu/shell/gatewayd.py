@@ -293,7 +293,7 @@ class Gateways:
     # What the daemon tells.
 
     def received(
-        self, source: PeerName, payload: bytes, is_direct: bool, *, is_trusted: bool = True
+        self, source: PeerName, payload: bytes, is_direct: bool, *, is_sure: bool = True
     ) -> None:
         """A message on the gateway channel came in; see `GatewayCore.received`.
 
@@ -301,7 +301,7 @@ class Gateways:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
         now = time.monotonic()
-        self.core.received(source, payload, is_direct, now, is_trusted=is_trusted)
+        self.core.received(source, payload, is_direct, now, is_sure=is_sure)
         self.pump()
 
     def forget_strangers(self) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway.admission import (
+    COUNTED_BELOW,
     EXPIRED_S,
     MAX_GATEWAYS,
     MAX_OF_SEGMENT,
@@ -23,7 +24,6 @@ from weave_ryu.gateway.records import (
     MAX_PAYLOAD_BYTES,
     MAX_REASON,
     MAX_RECORDS,
-    OUTLIVED_BELOW,
     GatewayRecord,
     HandOver,
     MacTable,
@@ -111,7 +111,7 @@ def test_all_that_can_be_known_fits_into_one_message():
 
 def test_a_sequence_that_cannot_be_outlived_is_a_lie():
     known = registry()
-    known.merge([invented(1, sequence=OUTLIVED_BELOW)])
+    known.merge([invented(1, sequence=COUNTED_BELOW)])
     assert known.records() == []
 
 

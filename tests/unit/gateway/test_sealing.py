@@ -178,7 +178,7 @@ def hostile(world, letter, payload, source):
     seal = MessageSeal(core.own, KEY, 1)
     found = seal.open(CHANNEL, source, payload, is_for_all=False)
     assert not found.is_trusted
-    core.received(source, found.payload, True, world.now, is_trusted=False)
+    core.received(source, found.payload, True, world.now, is_sure=False)
     world._perform(letter)
 
 
