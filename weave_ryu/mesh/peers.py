@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from weave_ryu.errors import LocalProtocolError, RemoteProtocolError
+from weave_ryu.errors import LocalProtocolError
 from weave_ryu.mesh.shortids import ShortIdIndex
 from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
 
@@ -220,15 +220,10 @@ class Peers:
     # Entries that we write for peers without a host (mesh/segments.py).
 
     def put(self, peer: Peer) -> None:
-        """Add or replace an entry, whatever is known.
-
-        Raises:
-            RemoteProtocolError: the table is full.
-        """
+        """Add or replace an entry, whatever is known, and however full the table is."""
         if peer.name in self._by_name:
             self._replace(peer)
         else:
-            self._check_room(1)
             self._insert(peer)
         self._keep_own_short_id()
 
@@ -253,12 +248,11 @@ class Peers:
     def take_in(self, peer: Peer) -> None:
         """Add a peer that has shaken hands with us, unless it is known.
 
-        Raises:
-            RemoteProtocolError: the table is full.
+        There is room for neighbours, however many others somebody has told of: connections have a
+        limit of their own.
         """
         if peer.name in self._by_name:
             return
-        self._check_room(1)
         self._insert(peer)
         self._keep_own_short_id()
 
@@ -297,8 +291,8 @@ class Peers:
             update: entries that `may_be`.
             sender: the neighbour that tells it; its word about itself stands above that of others.
 
-        Raises:
-            RemoteProtocolError: the table would grow beyond its bound; nothing is changed then.
+        What would make the table grow beyond its bound is left out. Whoever tells it may only pass
+        on what somebody else has made up.
         """
         told = list(update)
         # What is the table's own object is no news, and names nobody new (mesh/topology.py).
@@ -310,7 +304,11 @@ class Peers:
             for name in peer.connections
             if name not in self._by_name and name not in new
         }
-        self._check_room(len(new) + len(placeholders))
+        room = max(0, MAX_PEERS - len(self._by_name))
+        if len(new) + len(placeholders) > room:
+            new = dict(list(new.items())[:room])
+            placeholders = set(sorted(placeholders)[: room - len(new)])
+            entries = [peer for peer in entries if peer.name in self._by_name or peer.name in new]
         for peer in new.values():
             self._insert(peer)
         for name in placeholders:
@@ -331,7 +329,7 @@ class Peers:
                 elif peer.uid != known.uid:
                     outdated.add(peer.name)
         self._keep_own_short_id()
-        names = {peer.name for peer in told}
+        names = {peer.name for peer in told if peer.name in self._by_name}
         return MergeResult(
             update=tuple(sorted(names)),
             delta=tuple(sorted(delta)),
@@ -380,12 +378,6 @@ class Peers:
                 reached |= new
                 waiting.extend(new)
         return reached
-
-    def _check_room(self, more: int) -> None:
-        if len(self._by_name) + more > MAX_PEERS:
-            raise RemoteProtocolError(
-                "too-many-peers", f"{len(self._by_name)} known and {more} new, over {MAX_PEERS}"
-            )
 
     def _insert(self, peer: Peer) -> None:
         self._by_name[peer.name] = peer

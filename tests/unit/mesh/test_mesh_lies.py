@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from tests.unit.mesh.mesh_world import World, host_of, name_of
 from weave_ryu.mesh import events
 from weave_ryu.mesh.gossip import TOPOLOGY, PayloadData
-from weave_ryu.mesh.peers import MAX_STEP, MAX_VERSION, Connection, Peer, connections_by_name
+from weave_ryu.mesh.peers import (
+    MAX_PEERS,
+    MAX_STEP,
+    MAX_VERSION,
+    Connection,
+    Peer,
+    connections_by_name,
+)
 from weave_ryu.mesh.segments import Segment, owner_of
 from weave_ryu.mesh.topology import encode_update
 from weave_ryu.names import PeerName, PeerUID, ShortId
@@ -140,3 +147,40 @@ def test_a_claim_of_one_that_is_no_gateway_is_outbid():
     world.run(1.0)
     owners = {owner_of(world.routers[host_of(n)].peers[segment.name]) for n in (1, 2)}
     assert owners == {name_of(2)}
+
+
+def test_thousands_of_invented_peers_cut_nobody_off():
+    world = full_mesh()
+    segment = Segment(PeerName(0x02_0000_0000_99), "vlan", PeerUID(9), ShortId(7))
+    names = [PeerName(0x02_0000_0000 + n) for n in range(3000)]
+    lines = connections_by_name(Connection(name, "", True, True) for name in names)
+    for start in range(0, 9000, 3000):
+        invented = [
+            Peer(PeerName(name + start), "", PeerUID(1), 1, None, lines if start == 0 else {})
+            for name in (names[:1] if start == 0 else names)
+        ]
+        own = world.routers[host_of(LIAR)].peers.own
+        more = connections_by_name(
+            [*own.connections.values(), *(Connection(p.name, "", True, True) for p in invented)]
+        )
+        told = [replace(own, version=own.version + 1 + start, connections=more), *invented]
+        payload = PayloadData((encode_update(told),))
+        world.call(
+            LIAR,
+            lambda router, news=payload: router._core.gossiper.tell_neighbours(TOPOLOGY, news),
+        )
+        world.run(0.5)
+    assert len(world.routers[host_of(2)].peers) >= MAX_PEERS
+    world.add(4, [1])
+    world.call(SHUNNED, lambda router: router.claim_segment(segment, 1, world.now))
+    world.run(5.0)
+    for number in (1, 2):
+        ended = world.of_type(number, events.ConnectionEnded)
+        assert name_of(LIAR) not in {event.peer for event in ended}
+        assert not {event.peer for event in ended} & {name_of(1), name_of(2), name_of(4)}
+    assert owner_of(world.routers[host_of(1)].peers[segment.name]) == name_of(1)
+    assert name_of(4) in world.routers[host_of(1)].frame_next_hops
+    world.kill(LIAR)
+    world.run(35.0)
+    assert len(world.routers[host_of(2)].peers) == 4  # with the segment
+    assert name_of(4) in world.routers[host_of(2)].frame_next_hops
