@@ -225,6 +225,7 @@ class GatewayCore:
 
     def forget_strangers(self, now: float) -> None:
         """Drop gateways that have not told their records themselves for long."""
+        self._set_now(now)
         gone = self.lookout.silent(EXPIRED_S, now)
         self.registry.admission.expire(r for r in self.registry.records() if r.name in gone)
         self.peers_left(gone)
@@ -367,7 +368,7 @@ class GatewayCore:
         """Do not take for silence of others that this process was stopped, or its host stalled."""
         slept_s = now - self._now
         self._now = now
-        if slept_s > OVERSLEPT_LEASES * self.timers.lease_s:
+        if self.ports and slept_s > OVERSLEPT_LEASES * self.timers.lease_s:
             self.lookout.slept(slept_s)
             for port in self.ports.values():
                 port.listen_anew(now)

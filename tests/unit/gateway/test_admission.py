@@ -17,6 +17,7 @@ from weave_ryu.gateway.admission import (
     REFRESH_S,
 )
 from weave_ryu.gateway.commands import Tell
+from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.hearing import Hearing
 from weave_ryu.gateway.records import (
     EPOCH_BELOW,
@@ -35,6 +36,7 @@ from weave_ryu.gateway.records import (
 from weave_ryu.gateway.registry import EPOCH_STEP, FIRST_EPOCH, Registry
 from weave_ryu.gateway.role import State
 from weave_ryu.gateway.sharing import MAX_KEPT
+from weave_ryu.gateway.timers import Timers
 from weave_ryu.names import PeerName
 
 A, B = PeerName(ord("A")), PeerName(ord("B"))
@@ -236,3 +238,19 @@ def test_tables_have_bounds_for_each_teller_and_in_all():
     core.received(tellers[0], encode(tables=[MacTable(tellers[0], "vlan")]), True, world.now)
     core.received(B, encode(tables=[MacTable(B, "vlan", macs(10))]), True, world.now)
     assert core.mesh_macs("gw0") >= macs(10)
+
+
+def test_a_process_that_was_stopped_does_not_take_its_own_silence_for_that_of_others():
+    world = settled_pair()
+    world.now += 2 * EXPIRED_S
+    world.cores["B"].forget_strangers(world.now)
+    assert [record.name for record in world.cores["B"].registry.records()] == [A, B]
+
+
+def test_a_peer_without_ports_drops_strangers_too():
+    core = GatewayCore(PeerName(99), 1, 1, [], Timers(), 0.0)
+    core.received(LIAR, encode([invented(1)]), False, 0.0)
+    for now in range(10, 100, 15):
+        core.received(A, encode([replace(invented(2, sequence=now), name=A)]), True, now)
+        core.forget_strangers(now)
+    assert [record.name for record in core.registry.records()] == [A]
