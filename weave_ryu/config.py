@@ -66,6 +66,9 @@ class DaemonConfig:
     nickname: str = ""
     password_file: str = ""
     password: bytes | None = field(default=None, repr=False)
+    gateway_key_file: str = ""
+    gateway_key: bytes | None = field(default=None, repr=False)
+    gateway_key_optional: bool = False
     port: int = 6783
     host: str = ""
     peer: tuple[str, ...] = ()
@@ -89,7 +92,8 @@ class DaemonConfig:
     log_json: bool = False
 
 
-FILE_KEYS = tuple(f.name for f in fields(DaemonConfig) if f.name not in ("password", "api_token"))
+_SECRETS = ("password", "gateway_key", "api_token")
+FILE_KEYS = tuple(f.name for f in fields(DaemonConfig) if f.name not in _SECRETS)
 """The secrets themselves never stand in the file: files get copied."""
 
 
@@ -159,12 +163,14 @@ def _build(
     config = DaemonConfig(**values)
     with _telling(tell):
         tls_context(config, {key: spelled for key, (spelled, _) in raw.items()})
-    password, api_token = old.password, old.api_token
+    password, api_token, gateway_key = old.password, old.api_token, old.gateway_key
     with _telling(tell):
         password = _password(config.password_file, environment)
     with _telling(tell):
         api_token = _api_token(config, raw)
-    return replace(config, password=password, api_token=api_token)
+    with _telling(tell):
+        gateway_key = _gateway_key(config, raw)
+    return replace(config, password=password, gateway_key=gateway_key, api_token=api_token)
 
 
 @contextlib.contextmanager
@@ -274,6 +280,15 @@ def _api_token(config: DaemonConfig, raw: Mapping[str, tuple[str, Any]]) -> str 
         raise ConfigError(
             key, value, "others reach this address: give --api-token-file, or listen on 127.0.0.1"
         )
+    return None
+
+
+def _gateway_key(config: DaemonConfig, raw: Mapping[str, tuple[str, Any]]) -> bytes | None:
+    if config.gateway_key_file:
+        return read_token(raw["gateway_key_file"][0], config.gateway_key_file).encode()
+    if config.gateway_key_optional:
+        key, value = raw["gateway_key_optional"]
+        raise ConfigError(key, value, "there is no key: give --gateway-key-file, too")
     return None
 
 
@@ -439,6 +454,8 @@ _CHECKS: Mapping[str, Any] = {
     "name": _check_name,
     "nickname": _check_nickname,
     "password_file": _check_text,
+    "gateway_key_file": _check_text,
+    "gateway_key_optional": _check_bool,
     "port": _number(1, 65534),
     "host": _check_host,
     "peer": _check_peers,

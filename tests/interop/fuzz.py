@@ -32,6 +32,7 @@ from typing import Any
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway import records
+from weave_ryu.gateway.sealing import MessageSeal
 from weave_ryu.mesh.commands import CloseConnection
 from weave_ryu.mesh.config import ConnectionId, RouterConfig
 from weave_ryu.mesh.crypto import KeyPair, Sealer, new_key_pair, session_key
@@ -56,6 +57,7 @@ MEMORY_LIMIT_BYTES = 1 << 30
 SLOW_S = 2.0
 PASSWORD = b"fuzz"
 OWN, GOOD = PeerName(5), PeerName(6)
+SEALED = records.encode([records.GatewayRecord(PeerName(7), 1, 2, ())])
 
 
 class Broken(Exception):
@@ -102,6 +104,18 @@ def read_gateway(raw: bytes) -> None:
         raise Broken("a gateway message changes when it is written and read")
 
 
+def read_seal(raw: bytes) -> None:
+    """What is sealed for us counts once; whatever is changed in it does not count."""
+    sealed = MessageSeal(PeerName(7), b"key", 1).seal("gateway", SEALED, OWN)
+    for key in (b"key", b"another", None):
+        seal = MessageSeal(OWN, key, 1)
+        found = seal.open("gateway", PeerName(7), raw, is_for_all=False)
+        if key is not None and found.is_trusted is not (raw == sealed and key == b"key"):
+            raise Broken("a message that nobody has sealed is trusted, or a sealed one is not")
+        if seal.open("gateway", PeerName(7), raw, is_for_all=False).is_trusted and key is not None:
+            raise Broken("a message is trusted twice")
+
+
 def run_plain(raw: bytes) -> None:
     """A stream as it comes from an unknown host, handshake included."""
     _compare(raw)
@@ -141,6 +155,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "update": read_update,
     "body": read_body,
     "gateway": read_gateway,
+    "seal": read_seal,
     "plain": run_plain,
     "joined": run_joined,
     "sealed": run_sealed,
@@ -315,6 +330,7 @@ def seeds() -> dict[str, list[bytes]]:
             hand_overs=[records.HandOver("vlan", records.Step.REQUEST, 4)],
         )
     )
+    found["seal"].append(MessageSeal(PeerName(7), b"key", 1).seal("gateway", SEALED, OWN))
     beat = bytes(14) + (0).to_bytes(8, "big") + (1390).to_bytes(2, "big")
     found["heartbeat"].append(b"\0\6\0\1" + beat.ljust(1390, b"\0"))
     for target, inputs in found.items():
@@ -324,7 +340,7 @@ def seeds() -> dict[str, list[bytes]]:
 
 # Guidance.
 
-_WATCHED = ("weave_ryu/mesh/", "weave_ryu/gateway/records")
+_WATCHED = ("weave_ryu/mesh/", "weave_ryu/gateway/records", "weave_ryu/gateway/sealing")
 
 
 class Coverage:

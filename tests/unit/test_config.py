@@ -21,6 +21,8 @@ WRONG = {
              "01:00:00:00:00:01", ["7a:00:00:00:00:01"]],
     "nickname": [5, "a\nb", "é" * 128, "x" * 256],
     "password_file": [5, ["x"], "/no/such/file", "/", "a\0b"],
+    "gateway_key_file": [5, ["x"], "/no/such/file", "/etc/passwd", "a\0b"],
+    "gateway_key_optional": ["true", 1, True],  # there is no key
     "port": [0, 65535, -1, "x", "", 1.5, True, None, [1], LONG],
     "host": ["localhost", "192.0.2.256", "2001:db8::1", 5],
     "peer": ["192.0.2.1", 5, [""], [":6783"], ["192.0.2.1:"], ["192.0.2.1:0"],
@@ -323,3 +325,16 @@ def test_a_reload_of_a_file_that_cannot_be_read_changes_nothing(tmp_path, text):
     path = str(tmp_path / "none") if text is None else written(tmp_path, text)
     with pytest.raises(ConfigError):
         config.reload(config.load(None, {}, {}), path, {}, {})
+
+
+def test_gateway_key_is_read_and_never_shown(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("0123456789abcdefSECRET\n")
+    file.chmod(0o600)
+    flags = {"gateway_key_file": str(file), "gateway_key_optional": True}
+    loaded = config.load(None, flags, {})
+    assert loaded.gateway_key == b"0123456789abcdefSECRET"
+    assert "SECRET" not in repr(loaded)
+    file.chmod(0o604)
+    with pytest.raises(ConfigError, match="everybody"):
+        config.load(None, flags, {})

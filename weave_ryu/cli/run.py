@@ -32,6 +32,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--name", help="peer name, six hex bytes (default: kept with the bridge)")
     add("--nickname", help="name for humans (default: host name)")
     add("--password-file", metavar="FILE", help="mesh password (or environment WEAVE_PASSWORD)")
+    add("--gateway-key-file", metavar="FILE", help="key that only gateways have, as one line")
+    add(
+        "--gateway-key-optional",
+        action="store_true",
+        default=None,
+        help="believe gateways without the key, too: until all have it",
+    )
     add("--port", help="TCP port of the mesh; VXLAN uses the next UDP port (default 6783)")
     add("--host", metavar="ADDRESS", help="IPv4 address to listen on and dial from (default all)")
     add("--peer", action="append", metavar="HOST[:PORT]", help="peer to connect to (repeatable)")

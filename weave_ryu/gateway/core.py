@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from weave_ryu.errors import LocalProtocolError
+from weave_ryu.gateway.admission import EXPIRED_S
 from weave_ryu.gateway.commands import (
     Broadcast,
     Command,
@@ -24,7 +25,7 @@ from weave_ryu.gateway.leases import Leases
 from weave_ryu.gateway.lookout import Lookout, PeerView
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.reading import Reading
-from weave_ryu.gateway.records import decode, encode
+from weave_ryu.gateway.records import Message, decode, encode
 from weave_ryu.gateway.registry import Change, Registry
 from weave_ryu.gateway.role import Role, State
 from weave_ryu.gateway.sharing import MacSharing
@@ -222,23 +223,37 @@ class GatewayCore:
         self.lookout.left(gone)
         self._sharing.left(gone)
 
-    def received(self, source: PeerName, payload: bytes, is_direct: bool, now: float) -> None:
+    def forget_strangers(self, now: float) -> None:
+        """Drop gateways that have not told their records themselves for long."""
+        self._set_now(now)
+        gone = self.lookout.silent(EXPIRED_S, now)
+        self.registry.admission.expire(r for r in self.registry.records() if r.name in gone)
+        self.peers_left(gone)
+
+    def received(
+        self, source: PeerName, payload: bytes, is_direct: bool, now: float, *, is_sure: bool = True
+    ) -> None:
         """A message on the gateway channel, at most 4 MiB.
 
-        It was made by `source` now, which is a sign of life; or only passed on, if not direct.
+        It was made by `source` now, which is a sign of life; or only passed on, if not direct. Of
+        what is not sure only records count, which may have seals of their own.
 
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
         self._set_now(now)
         signs = self.lookout.signs.get(source)
-        if is_direct and signs is not None and payload == signs.lease:
+        if is_sure and is_direct and signs is not None and payload == signs.lease:
             signs.heard(now, self.timers.doubt_s)  # the same again, as nearly always
             return
         message = decode(payload)
+        if not is_sure:
+            message, is_direct = Message(message.records), False
+        changes, own_is_stale = self.registry.merge(message.records, source if is_direct else None)
         if is_direct and signs is not None:
-            signs.lease = payload if message.is_lease_of(source) else None
-        changes, own_is_stale = self.registry.merge(message.records)
+            is_lease = message.is_lease_of(source)
+            is_taken = message.records == (self.registry.record(source),)
+            signs.lease = payload if is_lease and is_taken else None
         callers = {change.record.name for change in changes if change.has_opened}
         for change in changes:
             self.lookout.known(change.record.name, now)
@@ -289,7 +304,8 @@ class GatewayCore:
         """
         segment = self._port(port).spec.segment
         heard = self._hearing.take(segment, frame, now)
-        self.registry.raise_epoch(segment, heard.epoch)
+        if self._hearing.is_sealed:  # else anybody on the segment may have made it up
+            self.registry.raise_epoch(segment, heard.epoch)
         self._set_now(now)
 
     def mac_settled(self, segment: str, mac: str) -> None:
@@ -352,7 +368,7 @@ class GatewayCore:
         """Do not take for silence of others that this process was stopped, or its host stalled."""
         slept_s = now - self._now
         self._now = now
-        if slept_s > OVERSLEPT_LEASES * self.timers.lease_s:
+        if self.ports and slept_s > OVERSLEPT_LEASES * self.timers.lease_s:
             self.lookout.slept(slept_s)
             for port in self.ports.values():
                 port.listen_anew(now)

@@ -10,6 +10,7 @@ from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import Command, ReadMacs, Tell
 from weave_ryu.gateway.handover import End, Entering, Leaving, Move
 from weave_ryu.gateway.records import OUTLIVED_BELOW, HandOver, Step, encode
+from weave_ryu.gateway.registry import EPOCH_STEP
 from weave_ryu.gateway.states import CLOSED_STATES, Active, Draining, Input
 from weave_ryu.gateway.timers import HandOverTimes
 from weave_ryu.names import PeerName
@@ -62,7 +63,8 @@ class HandOvers:
         is_free = isinstance(port.phase, CLOSED_STATES) and not port.intent.closes
         # One of before segments were peers would not know where this one has moved.
         is_free = is_free and port.around.is_peer(port.spec.segment)
-        if not is_free or epoch <= port.epoch:
+        is_sane = epoch <= port.around.epoch(port.spec.segment) + EPOCH_STEP
+        if not is_free or not is_sane or epoch <= port.epoch:
             self._tell(source, Step.ABORT, epoch)
             return
         until = now + 2 * self._times.answer_s

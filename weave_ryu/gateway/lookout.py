@@ -121,6 +121,16 @@ class Lookout:
         signs = self.signs.get(name)
         return signs is not None and now - signs.heard_at < self._timers.silent_s
 
+    def silent(self, for_s: float, now: float) -> frozenset[PeerName]:
+        """Gateways of which nothing was heard straight from themselves for so long."""
+        names = (record.name for record in self._registry.records())
+        others = (name for name in names if name != self._registry.own)
+        return frozenset(n for n in others if now - self._heard_at(n) >= for_s)
+
+    def _heard_at(self, name: PeerName) -> float:
+        signs = self.signs.get(name)
+        return float("-inf") if signs is None else signs.heard_at
+
     def others(self, segment: str, now: float) -> list[Other]:
         """The other gateways of a segment, sorted by name."""
         changes, until, before = self._looked.get(segment, _NEVER)

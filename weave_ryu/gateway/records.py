@@ -23,7 +23,7 @@ VERSION = 1
 
 MAX_PAYLOAD_BYTES = 4 << 20
 MAX_CACHED_BYTES = 2048
-MAX_RECORDS = 4096
+MAX_RECORDS = 256
 MAX_PORTS = 256
 MAX_MACS = 65536
 """Of a table: more are not told."""
@@ -32,6 +32,9 @@ MAX_FENCE_MS = 10_000
 MAX_COUNTER = (1 << 63) - 1
 OUTLIVED_BELOW = MAX_COUNTER - (1 << 32)
 """Numbers from here on are lies; above them there must be room to count on."""
+
+EPOCH_BELOW = 1 << 31
+"""As the mesh has room for in the version of a segment's entry (mesh/segments.py)."""
 
 SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names of segments: as in file and interface names, so that they need no quoting anywhere."""
@@ -100,6 +103,7 @@ class GatewayRecord:
         ports: all its gateway ports, sorted by name.
         fence_ms: so old is its last lease at least when its ports are closed although its switch
             is dead; 0: dead switches pass nothing.
+        seal: of all of it, by those who have the gateways' key (`sealing`); empty: none.
     """
 
     name: PeerName
@@ -107,6 +111,7 @@ class GatewayRecord:
     sequence: int
     ports: tuple[PortRecord, ...]
     fence_ms: int = 0
+    seal: str = ""
 
     def segments(self) -> frozenset[str]:
         """The segments that it is a gateway of, whatever its roles."""
@@ -195,6 +200,7 @@ def encode(
             "incarnation": record.incarnation,
             "sequence": record.sequence,
             **({"fence_ms": record.fence_ms} if record.fence_ms else {}),
+            **({"seal": record.seal} if record.seal else {}),
             "ports": [
                 {
                     "segment": p.segment,
@@ -286,7 +292,7 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
             _segment(port),
             _text(port, "port", 64),
             _text(port, "state", 16),
-            _number(port, "epoch"),
+            _number(port, "epoch", EPOCH_BELOW),
             _text(port, "role", 16),
             _number(port, "priority", 256),
             _flag(port, "ready"),
@@ -300,14 +306,15 @@ def _record(entry: Any) -> GatewayRecord:  # noqa: ANN401
     )
     count = _number(entry, "incarnation", 1 << 64), _number(entry, "sequence")
     fence_ms = _number({"fence_ms": 0, **entry}, "fence_ms", MAX_FENCE_MS)
-    return GatewayRecord(_name(entry), *count, ports, fence_ms)
+    seal = _text({"seal": "", **entry}, "seal", 64)
+    return GatewayRecord(_name(entry), *count, ports, fence_ms, seal)
 
 
 def _hand_over(entry: Any) -> HandOver:  # noqa: ANN401
     step = _text(entry, "step", 16)
     if step not in list(Step):
         raise RemoteProtocolError("gateway-gossip", f"step {step!r} is unknown")
-    return HandOver(_segment(entry), Step(step), _number(entry, "epoch"))
+    return HandOver(_segment(entry), Step(step), _number(entry, "epoch", EPOCH_BELOW))
 
 
 def as_reason(text: str) -> str:

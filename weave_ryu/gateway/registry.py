@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from weave_ryu.gateway.records import OUTLIVED_BELOW, GatewayRecord, Peering, PortRecord
+from weave_ryu.gateway.admission import SEQUENCE_STEP, Admission
+from weave_ryu.gateway.records import (
+    EPOCH_BELOW,
+    OUTLIVED_BELOW,
+    GatewayRecord,
+    Peering,
+    PortRecord,
+)
 from weave_ryu.names import PeerName
+
+EPOCH_STEP = 1 << 10
+"""The highest epoch does not grow by more with one message."""
+
+FIRST_EPOCH = 1 << 20
+"""Nor is the first that is heard of a segment higher."""
+
+EPOCH_ROOM = 1 << 16
+"""So much is left to count on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,7 @@ class Registry:
         self._incarnation = incarnation
         self._sequence = sequence
         self._fence_ms = fence_ms
+        self.admission = Admission()
         self._records: dict[PeerName, GatewayRecord] = {}
         self.own_record: GatewayRecord | None = None
         """What this peer tells; None before it has told anything."""
@@ -127,13 +144,19 @@ class Registry:
         self._sequence += 1
         ordered = tuple(sorted(ports, key=lambda port: port.port))
         who = self._own, self._incarnation, self._sequence
-        record = GatewayRecord(*who, ordered, self._fence_ms)
+        record = self.admission.signed(GatewayRecord(*who, ordered, self._fence_ms))
         self._store(record)
         self.own_record = record
         return record
 
-    def merge(self, records: Iterable[GatewayRecord]) -> tuple[list[Change], bool]:
+    def merge(
+        self, records: Iterable[GatewayRecord], source: PeerName | None = None
+    ) -> tuple[list[Change], bool]:
         """Take over what is newer.
+
+        Args:
+            records: of any gateways.
+            source: who has made the message; None: it was passed on.
 
         Returns:
             What changed; and True if somebody still tells of an old life of this peer, so that
@@ -142,10 +165,15 @@ class Registry:
         changes, own_is_stale = [], False
         for record in records:
             if record.name == self._own:
-                own_is_stale |= self._outlive(record)
+                own_is_stale |= self.admission.is_genuine(record) and self._outlive(record)
                 continue
             old = self._records.get(record.name)
+            is_own_word = record.name == source
+            if is_own_word and old is not None and old.sequence > record.sequence + SEQUENCE_STEP:
+                old = None  # somebody has lied about it
             if old is not None and record.sequence <= old.sequence:
+                continue
+            if not self.admission.admits(record, self._records, is_own_word):
                 continue
             self._store(record)
             changes.append(Change(record, old))
@@ -167,9 +195,15 @@ class Registry:
         self._others.clear()
 
     def raise_epoch(self, segment: str, epoch: int) -> None:
-        """Take note of an epoch that was heard of elsewhere than in a record."""
-        if self.epoch(segment) < epoch < OUTLIVED_BELOW:
-            self._epochs[segment] = epoch
+        """Take note of an epoch that was heard of.
+
+        It grows by one with each change of the role. A jump counts as a step only, so that no lie
+        brings it to its end; what is true is heard again soon.
+        """
+        known = self.epoch(segment)
+        highest = known + EPOCH_STEP if known else FIRST_EPOCH
+        if known < epoch:
+            self._epochs[segment] = min(epoch, highest, EPOCH_BELOW - EPOCH_ROOM)
 
     def _store(self, record: GatewayRecord) -> None:
         old = self._records.get(record.name)

@@ -7,16 +7,20 @@ nobody tells anything: they are behind the segment, wherever that is.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from weave_ryu.gateway.commands import Announce, Broadcast, Command, Doubt, Prime, ReadMacs, Tell
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.reading import Reading
-from weave_ryu.gateway.records import MacTable, encode
+from weave_ryu.gateway.records import MAX_MACS, MacTable, encode
 from weave_ryu.gateway.registry import Change, Registry
 from weave_ryu.names import PeerName
 
 REMEMBER_S = 300.0
 """For so long MACs are remembered that the switch has lost: as long as it would have."""
+
+MAX_KEPT = 2 * MAX_MACS
+"""Of all gateways together, some 25 MB; of each at most `MAX_MACS`."""
 
 _NONE: frozenset[str] = frozenset()
 _NOTHING = Reading()
@@ -86,9 +90,17 @@ class MacSharing:
                 self._share(port)
 
     def told(self, table: MacTable) -> None:
-        """Another gateway has told what it knows."""
-        before = self._told.get((table.name, table.segment), _NONE)
-        self._told[table.name, table.segment] = table.mesh
+        """Another gateway has told what it knows; kept only of segments that both serve."""
+        segments = {port.spec.segment for port in self._ports.values()}
+        is_ours = table.segment in segments
+        if not is_ours or table.name not in self._registry.others_of(table.segment):
+            return
+        key = table.name, table.segment
+        before = self._told.get(key, _NONE)
+        kept = self._room_for(key)
+        if len(table.mesh) > kept:
+            table = replace(table, mesh=frozenset(sorted(table.mesh)[:kept]))
+        self._told[key] = table.mesh
         for name, port in self._ports.items():
             if port.spec.segment == table.segment:
                 hosts = self.hosts(name)
@@ -99,6 +111,12 @@ class MacSharing:
                 if port.may_announce and table.mesh & hosts:
                     self._emit(Doubt(name, table.mesh & hosts))
                 self._announce_news(name)
+
+    def _room_for(self, key: tuple[PeerName, str]) -> int:
+        """How many MACs of a table are kept: each gateway has a share of its own."""
+        same = sum(len(m) for k, m in self._told.items() if k[0] == key[0] and k != key)
+        everything = sum(len(m) for k, m in self._told.items() if k != key)
+        return max(0, min(MAX_MACS - same, MAX_KEPT - everything))
 
     def left(self, peers: Collection[PeerName]) -> None:
         """Peers are no gateways any more."""
@@ -172,7 +190,9 @@ class MacSharing:
             self._tell(others, table)
 
     def _tell(self, others: Iterable[PeerName], table: MacTable) -> None:
-        payload = encode(tables=[table])
+        # With the own record: one that has just come does not know yet that this is a gateway.
+        own = self._registry.own_record
+        payload = encode([] if own is None else [own], tables=[table])
         for other in others:
             self._emit(Tell(other, payload))
 

@@ -15,15 +15,15 @@ from weave_ryu.mesh.agenda import Agenda
 from weave_ryu.mesh.commands import Command
 from weave_ryu.mesh.config import Address, ConnectionId, RouterConfig
 from weave_ryu.mesh.connection import ConnectionMachine
-from weave_ryu.mesh.gossip import GOSSIP_INTERVAL_S, TOPOLOGY, TopologyData
+from weave_ryu.mesh.gossip import GOSSIP_INTERVAL_S, TOPOLOGY, PayloadData, TopologyData
 from weave_ryu.mesh.gossiper import Gossiper
 from weave_ryu.mesh.maker import Maker
 from weave_ryu.mesh.overlay import FastdpOverlay
-from weave_ryu.mesh.peers import MergeResult, Peer, Peers
+from weave_ryu.mesh.peers import MAX_STEP, MAX_VERSION, MergeResult, Peer, Peers
 from weave_ryu.mesh.routing import RoutingTables
 from weave_ryu.mesh.segments import Claims, edges_of
 from weave_ryu.mesh.status import FarEnd
-from weave_ryu.mesh.topology import UpdateReader
+from weave_ryu.mesh.topology import UpdateReader, encode_update
 from weave_ryu.names import PeerName, ShortId
 
 UPDATE_DELAY_S = 1.0
@@ -161,20 +161,33 @@ class Core:
         untold = set() if self._update_at is None else self._update_names | {self.name}
         return TopologyData(self.peers, frozenset(names) | untold)
 
-    def merge(self, payload: bytes, now: float) -> MergeResult:
+    def merge(self, payload: bytes, now: float, sender: PeerName | None = None) -> MergeResult:
         """Take in what a neighbour says, and schedule what follows from it.
+
+        What cannot be, of another neighbour, is left out; that one is told, to contradict it.
 
         Raises:
             RemoteProtocolError: it cannot be read; nothing is changed.
         """
-        update = [entry for entry in self.reader.read(payload) if self.claims.may_be(entry)]
+        update, is_lied_about, version = [], False, self.peers.own.version
+        for entry in self.reader.read(payload):
+            if entry.name == self.name:
+                is_lied_about |= self.peers.contradict(entry)
+            if self.peers.may_be(entry, sender, self.by_peer):
+                update.append(entry)
+            elif entry.name in self.by_peer and entry.version <= MAX_VERSION:
+                self.gossiper.tell(entry.name, TOPOLOGY, PayloadData((encode_update([entry]),)))
         known = self.peers.get
         before = [(one.name, known(one.name)) for one in update if known(one.name) is not one]
-        result = self.peers.merge(update)
+        result = self.peers.merge(update, sender)
         if result.delta:
             self.tables.schedule(now)
-        if result.old_life:
+        if result.old_life or is_lied_about:
             self.schedule_update(now)
+        if self.peers.own.version > version + MAX_STEP:
+            # Neighbours believe such a jump only if they hear of it from ourself.
+            own = frozenset({self.name})
+            self.gossiper.tell_neighbours(TOPOLOGY, TopologyData(self.peers, own))
         if self._collect_at is None and (result.delta or result.unknown):
             self._collect_at = now + COLLECTION_DELAY_S
         if any(edges_of(old) != edges_of(self.peers.get(name)) for name, old in before):

@@ -101,14 +101,15 @@ def decode_features(raw: bytes) -> Features:
             raise RemoteProtocolError("missing-feature", f"no {key} in the features")
     if pairs["PeerNameFlavour"] != NAME_FLAVOUR:
         raise _bad_feature("PeerNameFlavour", pairs["PeerNameFlavour"])
-    nick_name = pairs["NickName"].encode("utf-8", "surrogateescape")
-    if len(nick_name) > MAX_NICK_NAME_BYTES:
-        raise RemoteProtocolError("bad-feature", f"a NickName of {len(nick_name)} bytes")
+    try:
+        nick_name = printable(pairs["NickName"], MAX_NICK_NAME_BYTES)
+    except RemoteProtocolError as error:
+        raise RemoteProtocolError("bad-feature", f"NickName: {error.detail}") from error
     short_id = _number(pairs, "ShortID", MAX_SHORT_ID) if "ShortID" in pairs else None
     overlays = pairs.get("Overlays")
     return Features(
         name=_name(pairs["Name"]),
-        nick_name=nick_name.decode("utf-8", "replace"),
+        nick_name=nick_name,
         uid=PeerUID(_uid(pairs)),
         connection_id=_number(pairs, "ConnID", MAX_UID),
         short_id=None if short_id is None else ShortId(short_id),
@@ -116,6 +117,29 @@ def decode_features(raw: bytes) -> Features:
         overlays=None if overlays is None else tuple(overlays.split()),
         uptime_ms=_number(pairs, "Uptime", MAX_UID) if "Uptime" in pairs else None,
     )
+
+
+def printable(text: str, max_bytes: int) -> str:
+    """What another peer calls itself, as terminals and logs may show it.
+
+    What moves the cursor, rings, turns the direction of writing or begins a new line becomes a
+    replacement character, as do bytes that are no UTF-8. It is told on in no more bytes than it may
+    have.
+
+    Args:
+        text: as gob has it, bytes that are no UTF-8 as surrogates.
+        max_bytes: of UTF-8.
+
+    Raises:
+        RemoteProtocolError: it is longer.
+    """
+    raw = text.encode("utf-8", "surrogateescape")
+    if len(raw) > max_bytes:
+        raise RemoteProtocolError("text-too-long", f"{len(raw)} bytes of text, over {max_bytes}")
+    if text.isprintable():
+        return text
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in raw.decode("utf-8", "replace"))
+    return shown.encode()[:max_bytes].decode("utf-8", "ignore")
 
 
 def _bad_feature(key: str, value: str) -> RemoteProtocolError:

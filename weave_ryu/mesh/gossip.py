@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from weave_ryu.mesh.messages import Gossip, Tag, encode_gossip
-from weave_ryu.mesh.peers import Peer, Peers
+from weave_ryu.mesh.peers import MAX_PEERS, Peer, Peers
 from weave_ryu.mesh.topology import encode_update
 from weave_ryu.names import PeerName
 
@@ -20,7 +20,7 @@ MAX_REMEMBERED = 4096
 
 _MAX_UPDATE_BYTES = 8 * 1024 * 1024
 _PEER_BYTES = 128
-_CONNECTION_BYTES = 64
+_CONNECTION_BYTES = 32
 _PAYLOAD_OVERHEAD_BYTES = 4096
 
 
@@ -90,8 +90,11 @@ def _split(peers: list[Peer]) -> list[list[Peer]]:
     parts: list[list[Peer]] = [[]]
     room = _MAX_UPDATE_BYTES
     for peer in peers:
-        room -= _PEER_BYTES + _CONNECTION_BYTES * len(peer.connections)
-        if room < 0 and parts[-1]:
+        # A character has up to four bytes.
+        lines = peer.connections.values()
+        texts = len(peer.nick_name) + sum(len(line.remote_tcp_addr) for line in lines)
+        room -= _PEER_BYTES + _CONNECTION_BYTES * len(lines) + 4 * texts
+        if (room < 0 or len(parts[-1]) >= MAX_PEERS) and parts[-1]:
             parts.append([])
             room = _MAX_UPDATE_BYTES
         parts[-1].append(peer)

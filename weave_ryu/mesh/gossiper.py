@@ -18,7 +18,7 @@ from weave_ryu.mesh.messages import Tag
 from weave_ryu.mesh.routing import RoutingTables
 from weave_ryu.names import UNKNOWN_PEER, PeerName
 
-MAX_SURROGATES = 64
+MAX_SURROGATES = 16
 """Channels we do not know but relay; a neighbour may name any number of them."""
 
 DETOURS = 2

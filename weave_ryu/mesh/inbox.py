@@ -70,7 +70,7 @@ class Inbox:
         that is older than ours, so that a gateway that had forgotten it gets above what others have
         written. Without this, each would wait for the next round (mesh/peers.go has only that).
         """
-        result = self._core.merge(payload, now)
+        result = self._core.merge(payload, now, one.peer)
         names = frozenset(result.unknown) | frozenset(result.outdated)
         if names and one.peer is not None:
             self._core.gossiper.tell(one.peer, TOPOLOGY, TopologyData(self._core.peers, names))

@@ -83,6 +83,9 @@ class Neighbours:
         if rival is not None and notice is not None and self.namesakes.is_silent(rival, now):
             self.end(rival, "silent", f"it is silent, and {notice.newcomer} lives", now, features)
             notice = rival = None
+        namesake = "" if notice is None else str(notice)
+        if features.name in self._core.claims:
+            namesake = f"{features.name} is a segment, and has no host"
         verdict = judge(
             Candidate(
                 features,
@@ -90,7 +93,7 @@ class Neighbours:
                 machine.link.told,
                 not machine.encrypted or machine.mutually_trusted,
                 (machine.link.local[0], machine.link.remote[0]),
-                "" if notice is None else str(notice),
+                namesake,
             ),
             self._core.peers.own,
             self._core.peers.get(features.name),

@@ -6,18 +6,27 @@ An entry is immutable; a change replaces it (mesh/peers.go, local_peer.go).
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Container, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from weave_ryu.errors import LocalProtocolError, RemoteProtocolError
+from weave_ryu.errors import LocalProtocolError
 from weave_ryu.mesh.shortids import ShortIdIndex
 from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
 
 MAX_PEERS = 4096
 """More cannot have short ids of their own; a table that grows beyond is an attack or a mistake."""
 
-MAX_VERSION = (1 << 64) - 1
+MAX_VERSION = (1 << 63) - (1 << 32) - 1
+"""Of others: a higher one is a lie, since nobody changes so often. Whoever hears such a thing of
+itself needs room to count on, in 64 bits (mesh/gob.go); of a segment's version the last 32 bits are
+a counter and a tag (mesh/segments.py)."""
+
+MAX_STEP = 1 << 32
+"""A version does not grow by more between two messages, unless to get above a lie."""
+
+_HIGHEST = (1 << 64) - 1
+"""More cannot be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,14 @@ class MergeResult:
     old_life: bool
     unknown: tuple[PeerName, ...] = ()
     outdated: tuple[PeerName, ...] = ()
+
+
+def _says_same(told: Peer, own: Peer) -> bool:
+    """Nobody but the owner writes an entry; what is told of it says the same, or is a lie."""
+    lines = own.connections
+    return told.connections.keys() == lines.keys() and all(
+        line.established == lines[name].established for name, line in told.connections.items()
+    )
 
 
 def _wins(update: Peer, known: Peer) -> bool:
@@ -212,15 +229,10 @@ class Peers:
     # Entries that we write for peers without a host (mesh/segments.py).
 
     def put(self, peer: Peer) -> None:
-        """Add or replace an entry, whatever is known.
-
-        Raises:
-            RemoteProtocolError: the table is full.
-        """
+        """Add or replace an entry, whatever is known, and however full the table is."""
         if peer.name in self._by_name:
             self._replace(peer)
         else:
-            self._check_room(1)
             self._insert(peer)
         self._keep_own_short_id()
 
@@ -237,27 +249,59 @@ class Peers:
         return wanted
 
     def _set_own(self, changed: Peer) -> None:
-        self._by_name[self._own_name] = replace(changed, version=changed.version + 1)
+        version = min(changed.version + 1, _HIGHEST)
+        self._by_name[self._own_name] = replace(changed, version=version)
 
     # Others.
 
     def take_in(self, peer: Peer) -> None:
         """Add a peer that has shaken hands with us, unless it is known.
 
-        Raises:
-            RemoteProtocolError: the table is full.
+        There is room for neighbours, however many others somebody has told of: connections have a
+        limit of their own.
         """
         if peer.name in self._by_name:
             return
-        self._check_room(1)
         self._insert(peer)
         self._keep_own_short_id()
 
-    def merge(self, update: Iterable[Peer]) -> MergeResult:
+    def may_be(self, entry: Peer, sender: PeerName | None, neighbours: Container[PeerName]) -> bool:
+        """Whether an entry is credible: its version is one that a peer may have reached.
+
+        Args:
+            entry: that somebody tells.
+            sender: the neighbour that tells it.
+            neighbours: they tell their own entries, so that lies of others are recognized.
+        """
+        if entry.name == sender:
+            return entry.version <= MAX_VERSION + MAX_STEP
+        if entry.version > MAX_VERSION:
+            return False
+        known = self._by_name.get(entry.name)
+        is_jump = known is not None and entry.version > known.version + MAX_STEP
+        return not (is_jump and entry.name != self._own_name and entry.name in neighbours)
+
+    def contradict(self, told: Peer) -> bool:
+        """Get above an entry that is told of this life of ours, and that we have not written.
+
+        Weave would never get over such a lie (mesh/peers.go applyUpdate looks at other UIDs only).
+        """
+        own = self.own
+        is_lie = told.version > own.version or not _says_same(told, own)
+        if told.uid != own.uid or not own.version <= told.version <= MAX_VERSION or not is_lie:
+            return False
+        self._by_name[self._own_name] = replace(own, version=told.version + 1)
+        return True
+
+    def merge(self, update: Iterable[Peer], sender: PeerName | None = None) -> MergeResult:
         """Merge a topology update (mesh/peers.go applyUpdate).
 
-        Raises:
-            RemoteProtocolError: the table would grow beyond its bound; nothing is changed then.
+        Args:
+            update: entries that `may_be`.
+            sender: the neighbour that tells it; its word about itself stands above that of others.
+
+        What would make the table grow beyond its bound is left out. Whoever tells it may only pass
+        on what somebody else has made up.
         """
         told = list(update)
         # What is the table's own object is no news, and names nobody new (mesh/topology.py).
@@ -269,7 +313,11 @@ class Peers:
             for name in peer.connections
             if name not in self._by_name and name not in new
         }
-        self._check_room(len(new) + len(placeholders))
+        room = max(0, MAX_PEERS - len(self._by_name))
+        if len(new) + len(placeholders) > room:
+            new = dict(list(new.items())[:room])
+            placeholders = set(sorted(placeholders)[: room - len(new)])
+            entries = [peer for peer in entries if peer.name in self._by_name or peer.name in new]
         for peer in new.values():
             self._insert(peer)
         for name in placeholders:
@@ -283,7 +331,8 @@ class Peers:
                 old_life = self._hear_of_ourself(peer) or old_life
             elif new.get(peer.name) is not peer:
                 known = self._by_name[peer.name]
-                if _wins(peer, known):
+                is_own_word = peer.name == sender and known.version > peer.version + MAX_STEP
+                if is_own_word or _wins(peer, known):
                     self._replace(peer)
                     delta.add(peer.name)
                 elif peer.uid != known.uid:
@@ -293,7 +342,7 @@ class Peers:
                     # get above those.
                     outdated.add(peer.name)
         self._keep_own_short_id()
-        names = {peer.name for peer in told}
+        names = {peer.name for peer in told if peer.name in self._by_name}
         return MergeResult(
             update=tuple(sorted(names)),
             delta=tuple(sorted(delta)),
@@ -305,7 +354,7 @@ class Peers:
     def _hear_of_ourself(self, peer: Peer) -> bool:
         """An old life of ours is still told about: get above it."""
         own = self.own
-        if peer.uid == own.uid or peer.version < own.version or peer.version >= MAX_VERSION:
+        if peer.uid == own.uid or not own.version <= peer.version <= MAX_VERSION:
             return False
         self._by_name[self._own_name] = replace(own, version=peer.version + 1)
         return True
@@ -342,12 +391,6 @@ class Peers:
                 reached |= new
                 waiting.extend(new)
         return reached
-
-    def _check_room(self, more: int) -> None:
-        if len(self._by_name) + more > MAX_PEERS:
-            raise RemoteProtocolError(
-                "too-many-peers", f"{len(self._by_name)} known and {more} new, over {MAX_PEERS}"
-            )
 
     def _insert(self, peer: Peer) -> None:
         self._by_name[peer.name] = peer

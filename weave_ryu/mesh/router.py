@@ -178,6 +178,13 @@ class Router:
         self._core.settle_claims(now)
         self._settle(now)
 
+    def judge_claims(self, is_gateway: Callable[[PeerName, PeerName], bool]) -> None:
+        """Believe claims of segments (first argument) only if their peers (second) may have them.
+
+        Others are outbid at once.
+        """
+        self._core.claims.is_gateway = is_gateway
+
     def release_segment(self, name: PeerName, now: float) -> None:
         """We forward for it no more. If nobody else claims it, all peers forget what is there."""
         if self._core.claims.drop(name):
@@ -355,6 +362,10 @@ class Router:
             one = self._core.neighbours[connection]
             self._neighbours.end(one, "too-slow", "the peer does not read what it is told", now)
         for connection, tag, body in self._core.gossiper.drain():
+            if len(body) > MAX_MESSAGE_BYTES - _MARGIN_BYTES:
+                reason = f"{len(body)} bytes of gossip do not fit in a message"
+                self._core.events.append(events.MessageIgnored(connection, reason))
+                continue
             self._core.touched.add(connection)
             self._core.neighbours[connection].machine.send(tag, body)
         self._flush()
@@ -375,6 +386,10 @@ class Router:
         core.touched.clear()
 
 
+_MARGIN_BYTES = 1024
+"""More than headers and a seal need."""
+
+
 def _check_size(payload: bytes) -> None:
-    if len(payload) > MAX_MESSAGE_BYTES - 1024:
+    if len(payload) > MAX_MESSAGE_BYTES - 2 * _MARGIN_BYTES:
         raise LocalProtocolError(f"a payload of {len(payload)} bytes does not fit in a message")

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from weave_ryu.mesh.peers import Connection, Peer, Peers, connections_by_name
+from weave_ryu.mesh.peers import MAX_VERSION, Connection, Peer, Peers, connections_by_name
 from weave_ryu.names import MAX_SHORT_ID, PeerName, PeerUID, ShortId
 
 TAG_BITS, COUNTER_BITS = 20, 12
 """A segment's version, from the low bits up: a tag of the gateway that wrote it, so that no two
 write the same one; a counter of changes within an epoch; the epoch."""
 
-MAX_EPOCH = (1 << 64 - COUNTER_BITS - TAG_BITS) - 2
+MAX_EPOCH = MAX_VERSION >> COUNTER_BITS + TAG_BITS
 """Higher ones are lies, and count as this."""
 
 _LOCAL, _GROUP = 0x02 << 40, 0x01 << 40
@@ -102,11 +103,12 @@ class Claims:
         self._peers = peers
         self._tag = zlib.crc32(peers.own.name.to_bytes6()) & (1 << TAG_BITS) - 1
         self._claimed: dict[PeerName, _Claim] = {}
+        self.is_gateway: Callable[[PeerName, PeerName], bool] = lambda _segment, _peer: True
+        """Whether a peer is a gateway of a segment, as far as whoever uses this knows."""
 
-    def may_be(self, entry: Peer) -> bool:
-        """Whether somebody may have written it: above the highest version nobody could count on."""
-        is_segment = entry.name in self._claimed or entry.owner is not None
-        return not is_segment or epoch_of(entry.version) <= MAX_EPOCH
+    def __contains__(self, name: PeerName) -> bool:
+        """Whether this peer forwards for the segment of that name."""
+        return name in self._claimed
 
     def add(self, segment: Segment, epoch: int, *, arriving: bool = False) -> None:
         """Claim a segment, or claim it in another way; `settle` does it.
@@ -146,6 +148,8 @@ class Claims:
         entry = None if rival is None else self._peers.get(rival)
         if known is None or entry is None or name not in entry.connections:
             return False  # nobody's, or of one that has gone or has withdrawn it
+        if not self.is_gateway(name, entry.name):
+            return False
         return rival != self._peers.own.name and epoch <= epoch_of(known.version) <= MAX_EPOCH
 
     def _hold(self, claim: _Claim) -> None:

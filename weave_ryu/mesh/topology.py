@@ -9,7 +9,7 @@ from typing import Any
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.mesh import gob
-from weave_ryu.mesh.features import MAX_NICK_NAME_BYTES
+from weave_ryu.mesh.features import MAX_NICK_NAME_BYTES, printable
 from weave_ryu.mesh.peers import MAX_PEERS, Connection, Peer, Peers, connections_by_name
 from weave_ryu.names import MAX_SHORT_ID, UNKNOWN_PEER, PeerName, PeerUID, ShortId
 
@@ -185,8 +185,11 @@ class UpdateReader:
         return known
 
     def _is_known(self, header: Peer, known: Peer) -> bool:
-        """The table has this very entry, and all whom it names."""
-        if (
+        """The table has this very entry, and all whom it names.
+
+        What is told of ourself is read whole: if it is not what we say, we have to contradict.
+        """
+        if known is self._peers.own or (
             known.version != header.version
             or known.uid != header.uid
             or (known.short_id is None and header.short_id is not None)
@@ -221,7 +224,7 @@ def _checked_peer(peer: dict[str, Any], lines: list[dict[str, Any]]) -> Peer:
         raise RemoteProtocolError("bad-short-id", f"short id {short_id} is over 12 bits")
     return Peer(
         name=_checked_name(peer["NameByte"]),
-        nick_name=_clean(peer["NickName"], MAX_NICK_NAME_BYTES),
+        nick_name=printable(peer["NickName"], MAX_NICK_NAME_BYTES),
         uid=PeerUID(peer["UID"]),
         version=peer["Version"],
         short_id=ShortId(short_id) if peer["HasShortID"] else None,
@@ -244,7 +247,7 @@ def _checked_connection(
 ) -> Connection:
     """The same lines come again every 30 s from many neighbours: made and kept once."""
     return Connection(
-        _checked_name(name), _clean(remote_tcp_addr, MAX_ADDRESS_BYTES), outbound, established
+        _checked_name(name), printable(remote_tcp_addr, MAX_ADDRESS_BYTES), outbound, established
     )
 
 
@@ -255,14 +258,6 @@ def _checked_name(raw: bytes) -> PeerName:
     if name == UNKNOWN_PEER:
         raise RemoteProtocolError("bad-name", "peer name 0")
     return name
-
-
-def _clean(text: str, max_bytes: int) -> str:
-    """Text that can be shown: bytes that are no UTF-8 become question marks."""
-    raw = text.encode("utf-8", "surrogateescape")
-    if len(raw) > max_bytes:
-        raise RemoteProtocolError("text-too-long", f"{len(raw)} bytes of text, over {max_bytes}")
-    return raw.decode("utf-8", "replace")
 
 
 def _definitions() -> tuple[bytes, bytes]:

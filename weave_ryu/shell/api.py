@@ -25,7 +25,7 @@ from weave_ryu.errors import (
 )
 from weave_ryu.gateway.role import Role
 from weave_ryu.gateway.surroundings import NotReadyError
-from weave_ryu.shell import hub, listening, meshd, pages, tls, traceview, views
+from weave_ryu.shell import hub, listening, meshd, pages, serving, tls, traceview, views
 from weave_ryu.shell.auth import SAFE_METHODS, Guard
 from weave_ryu.shell.daemon import Daemon
 from weave_ryu.shell.limits import Bucket
@@ -37,7 +37,6 @@ from weave_ryu.shell.problems import ApiError
 _log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 << 10
-MAX_CONNECTIONS = 128
 PRETTY_BYTES = 16 << 10
 """Longer documents come without line breaks: Python makes those five times as fast, and while it
 makes one no lease is sent."""
@@ -84,10 +83,10 @@ def serve(listener: listening.Listener, application: Api) -> None:
         application,
         log=logging.getLogger("weave_ryu.http"),
         log_output=False,
-        max_size=MAX_CONNECTIONS,
+        max_size=serving.MAX_CONNECTIONS,
         socket_timeout=30,
         debug=False,
-        protocol=tls.one_connection,
+        protocol=serving.Connections().serve,
         environ={"wsgi.url_scheme": "https", "HTTPS": "on"} if is_tls else None,
     )
 

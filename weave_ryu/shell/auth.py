@@ -27,6 +27,8 @@ WRITES_PER_S = 10
 WRITES_AT_ONCE = 50
 WRONG_TOKENS_PER_S = 2
 WRONG_TOKENS_AT_ONCE = 20
+MAX_CLIENTS = 1024
+"""Whose wrong tokens are counted."""
 
 
 class Guard:
@@ -42,7 +44,7 @@ class Guard:
         self._is_local = ipaddress.ip_address(host).is_loopback
         self.token = token
         self._writes = Bucket(WRITES_PER_S, WRITES_AT_ONCE)
-        self._wrong = Bucket(WRONG_TOKENS_PER_S, WRONG_TOKENS_AT_ONCE)
+        self._wrong: dict[str, Bucket] = {}
 
     def needs_token(self, method: str, path: str) -> bool:
         """Whether a request is served only with the token."""
@@ -69,9 +71,15 @@ class Guard:
         if request.method not in SAFE_METHODS and not self._writes.take(now):
             raise ApiError(429, "too-often", f"more than {WRITES_PER_S} changes a second: wait")
 
+    def _wrong_of(self, client: str) -> Bucket:
+        """Each address has a limit of its own; the right token is never held up by wrong ones."""
+        if client not in self._wrong:
+            if len(self._wrong) >= MAX_CLIENTS:
+                del self._wrong[next(iter(self._wrong))]
+            self._wrong[client] = Bucket(WRONG_TOKENS_PER_S, WRONG_TOKENS_AT_ONCE)
+        return self._wrong[client]
+
     def _check_token(self, request: webob.Request, now: float) -> None:
-        if self._wrong.is_empty(now):
-            raise ApiError(429, "too-often", "too many wrong tokens: wait a second")
         given = request.headers.get("Authorization", "")
         scheme, _, token = given.partition(" ")
         expected = self.token or ""
@@ -80,8 +88,8 @@ class Guard:
         )
         if scheme.lower() == "bearer" and expected and same:
             return
-        if given:
-            self._wrong.take(now)
+        if given and not self._wrong_of(request.client_addr or "").take(now):
+            raise ApiError(429, "too-often", "too many wrong tokens: wait a second")
         raise ApiError(
             401,
             "wrong-token" if given else "no-token",

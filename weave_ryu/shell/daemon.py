@@ -12,7 +12,8 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
-from weave_ryu.gateway import movemessages
+from weave_ryu.gateway import movemessages, sealing
+from weave_ryu.gateway.admission import REFRESH_S
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
@@ -62,6 +63,9 @@ from weave_ryu.shell.portuse import PortUse
 from weave_ryu.shell.standings import Standings
 
 _log = structlog.get_logger()
+
+MAX_UNSEALED_BYTES = 128 << 10
+"""Where gateways have a key: what others pass on has no more, and anybody may send it."""
 
 ASK_DELAY_S = 0.3
 """After a peer appeared: others that come with it are asked about together."""
@@ -138,9 +142,11 @@ class Daemon:
             [_port_spec(spec) for spec in specs],
             timers,
             time.monotonic(),
-            config.password,
+            sealing.hello_key(config.gateway_key, config.password),
         )
         self.registry = core.registry
+        self.registry.admission.is_present = self._is_present
+        self.sealing = self._seals()
         self.gateways = Gateways(
             core,
             self.switch,
@@ -177,6 +183,15 @@ class Daemon:
         self._layout = 0
         self._graphs = routes.GraphBuilder(established_only=True)
 
+    def _seals(self) -> sealing.MessageSeal:
+        """Of the gateways' key, for messages; records and claims are judged by it, too."""
+        key, is_strict = self.config.gateway_key, not self.config.gateway_key_optional
+        if key is not None:
+            self.registry.admission.seal = sealing.RecordSeal(key, is_needed=is_strict)
+            self.router.judge_claims(self._may_claim)
+        name, first = self.router.name, self._sequence << 16
+        return sealing.MessageSeal(name, key, first, is_needed=is_strict)
+
     def _fences(self, times: FenceTimes | None) -> fence.Fences | None:
         ports = [spec.port for spec in self.config.gateway]
         return None if times is None else fence.Fences(self.config.bridge, ports, times.open_s)
@@ -194,6 +209,7 @@ class Daemon:
         hub.spawn(self._underlay_loop)
         hub.spawn(self._leftovers.run)
         hub.spawn(self._watch_reach)
+        hub.spawn_vital("gateways of others", self._watch_gateways)
         hub.spawn(self._restorer.run)
         hub.spawn(self._replugger.run)
         hub.spawn(self._links.run)
@@ -206,6 +222,11 @@ class Daemon:
         self.mesh.start()
         self.names.ask(self._names_to_ask)
         self.gateways.start()
+        if self.config.gateway and self.config.gateway_key is None:
+            _log.warning(
+                "no_gateway_key",
+                reason="every peer of the mesh can decide who forwards; see --gateway-key-file",
+            )
         _log.info(
             "daemon_started",
             name=str(self.router.name),
@@ -224,11 +245,13 @@ class Daemon:
 
     def broadcast(self, payload: bytes) -> None:
         """Tell all peers on the gateway channel."""
+        payload = self.sealing.seal(CHANNEL, payload, None)
         self.router.gossip_broadcast(CHANNEL, payload, time.monotonic())
         self.mesh.pump()
 
     def tell(self, peer: PeerName, payload: bytes, *, detour: bool = False) -> None:
         """Tell one peer on the gateway channel; with `detour` around the way that routes name."""
+        payload = self.sealing.seal(CHANNEL, payload, peer)
         send = self.router.gossip_detour if detour else self.router.gossip_unicast
         send(CHANNEL, peer, payload, time.monotonic())
         self.mesh.pump()
@@ -280,7 +303,8 @@ class Daemon:
                 case mesh_events.GossipReceived(channel=traced.CHANNEL):
                     self.tracer.received(event.source, event.payload)
                 case mesh_events.GossipReceived(channel=movemessages.CHANNEL):
-                    self.moving.received(event.source, event.payload)
+                    is_for_all = event.kind is mesh_events.GossipKind.BROADCAST
+                    self.moving.received(event.source, event.payload, is_for_all=is_for_all)
                 case mesh_events.GossipReceived():
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
@@ -319,14 +343,39 @@ class Daemon:
         """A segment's entry may outlive the records of the gateway that wrote it."""
         for spec in self.config.gateway:
             entry = self.router.peers.get(self._segment(spec.segment).name)
-            if entry is not None:
+            owner = None if entry is None else entry.owner
+            is_sure = owner is not None and owner in self.registry.gateways_of(spec.segment)
+            if entry is not None and (is_sure or self.config.gateway_key is None):
                 epoch = segments.epoch_of(entry.version)
                 self.registry.raise_epoch(spec.segment, epoch)
+
+    def _may_claim(self, segment: PeerName, peer: PeerName) -> bool:
+        """Whether a peer is a gateway of a segment of ours; of others it need not be known."""
+        ours = (s.segment for s in self.config.gateway if self.segment_name(s.segment) == segment)
+        return all(peer in self.registry.gateways_of(name) for name in ours)
 
     def _watch_reach(self) -> None:
         while True:
             hub.sleep(reach.LOOK_EVERY_S)
             self._reach.look(self.router.connections(), time.monotonic())
+
+    def _watch_gateways(self) -> None:
+        """Say that the own record stands, and drop those of whom nobody says it."""
+        refused = 0
+        while True:
+            hub.sleep(REFRESH_S)
+            own, admission = self.registry.own_record, self.registry.admission
+            if own is not None and own.ports:
+                self.broadcast(encode([own]))
+            self.gateways.forget_strangers()
+            if admission.refused != refused:
+                _log.warning("gateway_records_refused", count=admission.refused - refused)
+                refused = admission.refused
+            self._look_at_layout()
+
+    def _is_present(self, name: PeerName) -> bool:
+        peer = self.router.peers.get(name)
+        return peer is not None and not peer.is_placeholder
 
     def _wake_strangers(self, at: float) -> None:
         hub.spawn(self._tell_of_strangers, at)
@@ -336,9 +385,15 @@ class Daemon:
         self._strangers.due(time.monotonic())
 
     def _gossip(self, event: mesh_events.GossipReceived) -> None:
+        is_direct = event.kind is not mesh_events.GossipKind.NEIGHBOUR
+        is_for_all = event.kind is mesh_events.GossipKind.BROADCAST
+        source, payload = event.source, event.payload
+        opened = self.sealing.open(CHANNEL, source, payload, is_for_all=is_for_all)
         try:
-            is_direct = event.kind is not mesh_events.GossipKind.NEIGHBOUR
-            self.gateways.received(event.source, event.payload, is_direct)
+            if not opened.is_trusted and len(payload) > MAX_UNSEALED_BYTES:
+                raise RemoteProtocolError("gateway-gossip", f"{len(payload)} bytes without seal")
+            is_sure = opened.is_trusted
+            self.gateways.received(source, opened.payload, is_direct, is_sure=is_sure)
         except RemoteProtocolError as error:
             _log.warning("gateway_gossip_ignored", source=str(event.source), reason=str(error))
             return
@@ -346,6 +401,9 @@ class Daemon:
             # A neighbour told us all it knows; those behind us may not have heard it.
             self._relay_if_new(event)
             self._answer_if_more(event)
+        self._look_at_layout()
+
+    def _look_at_layout(self) -> None:
         if self._layout != self.registry.layout:
             self._layout = self.registry.layout
             self.forwarder.changed()
@@ -573,6 +631,10 @@ class Daemon:
     def _drop_left(self, present: frozenset[PeerName]) -> None:
         left, joined = self._known_peers - present, present - self._known_peers
         self._known_peers = present
+        # Some were in the mesh for less time than there is between two looks.
+        left |= {
+            r.name for r in self.registry.records() if r.name not in self.router.peers
+        } - present
         if left:
             self.gateways.peers_left(left)
         if joined and not self._is_asking:

@@ -90,7 +90,7 @@ class Forwarder:
 
     def start(self) -> None:
         """Begin to work."""
-        hub.spawn(self._loop)
+        hub.spawn_vital("forwarder", self._loop)
 
     def changed(self) -> None:
         """Something that flows follow from may have changed."""

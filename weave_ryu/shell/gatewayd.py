@@ -194,10 +194,10 @@ class Gateways:
         """Begin to watch the ports."""
         if self.fences is not None:
             self.fences.start()
-            hub.spawn(self._look_after_fences, self.fences)
+            hub.spawn_vital("fences", self._look_after_fences, self.fences)
         self.core.start(time.monotonic())
-        hub.spawn(self._gate_loop)
-        hub.spawn(self._timer_loop)
+        hub.spawn_vital("gates", self._gate_loop)
+        hub.spawn_vital("gateway timer", self._timer_loop)
         if self.core.ports:
             control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             hub.repeat_beside(partial(self._ask_for_carrier, control), ASK_FOR_CARRIER_S)
@@ -292,13 +292,21 @@ class Gateways:
 
     # What the daemon tells.
 
-    def received(self, source: PeerName, payload: bytes, is_direct: bool) -> None:
-        """A message on the gateway channel came in.
+    def received(
+        self, source: PeerName, payload: bytes, is_direct: bool, *, is_sure: bool = True
+    ) -> None:
+        """A message on the gateway channel came in; see `GatewayCore.received`.
 
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
-        self.core.received(source, payload, is_direct, time.monotonic())
+        now = time.monotonic()
+        self.core.received(source, payload, is_direct, now, is_sure=is_sure)
+        self.pump()
+
+    def forget_strangers(self) -> None:
+        """Drop gateways that have not told their records themselves for long."""
+        self.core.forget_strangers(time.monotonic())
         self.pump()
 
     def hello(self, number: int, frame: bytes) -> None:

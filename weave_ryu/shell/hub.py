@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import os
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import structlog
 
 # The class is not a DeprecationWarning, and it is raised by the import itself.
 warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated", category=Warning)
@@ -28,6 +32,12 @@ Semaphore = eventlet.semaphore.Semaphore
 Timeout = eventlet.Timeout
 sleep = eventlet.sleep
 wsgi = eventlet.wsgi
+
+
+_log = structlog.get_logger()
+
+VITAL_STATUS = 70
+"""EX_SOFTWARE of sysexits.h."""
 
 
 class _Hub(eventlet.hubs.epolls.Hub):  # type: ignore[misc]
@@ -75,6 +85,34 @@ def stand_still(seconds: float) -> None:
 def spawn(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
     """Run a function in a green thread of its own."""
     return eventlet.spawn(function, *arguments)
+
+
+def spawn_vital(name: str, function: Callable[..., None], *arguments: Any) -> Any:  # noqa: ANN401
+    """Run a function without which the daemon is none: if it fails, the process ends.
+
+    The service manager starts it anew. Half a daemon would go on to look alive, with routes and
+    roles that nobody renews; gates close by themselves.
+
+    Args:
+        name: for the log.
+        function: it may end, or be ended, but not fail.
+        arguments: for it.
+    """
+
+    def run() -> None:
+        try:
+            function(*arguments)
+        except Exception:
+            _log.critical("vital_part_failed", part=name, exc_info=True)
+            end_process(VITAL_STATUS)
+
+    return spawn(run)
+
+
+def end_process(status: int) -> None:
+    """End without anything more: what is left may be broken."""
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def handle_signals(handlers: Mapping[int, Callable[[], object]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import ipaddress
 import itertools
 import os
@@ -14,6 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+import structlog
+
 from weave_ryu.addresses import parse_decimal
 from weave_ryu.errors import ConfigError, NetworkError, UnresolvedError
 from weave_ryu.mesh.commands import CloseConnection, Command, Dial, SendBytes, SendHeartbeat
@@ -22,12 +23,21 @@ from weave_ryu.mesh.events import Event
 from weave_ryu.mesh.router import Router
 from weave_ryu.shell import hub
 
+_log = structlog.get_logger()
+
 DIAL_TIMEOUT_S = 10.0
 READ_BYTES = 65536
 BLOCKED_BYTES = 256 << 10
 """Above this much unsent, gossip for the connection is merged instead of queued."""
 UNSENT_LIMIT_BYTES = 64 << 20
 """A neighbour that reads nothing while this much piles up is given up."""
+
+COSTLY_S = 0.002
+REST_SHARE = 3.0
+"""A neighbour gets a quarter of the processor at the most, as long as others want it."""
+
+ACCEPT_AGAIN_S = 1.0
+"""After an error of the host, such as too many open files."""
 
 RETRY_MS = 1000
 """TCP waits twice as long after each try, up to two minutes. When a way is whole again, two
@@ -53,8 +63,8 @@ class _Connection:
         self._is_blocked = False
         self._is_writing = False
         self._has_unsent = hub.Signal()
-        self._reader = hub.spawn(self._read)
-        self._writer = hub.spawn(self._write)
+        self._reader = hub.spawn_vital("mesh reader", self._read)
+        self._writer = hub.spawn_vital("mesh writer", self._write)
 
     def send(self, data: bytes) -> None:
         """Send bytes, or queue what must wait; they leave in order."""
@@ -117,8 +127,25 @@ class _Connection:
                 self._lost("closed by the other side")
                 return
             if self.is_open:
-                self._owner.router.receive_bytes(self.number, data, time.monotonic())
+                now = time.monotonic()
+                try:
+                    self._owner.router.receive_bytes(self.number, data, now)
+                except Exception:
+                    # Whatever a neighbour sends, it must not cost the others more than this.
+                    _log.exception("mesh_input_failed", connection=self.number)
+                    self._lost("what it has sent cannot be read")
+                    return
                 self._owner.pump()
+                self._rest(time.monotonic() - now)
+
+    @staticmethod
+    def _rest(took_s: float) -> None:
+        """Read no more for a while after something that has cost much: the others come first.
+
+        TCP makes the neighbour wait. Timers, and leases of gateways at other connections, do not.
+        """
+        if took_s > COSTLY_S:
+            hub.sleep(REST_SHARE * took_s)
 
     def _write(self) -> None:
         while self.is_open:
@@ -178,6 +205,7 @@ class MeshDaemon:
         self._connections: dict[ConnectionId, _Connection] = {}
         self._alarm = hub.Alarm()
         self._is_pumping = False
+        self._is_stopping = False
         try:
             self._listener = hub.listen((host or "0.0.0.0", port), backlog=256)  # noqa: S104
         except OSError as error:
@@ -189,12 +217,13 @@ class MeshDaemon:
     def start(self) -> None:
         """Begin to accept and to dial."""
         self.router.start(time.monotonic())
-        hub.spawn(self._accept_loop)
-        hub.spawn(self._timer_loop)
+        hub.spawn_vital("mesh listener", self._accept_loop)
+        hub.spawn_vital("mesh timer", self._timer_loop)
         self.pump()
 
     def stop(self) -> None:
         """End all connections."""
+        self._is_stopping = True
         self._listener.close()
         for connection in list(self._connections.values()):
             connection.close()
@@ -227,7 +256,7 @@ class MeshDaemon:
     def _perform(self, command: Command) -> None:
         match command:
             case Dial(target):
-                hub.spawn(self._dial, target)
+                hub.spawn_vital("mesh dialler", self._dial, target)
             case SendBytes(number, data):
                 if number in self._connections:
                     self._connections[number].send(data)
@@ -265,10 +294,11 @@ class MeshDaemon:
             try:
                 sock, remote = self._listener.accept()
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    hub.sleep(1.0)
-                    continue
-                return
+                if self._is_stopping:
+                    return
+                _log.warning("mesh_accept_failed", error=_reason(error))
+                hub.sleep(ACCEPT_AGAIN_S)
+                continue
             number = self._adopt(sock)
             self.router.accepted(number, sock.getsockname(), remote, time.monotonic())
             self.pump()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from weave_ryu.errors import OpenFlowError, RemoteProtocolError
-from weave_ryu.gateway.movemessages import CHANNEL
+from weave_ryu.gateway.movemessages import CHANNEL, HasMoved, decode
 from weave_ryu.gateway.moves import (
     LAG_S,
     Ages,
@@ -121,9 +121,16 @@ class Moving:
             self._core.doubted(segment, mac, now)
         self._pump()
 
-    def received(self, source: PeerName, payload: bytes) -> None:
-        """A message on the channel."""
+    def received(self, source: PeerName, payload: bytes, *, is_for_all: bool) -> None:
+        """A message on the channel.
+
+        That a MAC has moved only gateways say; any peer answers when it has heard one.
+        """
+        opened = self._daemon.sealing.open(CHANNEL, source, payload, is_for_all=is_for_all)
+        payload = opened.payload
         try:
+            if not opened.is_trusted and isinstance(decode(payload), HasMoved):
+                raise RemoteProtocolError("moves", "its seal is wrong or missing: no gateway?")
             self._core.received(source, payload, time.monotonic())
         except RemoteProtocolError as error:
             _log.warning("moves_message_ignored", source=str(source), reason=str(error))
@@ -164,6 +171,7 @@ class Moving:
 
     def _send(self, to: PeerName | None, payload: bytes) -> None:
         router = self._daemon.router
+        payload = self._daemon.sealing.seal(CHANNEL, payload, to)
         if to is None:
             router.gossip_broadcast(CHANNEL, payload, time.monotonic())
         else:

@@ -141,7 +141,7 @@ class Ovsdb:
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
         self._ready = hub.Event()
-        hub.spawn(self._loop)
+        hub.spawn_vital("database", self._loop)
         wait_for_content(self._ready, remote)
 
     # Reading.

@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 LOOK_EVERY_S = 0.5
 OVERDUE_S = 2.0
-"""A gateway timer that is this late is a reason to be started anew."""
+"""A timer of gateways or mesh that is this late is a reason to be started anew."""
 
 SAFE_KEYS = frozenset({"log_level", "log_json", "peer", "api_token_file", "api_token"})
 """What can be changed while frames flow."""
@@ -116,9 +116,9 @@ class Service:
         return daemon.switch.is_connected and daemon.forwarder.is_in_sync and settled
 
     def is_alive(self, now: float) -> bool:
-        """The gateway timers fire; if they do not, nobody renews permits."""
-        deadline = self._daemon.gateways.core.deadline()
-        return deadline is None or now - deadline < OVERDUE_S
+        """The timers fire: without them nobody renews permits, or looks after connections."""
+        deadlines = self._daemon.gateways.core.deadline(), self._daemon.router.deadline()
+        return all(due is None or now - due < OVERDUE_S for due in deadlines)
 
     def status(self) -> str:
         """One line for ``systemctl status``."""

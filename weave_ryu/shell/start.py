@@ -76,7 +76,7 @@ def _run(config: DaemonConfig, load: Load) -> int:
     gc.freeze()
     daemon.start()
     hub.spawn(api.serve, listener, application)
-    hub.spawn(service.watch)
+    hub.spawn_vital("service", service.watch)
     while not is_stopping:
         signalled.wait()
         if not is_stopping:

@@ -68,14 +68,3 @@ class Listener(listening.Listener):
             connection.close()
         finally:
             self._slots.release()
-
-
-def one_connection(state: Any, server: Any) -> None:  # noqa: ANN401
-    """Serve one connection; a client that breaks TLS ends it like one that goes away.
-
-    For `eventlet.wsgi`, which lets errors of TLS pass and would leave a traceback.
-    """
-    try:
-        hub.wsgi.HttpProtocol(state, server)
-    except ssl.SSLError as error:
-        _log.debug("tls_broken", client=str(state[0][0]), error=str(error))

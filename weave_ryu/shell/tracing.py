@@ -19,6 +19,14 @@ Ask = Callable[[Sequence[tuple[PeerName, Question]]], list[Answer | None]]
 
 MAX_HOPS = 64
 MAX_STEPS = 2000
+"""Of one trace; peers may answer anything, so the questions of one round count as well."""
+
+MAX_COPIES = 1024
+"""Of one answer, as a broadcast at the root of a large mesh has them."""
+
+MAX_PLACES = 4096
+MAX_ROWS = 128
+MAX_PROBLEMS = 100
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 SILENT = "no answer: a router without this function, or not reachable"
@@ -106,11 +114,14 @@ def follow(
         Arrival(peer, f"comes in by {port}", {"port": port, **frame}, 0) for peer, port in starts
     ]
     seen: set[tuple[Any, ...]] = set()
-    while todo and len(trace.steps) < MAX_STEPS:
-        fresh = []
+    is_cut = False
+    while todo and not is_cut:
+        fresh: list[Arrival] = []
         for arrival in todo:
             if arrival.key() in seen:
                 trace.problems.append(f"{label(arrival.peer)} gets the frame twice: {arrival.how}")
+            elif len(trace.steps) + len(fresh) >= MAX_STEPS:
+                is_cut = True
             elif arrival.depth > MAX_HOPS:
                 trace.problems.append(f"more than {MAX_HOPS} hops: {label(arrival.peer)}")
             else:
@@ -123,8 +134,9 @@ def follow(
             for place in trace.steps[-1]["out"]:
                 if "segment" in place and is_group:
                     following += _heard(arrival, place["segment"], gateways, frame, label)
-            todo += following
-    if todo:
+            todo = (todo + following)[: MAX_STEPS + 1]
+    del trace.problems[MAX_PROBLEMS:]
+    if is_cut:
         trace.problems.append(f"given up after {MAX_STEPS} steps")
     return trace
 
@@ -135,10 +147,11 @@ def _step(
     """Note what a peer does; returns where the frame goes next."""
     if answer is None:
         answer = {"error": SILENT}
-    copies = [copy for copy in _list(answer, "copies") if isinstance(copy, dict)]
+    most = MAX_COPIES if len(trace.delivered) < MAX_PLACES else 0
+    copies = [copy for copy in _list(answer, "copies")[:most] if isinstance(copy, dict)]
     path = [
         {"table": _text(row, "table"), "why": _text(row, "why"), "drop": _text(row, "drop") or None}
-        for row in _list(answer, "path")
+        for row in _list(answer, "path")[:MAX_ROWS]
     ]
     out = []
     following = []

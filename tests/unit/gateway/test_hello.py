@@ -172,3 +172,19 @@ def test_world_with_a_password_hears_its_own():
     world.start("B", spec(hello=True))
     world.run(3.0)
     assert world.cores["B"].peer_view(A, world.now).hello_age_s < 0.2
+
+
+@pytest.mark.parametrize("password", [None, b"secret"])
+def test_without_a_key_a_forged_counter_silences_nobody(password):
+    ear = Hearing(PeerName(9), 1, password)
+    port = PortRecord("vlan", "gw0", "active", 1)
+    told = GatewayRecord(PeerName(7), 1, 1, (port,))
+    forger = Hearing(PeerName(7), (1 << 48) - 1, password)
+    ear.take("vlan", forger.say(told, port), 0.0)
+    true = Hearing(PeerName(7), 1, password).say(told, port)
+    if password is None:
+        ear.take("vlan", true, 5.0)
+    else:
+        with pytest.raises(RemoteProtocolError, match="replayed"):
+            ear.take("vlan", true, 5.0)
+    assert ear.age_s(PeerName(7), 5.0) == (0.0 if password is None else 5.0)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway import records
 from weave_ryu.gateway.records import (
+    EPOCH_BELOW,
     MAX_COUNTER,
     MAX_MACS,
     MAX_PAYLOAD_BYTES,
@@ -27,13 +28,14 @@ from weave_ryu.names import PeerName
 names = st.integers(0, (1 << 48) - 1).map(PeerName)
 segments = st.from_regex(records.SEGMENT_PATTERN, fullmatch=True)
 counters = st.integers(0, MAX_COUNTER - 1)
+epochs = st.integers(0, EPOCH_BELOW - 1)
 printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=16)
 ports = st.builds(
     PortRecord,
     segment=segments,
     port=printable,
     state=printable,
-    epoch=counters,
+    epoch=epochs,
     role=printable,
     priority=st.integers(0, 255),
     ready=st.booleans(),
@@ -49,7 +51,7 @@ gateways = st.builds(
 )
 macs = st.frozensets(st.integers(0, (1 << 48) - 1).map(lambda n: f"{n:012x}"), max_size=4)
 tables = st.builds(MacTable, name=names, segment=segments, mesh=macs)
-steps = st.builds(HandOver, segment=segments, step=st.sampled_from(Step), epoch=counters)
+steps = st.builds(HandOver, segment=segments, step=st.sampled_from(Step), epoch=epochs)
 
 RECORD = GatewayRecord(
     PeerName.parse("7a:00:00:00:00:0a"), 5, 7, (PortRecord("vlan", "eth1", "active", 3),)

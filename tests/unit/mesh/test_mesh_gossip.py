@@ -7,6 +7,7 @@ import random
 import pytest
 
 from weave_ryu.mesh.config import ConnectionId
+from weave_ryu.mesh.framing import MAX_MESSAGE_BYTES
 from weave_ryu.mesh.gossip import GossipQueue, PayloadData, SurrogateMemory, TopologyData
 from weave_ryu.mesh.gossiper import MAX_SURROGATES, Gossiper
 from weave_ryu.mesh.messages import Gossip, Tag, decode_gossip
@@ -180,3 +181,17 @@ def test_a_neighbour_that_does_not_read_is_noticed():
         gossiper.tell(PeerName(1), "c", PayloadData((bytes(9_000_000),)))
         assert gossiper.drain() == []
     assert gossiper.overfull() == [1]
+
+
+def test_however_long_texts_are_each_part_of_an_update_fits_into_a_message():
+    peers = star(1)
+    addresses = {PeerName(n): "\U0001f600" * 64 for n in range(1000, 1400)}
+    lines_of = connections_by_name(
+        Connection(far, address, True, True) for far, address in addresses.items()
+    )
+    names = [n for n in range(1, 201) if n != OWN]
+    peers.merge(Peer(PeerName(n), "\U0001f600" * 256, PeerUID(1), 9, None, lines_of) for n in names)
+    parts = TopologyData(peers, frozenset(PeerName(n) for n in names)).encode()
+    assert sum(map(len, parts)) > MAX_MESSAGE_BYTES
+    assert max(map(len, parts)) < MAX_MESSAGE_BYTES - 2048
+    assert sum(len(decode_update(part)) for part in parts) == len(names)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from weave_ryu.errors import LocalProtocolError, RemoteProtocolError
+from weave_ryu.errors import LocalProtocolError
 from weave_ryu.mesh.peers import MAX_PEERS, Connection, Peer, Peers, connections_by_name
 from weave_ryu.mesh.shortids import ShortIdIndex
 from weave_ryu.names import PeerName, PeerUID, ShortId
@@ -132,14 +132,27 @@ def test_collection_follows_recorded_connections_and_keeps_who_is_connected():
     assert peers.collect() == (PeerName(4),)
 
 
-def test_the_table_is_bounded_and_a_refused_update_changes_nothing():
+def test_the_table_is_bounded_and_what_does_not_fit_is_left_out():
     peers = table()
-    with pytest.raises(RemoteProtocolError, match="too-many-peers"):
-        peers.merge(peer(1000 + number) for number in range(MAX_PEERS))
-    assert len(peers) == 1
-    with pytest.raises(RemoteProtocolError, match="too-many-peers"):
-        peers.merge([peer(1, to=range(1000, 1000 + MAX_PEERS))])
-    assert len(peers) == 1
+    result = peers.merge([peer(1, to=range(1000, 1000 + MAX_PEERS))])
+    assert len(peers) == MAX_PEERS
+    assert PeerName(1) in result.delta
+    result = peers.merge([peer(2), peer(1, version=2, to=[100, 3])])
+    assert result.delta == (PeerName(1),)  # those that are known go on
+    assert result.update == (PeerName(1),)
+    assert PeerName(2) not in peers
+    peers = table()
+    peers.merge(peer(1000 + number) for number in range(MAX_PEERS))
+    assert len(peers) == MAX_PEERS
+
+
+def test_a_full_table_has_room_for_neighbours_and_for_our_own_segments():
+    peers = table()
+    peers.merge(peer(1000 + number) for number in range(MAX_PEERS))
+    peers.take_in(peer(1))
+    peers.put(peer(2))
+    assert PeerName(1) in peers
+    assert PeerName(2) in peers
 
 
 def test_a_known_peer_that_shakes_hands_is_left_as_it_is():

@@ -9,6 +9,7 @@ import pytest
 
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.mesh import gob
+from weave_ryu.mesh.features import decode_features, encode_map
 from weave_ryu.mesh.peers import Connection, Peer, Peers, connections_by_name
 from weave_ryu.mesh.topology import RawPeer, UpdateReader, decode_raw, decode_update, encode_update
 from weave_ryu.names import PeerName, PeerUID, ShortId
@@ -79,7 +80,10 @@ def test_an_entry_that_the_table_has_is_not_read_again():
     table = table_of(linked(2, 1))
     reader = UpdateReader(table)
     raw = encode_update(table)
-    assert [one is known for one, known in zip(reader.read(raw), table, strict=True)] == [True] * 2
+    assert [one is known for one, known in zip(reader.read(raw), table, strict=True)] == [
+        False,  # what is told of ourself is always looked at
+        True,
+    ]
     assert table.merge(reader.read(raw)).delta == ()
     # The connections of what is no news may be anything.
     spoilt = raw.replace(b"10.0.0.1:6783", b"\xff" * 13)
@@ -144,3 +148,24 @@ def test_two_layouts_in_one_update_are_told_apart():
         raw += gob.scalar_item(68, b"\0") if type_id == 69 else NO_CONNECTIONS
     for _ in range(2):
         assert [(one.version, one.uid) for one in reader.read(raw)] == [(3, 4), (4, 3)]
+
+
+HOSTILE = "\x1b]0;title\x07", "a\nlevel=error event=lie", "\u202ereversed", "\x9b31m", "tab\t", "\0"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_peers_call_themselves_cannot_steer_a_terminal(text):
+    raw = encode_update([replace(peer(2), nick_name=text)])
+    (read,) = decode_update(raw)
+    assert read.nick_name.isprintable()
+    assert len(read.nick_name) == len(text)
+    pairs = {"PeerNameFlavour": "mac", "Name": str(PeerName(2)), "UID": "1", "ConnID": "1"}
+    assert decode_features(encode_map({**pairs, "NickName": text})).nick_name == read.nick_name
+
+
+def test_a_name_is_told_on_in_no_more_bytes_than_it_may_have():
+    raw = encode_update([replace(peer(2), nick_name="x" * 1024)])
+    raw = raw.replace(b"x" * 1024, b"\xff" * 1024)
+    (read,) = decode_update(raw)
+    assert set(read.nick_name) == {"\ufffd"}
+    assert decode_update(encode_update([read])) == [read]

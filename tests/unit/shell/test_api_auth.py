@@ -82,6 +82,11 @@ def test_guessing_is_slowed_down(listen, daemon):
     answers = [code(put(send, {"Authorization": f"Bearer guess-{n}"})) for n in range(40)]
     assert answers[0] == (401, "wrong-token")
     assert answers[-1] == (429, "too-often")
+    assert put(send, GIVEN).status_int == 200  # whoever has it is not kept out
+    other = {**{"Authorization": "Bearer wrong"}}
+    assert code(put(send, other)) == (429, "too-often")
+    elsewhere = send("/gateways/eth1", "PUT", body=ROLE, headers=other, remote_addr="192.0.2.7")
+    assert code(elsewhere) == (401, "wrong-token")
     assert send("/report").status_int == 200
 
 

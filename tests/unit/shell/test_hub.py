@@ -2,10 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
 
+import pytest
 from green_waiting import wait_until
 
 with warnings.catch_warnings():
@@ -94,3 +97,30 @@ def test_hub_does_not_wake_for_a_timer_that_was_cancelled():
     soon = own.sleep_until()
     first.called = True  # as `cancel` marks it; that itself speaks to the thread's own hub
     assert own.sleep_until() > soon + LONG_S / 2
+
+
+VITAL = """
+import sys, warnings
+warnings.simplefilter("ignore")
+from weave_ryu.shell import hub
+def part(what):
+    if what == "fails":
+        raise ValueError("a bug")
+    if what == "is ended":
+        import greenlet
+        raise greenlet.GreenletExit
+hub.spawn_vital("heart", part, sys.argv[1])
+hub.sleep(0.05)
+print("lives")
+"""
+
+
+@pytest.mark.parametrize(("what", "status"), [("fails", 70), ("is over", 0), ("is ended", 0)])
+def test_without_a_vital_part_there_is_no_process(what, status):
+    run = subprocess.run(
+        [sys.executable, "-c", VITAL, what], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == status, run.stderr
+    assert ("lives" in run.stdout) is (status == 0)
+    said = run.stdout + run.stderr
+    assert ("vital_part_failed" in said and "a bug" in said) is (status != 0)

@@ -88,6 +88,16 @@ def test_watchdog_is_fed_while_the_timers_fire(make, daemon, manager):
     assert "WATCHDOG=1" not in heard(manager)
 
 
+def test_watchdog_is_not_fed_while_the_mesh_has_no_timer(make, daemon, manager, monkeypatch):
+    service, _ = make(WATCHDOG_USEC="10000000")
+    now = daemon.gateways.core.deadline()
+    for overdue_s, is_fed in ((1.0, True), (3.0, False)):
+        due = now - overdue_s
+        monkeypatch.setattr(daemon.router, "deadline", lambda due=due: due)
+        service.look(now)
+        assert ("WATCHDOG=1" in heard(manager)) is is_fed
+
+
 def test_without_watchdog_nothing_is_fed(make, manager):
     make()[0].look(0.0)
     assert "WATCHDOG=1" not in heard(manager)

@@ -436,3 +436,43 @@ def test_refusing_switch_is_an_openflow_error(tracer, vswitchd, tmp_path):
     vswitchd(b'{"id": 0, "error": "no\\n", "result": null}')
     with pytest.raises(OpenFlowError, match="no"):
         unixctl(f"unix:{tmp_path}/db.sock", "nonsense", [])
+
+
+def test_a_peer_that_multiplies_a_trace_is_asked_about_as_much_as_about_any_other():
+    asked = []
+
+    def ask(questions):
+        asked.append(len(questions))
+        return [
+            {
+                "path": [{"table": "x" * 300, "why": "y"}] * 5000,
+                "copies": [{"port": "p", "host": True}] * 5000
+                + [
+                    {"tunnel": str(PeerName(n + 1)), "tun_id": number * 60000 + n}
+                    for n in range(60000)
+                ],
+            }
+            for number, _ in enumerate(questions)
+        ]
+
+    trace = tracing.follow([(A, "c1")], HOST, BROADCAST, [], str, ask)
+    assert sum(asked) <= tracing.MAX_STEPS
+    assert len(trace.steps) <= tracing.MAX_STEPS
+    assert len(trace.delivered) <= tracing.MAX_PLACES + tracing.MAX_COPIES
+    assert max(len(step["path"]) for step in trace.steps) <= tracing.MAX_ROWS
+
+
+def test_many_questions_in_one_round_are_cut_within_it():
+    asked = []
+
+    def ask(questions):
+        asked.append(len(questions))
+        return [
+            {"copies": [{"tunnel": str(W), "tun_id": 600 * number + n} for n in range(600)]}
+            for number, _ in enumerate(questions)
+        ]
+
+    trace = tracing.follow([(A, "c1")], HOST, OTHER, [], str, ask)
+    assert asked[:2] == [1, 600]
+    assert sum(asked) == tracing.MAX_STEPS
+    assert trace.problems[-1].startswith("given up")
