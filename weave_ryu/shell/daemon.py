@@ -12,7 +12,7 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
-from weave_ryu.gateway import moves
+from weave_ryu.gateway import moves, wiring
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
@@ -44,6 +44,7 @@ from weave_ryu.shell import (
     traced,
     underlay,
     waiting,
+    wires,
 )
 from weave_ryu.shell.coordinator import (
     BridgePorts,
@@ -56,7 +57,7 @@ from weave_ryu.shell.encode import actions_of
 from weave_ryu.shell.forwarder import Forwarder
 from weave_ryu.shell.gatewayd import Gateways
 from weave_ryu.shell.macs import MacReader
-from weave_ryu.shell.openflow import HandOverFrame, MovedFrame, Switch, TunnelFrame
+from weave_ryu.shell.openflow import HandOverFrame, MovedFrame, ProbeFrame, Switch, TunnelFrame
 from weave_ryu.shell.ovsdbd import Ovsdb
 from weave_ryu.shell.portuse import PortUse
 from weave_ryu.shell.standings import Standings
@@ -119,6 +120,7 @@ class Daemon:
             self._hello,
             self._hand_over_frame,
             self._moved_frame,
+            self._probe_frame,
         )
         self.macs = MacReader(self.switch)
         self.view = ForwardingView(identity.name, config.restart_hold)
@@ -157,6 +159,7 @@ class Daemon:
         self.tracer = traced.Tracer(self, ovsdb_remote)
         self.moving = moving.Moving(self, ovsdb_remote)
         self.standings = Standings(self)
+        self.wires = wires.Wires(self)
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
@@ -202,10 +205,12 @@ class Daemon:
         self.router.register_channel(CHANNEL)
         self.router.register_channel(traced.CHANNEL)
         self.router.register_channel(moves.CHANNEL)
+        self.router.register_channel(wiring.CHANNEL)
         self.router.set_complete_state(CHANNEL, lambda: encode(self.registry.records()))
         self.mesh.start()
         self.names.ask(self._names_to_ask)
         self.gateways.start()
+        self.wires.start()
         _log.info(
             "daemon_started",
             name=str(self.router.name),
@@ -281,6 +286,8 @@ class Daemon:
                     self.tracer.received(event.source, event.payload)
                 case mesh_events.GossipReceived(channel=moves.CHANNEL):
                     self.moving.received(event.source, event.payload)
+                case mesh_events.GossipReceived(channel=wiring.CHANNEL):
+                    self.wires.received(event.source, event.payload)
                 case mesh_events.GossipReceived():
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
@@ -390,6 +397,9 @@ class Daemon:
     def _moved_frame(self, frame: MovedFrame) -> None:
         self.moving.seen(frame)
 
+    def _probe_frame(self, frame: ProbeFrame) -> None:
+        self.wires.seen(frame)
+
     def _send_heartbeat(self, command: SendHeartbeat) -> None:
         port = self._tunnels().get(command.udp_port)
         if port is None:
@@ -431,6 +441,7 @@ class Daemon:
     def _ports_changed(self) -> None:
         self.forwarder.changed()
         self.gateways.ports_changed()
+        self.wires.look()
 
     def _database_changed(self) -> None:
         self._read_bfd()
@@ -514,6 +525,7 @@ class Daemon:
     def _switch_ready(self) -> None:
         _log.info("switch_ready", flows=len(self.forwarder.desired))
         self.gateways.switch_ready()
+        self.wires.look()
 
     def _remember_role(self, port: str, role: Role) -> None:
         setup.remember_role(self.config, self._ovsdb, port, role)
@@ -553,6 +565,7 @@ class Daemon:
         self.view.observe(graph, infos, working, now)
         self._drop_left(frozenset(self.view.infos))
         self.gateways.mesh_changed(established)
+        self.wires.look()
         self._watch_companions(self.view.underlays)
         return forwarding_state(
             self.view,
@@ -591,7 +604,7 @@ class Daemon:
             spec = gateway_specs.get(port.name)
             if spec is not None:
                 gateways.append(self.gateways.gateway_port(port.number, _port_spec(spec)))
-            elif self._uses.is_open(port.name):
+            elif self._uses.is_open(port.name) and not self.wires.is_closed(port.name):
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))
 

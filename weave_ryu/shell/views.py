@@ -291,6 +291,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
             "lateness_s": round(port.keeper.lateness_s, 3),
         },
         "fence": _fence(daemon, port.spec.port),
+        "wiring": daemon.wires.texts(port.spec.port),
         "history": [
             {
                 "at": _wall(past.at, now),
@@ -399,6 +400,7 @@ def status_text(daemon: Daemon) -> str:
         )
         for port in daemon.gateways.core.ports.values()
     ]
+    rows += [("Wiring", text) for text in daemon.wires.texts()]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:>{width}}: {value}" if name else "" for name, value in rows]
     return "\n".join(lines) + "\n"
