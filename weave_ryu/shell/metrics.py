@@ -285,7 +285,7 @@ class StateCollector(Collector):
         } | found.keys()
         loops = _gauge(
             "wiring_loops",
-            "Ways by which what a gateway sends on its segment comes back, and nobody configured them.",
+            "Ways by which a gateway's frames come back from its segment that nobody configured.",
             ("segment", "by"),
         )
         for labels in sorted(series):
