@@ -171,6 +171,7 @@ class Daemon:
             config.bridge,
             [spec.port for spec in config.gateway],
             only_attached=config.local_ports == "attached",
+            is_tunnel=lambda name: name in self._spec.tunnels or name.startswith(BFD_PREFIX),
         )
         self._replugger = replug.Replugger(
             self._ovsdb, config.bridge, lambda: self._spec.gateway_ports
