@@ -136,6 +136,7 @@ class Wiring:
         # By their words: which of two ends has heard the other makes no difference.
         self._on_wire: dict[tuple[str, End], float] = {}
         self._had: dict[frozenset[str], tuple[str, float]] = {}
+        self._sent_at = float("-inf")
         self._next_at = float("-inf")
         self._hurry_until = float("-inf")
         self._commands: list[Command] = []
@@ -190,7 +191,7 @@ class Wiring:
     def hurry(self, now: float) -> None:
         """Something is new: do not wait until the next probe is due, and send more of them."""
         self._hurry_until = now + HURRY_S
-        self._next_at = min(self._next_at, now)
+        self._next_at = min(self._next_at, max(now, self._sent_at + HURRY_EVERY_S))
 
     def handle_timer(self, now: float) -> None:
         """Time has passed."""
@@ -199,7 +200,10 @@ class Wiring:
                 del self._joints[key]
                 self._commands.append(Mended(joint))
         if self._able and now >= self._next_at:
-            self._next_at = now + (HURRY_EVERY_S if now < self._hurry_until else EVERY_S)
+            self._sent_at, self._next_at = (
+                now,
+                now + (HURRY_EVERY_S if now < self._hurry_until else EVERY_S),
+            )
             self._sent = {n: s for n, s in self._sent.items() if now - s.at < FRESH_S}
             for port in sorted(self._able):
                 self._send_probe(port, now)

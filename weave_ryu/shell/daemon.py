@@ -171,7 +171,7 @@ class Daemon:
             config.bridge,
             [spec.port for spec in config.gateway],
             only_attached=config.local_ports == "attached",
-            is_tunnel=lambda name: name in self._spec.tunnels or name.startswith(BFD_PREFIX),
+            is_tunnel=self._is_tunnel,
         )
         self._replugger = replug.Replugger(
             self._ovsdb, config.bridge, lambda: self._spec.gateway_ports
@@ -600,14 +600,19 @@ class Daemon:
         tunnels = self._tunnels()
         local, gateways = [], []
         for port in sorted(self.switch.ports.values(), key=lambda port: port.number):
-            if port.number in tunnels.values() or port.name.startswith(BFD_PREFIX):
-                continue
             spec = gateway_specs.get(port.name)
             if spec is not None:
                 gateways.append(self.gateways.gateway_port(port.number, _port_spec(spec)))
-            elif self._uses.is_open(port.name) and not self.wires.is_closed(port.name):
+            elif self.is_for_containers(port.name) and not self.wires.is_closed(port.name):
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))
+
+    def is_for_containers(self, name: str) -> bool:
+        """Whether a port that is no gateway port is for containers, or for this host."""
+        return not self._is_tunnel(name) and self._uses.is_open(name)
+
+    def _is_tunnel(self, name: str) -> bool:
+        return name in self._spec.tunnels or name.startswith(BFD_PREFIX)
 
     def _tunnels(self) -> dict[int, int]:
         names = dict(self._spec.tunnels.items())

@@ -115,7 +115,8 @@ class Wires:
         machine = daemon.gateways.core.ports.get(port.name)
         if machine is not None:
             return Place(Kind.SEGMENT, port.name, machine.spec.segment)
-        return Place(Kind.PORT, port.name)
+        # One that is closed in any case joins nothing.
+        return Place(Kind.PORT, port.name) if daemon.is_for_containers(port.name) else None
 
     def _lets_in(self, peer: PeerName, segment: str) -> bool:
         if peer == self._daemon.segment_name(segment):

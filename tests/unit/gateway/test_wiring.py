@@ -219,6 +219,12 @@ def test_probes_are_sent_each_second_and_faster_while_something_is_new():
     assert len(world.probes) == before + 1
 
 
+def test_however_much_is_new_a_port_sends_four_probes_a_second():
+    world = WiringWorld(A=VLAN)
+    world.run(10, lambda: world.peers["A"].wiring.hurry(world.now))
+    assert 30 <= len(world.probes) <= 41
+
+
 def test_peer_without_gateway_port_has_nothing_to_do():
     world = WiringWorld(X={})
     assert world.peers["X"].wiring.deadline() is None

@@ -97,6 +97,9 @@ class FakeDaemon:
     def note(self, what):
         setattr(self, what, getattr(self, what) + 1)
 
+    def is_for_containers(self, name):
+        return name == "c1"
+
     def segment_name(self, segment):
         return {"vlan": SEGMENT, "office": OFFICE}[segment]
 
@@ -113,8 +116,9 @@ def know(*daemons):
 
 def probe_of(daemon, clock):
     """What a gateway sends now; after it has been looked at."""
-    daemon.sent.clear()
     daemon.wires.look()
+    clock.now += 1.0
+    daemon.sent.clear()
     daemon.wires._core.hurry(clock.now)
     daemon.wires._core.handle_timer(clock.now)
     daemon.wires._pump()
@@ -201,6 +205,16 @@ def test_probe_that_the_mesh_brings_back_closes_the_gateway(clock, source, sende
     assert all(text.endswith(why) for text in found)
 
 
+def test_probe_at_a_port_that_is_closed_in_any_case_says_nothing(clock):
+    a = FakeDaemon(A, "vlan")
+    know(a)
+    frame = probe_of(a, clock)
+    a.switch.ports[6] = Port(6, "left-over", True)
+    a.wires.seen(ProbeFrame(6, None, frame))
+    a.wires.seen(ProbeFrame(1, None, frame))
+    assert a.wires.joints() == []
+
+
 def test_no_probe_is_sent_without_switch_or_link(clock):
     a = FakeDaemon(A, "vlan")
     a.switch.ports[3] = Port(3, "gw0", False)
@@ -220,6 +234,9 @@ def test_a_new_port_or_peer_brings_a_probe_at_once(clock, what):
     probe_of(a, clock)
     clock.now += 60
     a.wires._core.handle_timer(clock.now)
+    clock.now += 1
+    a.wires._core.handle_timer(clock.now)
+    clock.now += 0.5
     assert a.wires._core.deadline() > clock.now
     if what == "port":
         a.switch.ports[5] = Port(5, "c2", True)
