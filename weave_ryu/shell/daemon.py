@@ -440,9 +440,9 @@ class Daemon:
         self._spec = spec
 
     def _ports_changed(self) -> None:
+        self.wires.look()  # before the flows: a new port may have to wait
         self.forwarder.changed()
         self.gateways.ports_changed()
-        self.wires.look()
 
     def _database_changed(self) -> None:
         self._read_bfd()
@@ -610,6 +610,10 @@ class Daemon:
     def is_for_containers(self, name: str) -> bool:
         """Whether a port that is no gateway port is for containers, or for this host."""
         return not self._is_tunnel(name) and self._uses.is_open(name)
+
+    def is_by_hand(self, name: str) -> bool:
+        """The same, and somebody else than `weave-ryu attach` has plugged it in."""
+        return self.is_for_containers(name) and not self._uses.is_known(name)
 
     def _is_tunnel(self, name: str) -> bool:
         return name in self._spec.tunnels or name.startswith(BFD_PREFIX)

@@ -76,8 +76,12 @@ class PortUse:
             )
         self._not_attached = others
 
+    def is_known(self, name: str) -> bool:
+        """Whether a port was made by `weave-ryu attach`, or is the bridge's own."""
+        return name in self._attached or name == self._bridge
+
     def is_open(self, name: str) -> bool:
         """Whether a port that is no gateway port and no tunnel is for containers."""
         if name in self.left_over:
             return False
-        return not self._only_attached or name in self._attached or name == self._bridge
+        return not self._only_attached or self.is_known(name)

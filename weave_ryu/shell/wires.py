@@ -3,6 +3,10 @@
 A gateway port that must not be open is treated as one without a segment. A container's port on
 which a gateway is heard is taken out of the flows: nothing comes in by it and nothing goes out, but
 probes are heard there still, so that it is known when the wiring is right.
+
+A port that others have plugged in while the daemon runs is on trial first: it opens when a probe
+would have been heard. `weave-ryu attach` makes the far end of its ports itself, so that there is
+nothing to find out.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import structlog
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway.joint import Joint, Kind, Place
 from weave_ryu.gateway.probe import NONCE_BYTES
-from weave_ryu.gateway.wiring import CHANNEL, Found, Mended, Send, SendProbe, Wiring
+from weave_ryu.gateway.wiring import CHANNEL, EVERY_S, Found, Mended, Send, SendProbe, Wiring
 from weave_ryu.names import UNKNOWN_PEER, PeerName, ShortId
 from weave_ryu.pipeline.model import Output
 from weave_ryu.shell import encode, hub
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
 
 _log = structlog.get_logger()
+
+TRIAL_S = EVERY_S + 0.3
+"""Until the next probe of the slowest, and until its gateway has said that it is of lately."""
 
 
 class Wires:
@@ -47,7 +54,9 @@ class Wires:
         self._alarm = hub.Alarm()
         self._peer_count = 0
         self._ports: frozenset[str] = frozenset()
+        self._was_up = False
         self._closed: dict[str, str] = {}
+        self._on_trial: dict[str, float] = {}
 
     def joints(self) -> list[Joint]:
         """All that is known to be wired wrong, sorted."""
@@ -61,8 +70,8 @@ class Wires:
         return [self._daemon.standings.readable(joint.text()) for joint in found]
 
     def is_closed(self, name: str) -> bool:
-        """Whether a container's port is closed, as a gateway is heard there."""
-        return name in self._closed
+        """Whether a container's port is closed, as a gateway is heard there, or may be."""
+        return name in self._closed or (name in self._on_trial and self._daemon.is_by_hand(name))
 
     def start(self) -> None:
         """Begin to send probes."""
@@ -78,7 +87,11 @@ class Wires:
         names, peers = frozenset(p.name for p in ports), daemon.gateways.core.peer_count
         if names - self._ports or peers > self._peer_count:
             self._core.hurry(now)
-        self._ports, self._peer_count = names, peers
+        is_up = daemon.gateways.core.is_switch_up
+        if is_up and self._was_up and daemon.registry.records():
+            new = (name for name in names - self._ports if daemon.is_by_hand(name))
+            self._on_trial.update(dict.fromkeys(new, now + TRIAL_S))
+        self._was_up, self._ports, self._peer_count = is_up, names, peers
         self._pump()
 
     def seen(self, probe: ProbeFrame) -> None:
@@ -127,11 +140,25 @@ class Wires:
 
     def _run(self) -> None:
         while True:
-            self._alarm.wait(self._core.deadline())
-            now, deadline = time.monotonic(), self._core.deadline()
-            if deadline is not None and deadline <= now:
-                self._core.handle_timer(now)
-                self._pump()
+            self._alarm.wait(self._deadline())
+            deadline = self._deadline()
+            if deadline is not None and deadline <= time.monotonic():
+                self.handle_timer()
+
+    def _deadline(self) -> float | None:
+        times = [*self._on_trial.values(), self._core.deadline()]
+        return min((at for at in times if at is not None), default=None)
+
+    def handle_timer(self) -> None:
+        """Something is due."""
+        now = time.monotonic()
+        self._core.handle_timer(now)
+        over = [name for name, until in self._on_trial.items() if now >= until]
+        for name in over:
+            del self._on_trial[name]
+        if over:
+            self._daemon.forwarder.changed()
+        self._pump()
 
     def _pump(self) -> None:
         for command in self._core.poll_commands():
@@ -148,7 +175,7 @@ class Wires:
                     text = self._daemon.standings.readable(joint.text())
                     _log.info("wiring_mended", kind=str(joint.place.kind), was=text)
         self._close_and_open()
-        self._alarm.bring_forward(self._core.deadline())
+        self._alarm.bring_forward(self._deadline())
 
     def _send_probe(self, name: str, frame: bytes) -> None:
         for port in self._daemon.switch.ports.values():

@@ -87,7 +87,7 @@ class FakeDaemon:
             p: SimpleNamespace(spec=SimpleNamespace(segment=s)) for p, s in gateways.items()
         }
         self.gateways = SimpleNamespace(
-            core=SimpleNamespace(ports=machines, peer_count=1),
+            core=SimpleNamespace(ports=machines, peer_count=1, is_switch_up=True),
             names=lambda: sorted(machines),
             miswired={},
             ports_changed=lambda: self.note("ports_changes"),
@@ -98,7 +98,10 @@ class FakeDaemon:
         setattr(self, what, getattr(self, what) + 1)
 
     def is_for_containers(self, name):
-        return name == "c1"
+        return name in ("c1", "tap0")
+
+    def is_by_hand(self, name):
+        return name == "tap0"
 
     def segment_name(self, segment):
         return {"vlan": SEGMENT, "office": OFFICE}[segment]
@@ -120,8 +123,7 @@ def probe_of(daemon, clock):
     clock.now += 1.0
     daemon.sent.clear()
     daemon.wires._core.hurry(clock.now)
-    daemon.wires._core.handle_timer(clock.now)
-    daemon.wires._pump()
+    daemon.wires.handle_timer()
     ((port, frame),) = daemon.sent
     assert port == 3
     return frame
@@ -153,8 +155,7 @@ def test_probe_on_another_segment_keeps_one_of_the_two_closed(clock):
     assert a.wires.texts("gw1") == []
     clock.now += HOLD_S
     with structlog.testing.capture_logs() as log:
-        a.wires._core.handle_timer(clock.now)
-        a.wires._pump()
+        a.wires.handle_timer()
     assert [entry["event"] for entry in log] == ["wiring_mended"]
     assert a.gateways.miswired == {}
     assert a.ports_changes == 2
@@ -177,8 +178,7 @@ def test_containers_port_with_a_probe_leaves_the_flows_and_comes_back(clock, is_
     assert a.gateways.miswired == x.gateways.miswired == {}
     clock.now += HOLD_S
     with structlog.testing.capture_logs() as log:
-        hearer.wires._core.handle_timer(clock.now)
-        hearer.wires._pump()
+        hearer.wires.handle_timer()
     assert "local_port_opened" in [entry["event"] for entry in log]
     assert not hearer.wires.is_closed("c1")
     assert hearer.changes == 2
@@ -213,6 +213,48 @@ def test_probe_at_a_port_that_is_closed_in_any_case_says_nothing(clock):
     a.wires.seen(ProbeFrame(6, None, frame))
     a.wires.seen(ProbeFrame(1, None, frame))
     assert a.wires.joints() == []
+
+
+def test_port_that_others_plug_in_opens_when_a_probe_would_have_been_heard(clock):
+    a = FakeDaemon(A, "vlan")
+    know(a)
+    a.wires.look()
+    a.switch.ports |= {7: Port(7, "tap0", True), 8: Port(8, "c1", True)}
+    a.wires.look()
+    assert a.wires.is_closed("tap0")
+    assert not a.wires.is_closed("c1"), "attach has made it"
+    clock.now += wires.TRIAL_S
+    assert a.wires._deadline() <= clock.now
+    changes = a.changes
+    a.wires.handle_timer()
+    assert not a.wires.is_closed("tap0")
+    assert a.changes == changes + 1
+
+
+def test_port_on_trial_that_hears_a_probe_does_not_open(clock):
+    a = FakeDaemon(A, "vlan")
+    know(a)
+    a.wires.look()
+    a.switch.ports[7] = Port(7, "tap0", True)
+    a.wires.look()
+    a.wires.seen(ProbeFrame(7, None, probe_of(a, clock)))
+    clock.now += wires.TRIAL_S
+    a.wires.handle_timer()
+    assert a.wires.is_closed("tap0")
+
+
+@pytest.mark.parametrize("why", ["found at the start", "no gateway is known"])
+def test_port_is_not_on_trial_if_it_was_there_or_nobody_probes(clock, why):
+    a = FakeDaemon(A, "vlan")
+    if why == "found at the start":
+        know(a)
+        a.gateways.core.is_switch_up = False
+        a.wires.look()
+    a.switch.ports[7] = Port(7, "tap0", True)
+    a.wires.look()
+    a.gateways.core.is_switch_up = True
+    a.wires.look()
+    assert not a.wires.is_closed("tap0")
 
 
 def test_no_probe_is_sent_without_switch_or_link(clock):
