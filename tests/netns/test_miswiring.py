@@ -1,6 +1,7 @@
 """Wires that join what nobody has configured: named in words, and nothing circles for long."""
 
 import contextlib
+import itertools
 import time
 
 import pytest
@@ -84,17 +85,39 @@ def still(traffic):
     return traffic.settle(quiet_s=0.5, timeout_s=8.0)
 
 
-def exactly_once(traffic):
-    """Broadcasts of each station reach each other one once, and never come back."""
+def copies(traffic):
+    """Of broadcasts of each station at each other one, and back at the sender."""
     streams = [traffic.stream(name) for name in STATIONS]
     traffic.send(streams, COPIES, 50)
-    assert still(traffic)
-    found = {
+    assert still(traffic), "frames go on moving with nobody sending"
+    return {
         (stream.source, name): traffic.delivery(stream, name).copies
         for stream in streams
         for name in STATIONS
     }
-    assert found == {(one, to): COPIES * (one != to) for one in STATIONS for to in STATIONS}
+
+
+def exactly_once(traffic, within_s=10.0, but=()):
+    """Each frame comes once, none at its sender; a MAC that was seen elsewhere needs some seconds.
+
+    Args:
+        traffic: to send with.
+        within_s: after that.
+        but: pairs of which frames may be lost for longer.
+    """
+    wanted = {(one, to): COPIES * (one != to) for one in STATIONS for to in STATIONS}
+    until = time.monotonic() + stretched(within_s)
+    while True:
+        found = copies(traffic)
+        assert all(found[pair] <= wanted[pair] for pair in wanted), found
+        short = {pair: found[pair] for pair in wanted if found[pair] < wanted[pair]}
+        if not short.keys() - set(but):
+            return
+        assert time.monotonic() < until, short
+
+
+JOINED = [("Host1", "W-c1"), ("Host2", "W-c1")]
+"""Who has come to the other segment is believed there after 300 s only (MACs that move)."""
 
 
 def test_cable_between_two_segments(lab, traffic, eventually):
@@ -119,7 +142,7 @@ def test_cable_between_two_segments(lab, traffic, eventually):
         assert "are one wire" in str(reply.body)
         closed.http("PUT", "/gateways/gw0", {"role": "auto"}, timeout_s=10)
         assert still(traffic), "frames go on moving with nobody sending"
-        exactly_once(traffic)
+        exactly_once(traffic, but=JOINED)
         # It is looked at again and again, and the wire is not right.
         time.sleep(stretched(OPEN_WITHIN_S + 1))
         assert sorted(states(lab)) == ["active", "fault"]
@@ -150,7 +173,7 @@ def test_two_names_for_one_wire_from_the_start(lab, traffic, eventually):
             seen.add(states(lab))
             time.sleep(0.05)
         assert ("active", "active") not in seen
-        exactly_once(traffic)
+        exactly_once(traffic, but=JOINED)
 
 
 @pytest.mark.parametrize("peer", ["W", "A"])
@@ -188,11 +211,9 @@ def test_container_host_that_bridges_its_network_to_the_segment(lab, traffic, ev
             eventually(lambda: any(text in w for w in wiring(lab, "W")), NAMED_WITHIN_S, "named")
             assert still(traffic), "frames go on moving with nobody sending"
             assert states(lab) == ("active", "active")
-            stream = traffic.stream("Host1")
-            traffic.send([stream], COPIES, 50)
-            assert still(traffic)
-            assert traffic.delivery(stream, "Host1").copies == 0
-            assert traffic.delivery(stream, "Host2").copies == COPIES
+            # The container itself hears both sides, and is heard on the segment alone.
+            lost = [pair for pair in itertools.product(STATIONS, repeat=2) if "W-c1" in pair]
+            exactly_once(traffic, but=lost)
         finally:
             links.delete_link("br0", container.netns)
     eventually(lambda: not wiring(lab, "W"), OPEN_WITHIN_S, "the port is open again")
