@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from weave_ryu.names import HELLO_GROUP, SHORT_ID_BITS, ShortId
+from weave_ryu.names import HELLO_GROUP, PROBE_GROUP, SHORT_ID_BITS, ShortId
 from weave_ryu.pipeline import tables as t
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
 from weave_ryu.pipeline.model import (
@@ -118,6 +118,14 @@ def _classify(
         (Term(Field.ETH_SRC, GROUP_BIT, GROUP_BIT),),
         (),
         "a group address cannot be a source",
+    )
+    # Above all that says where a frame came from: a port that is closed hears them, too.
+    yield frame(
+        name,
+        286,
+        (Term(Field.ETH_DST, PROBE_GROUP),),
+        (ToController(t.METER_PROBES),),
+        "probes of gateways: shown to the daemon wherever they come in, and never passed on",
     )
     hello = Term(Field.ETH_DST, HELLO_GROUP)
     for gateway in gateways:

@@ -12,7 +12,7 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
-from weave_ryu.gateway import movemessages
+from weave_ryu.gateway import movemessages, wiring
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.records import CHANNEL, decode, encode
@@ -44,6 +44,7 @@ from weave_ryu.shell import (
     traced,
     underlay,
     waiting,
+    wires,
 )
 from weave_ryu.shell.coordinator import (
     BridgePorts,
@@ -56,7 +57,7 @@ from weave_ryu.shell.encode import actions_of
 from weave_ryu.shell.forwarder import Forwarder
 from weave_ryu.shell.gatewayd import Gateways
 from weave_ryu.shell.macs import MacReader
-from weave_ryu.shell.openflow import HandOverFrame, MovedFrame, Switch, TunnelFrame
+from weave_ryu.shell.openflow import HandOverFrame, MovedFrame, ProbeFrame, Switch, TunnelFrame
 from weave_ryu.shell.ovsdbd import Ovsdb
 from weave_ryu.shell.portuse import PortUse
 from weave_ryu.shell.standings import Standings
@@ -119,6 +120,7 @@ class Daemon:
             self._hello,
             self._hand_over_frame,
             self._moved_frame,
+            self._probe_frame,
         )
         self.macs = MacReader(self.switch)
         self.view = ForwardingView(identity.name, config.restart_hold)
@@ -157,6 +159,7 @@ class Daemon:
         self.tracer = traced.Tracer(self, ovsdb_remote)
         self.moving = moving.Moving(self, ovsdb_remote)
         self.standings = Standings(self)
+        self.wires = wires.Wires(self)
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
@@ -168,6 +171,7 @@ class Daemon:
             config.bridge,
             [spec.port for spec in config.gateway],
             only_attached=config.local_ports == "attached",
+            is_tunnel=self._is_tunnel,
         )
         self._replugger = replug.Replugger(
             self._ovsdb, config.bridge, lambda: self._spec.gateway_ports
@@ -202,10 +206,12 @@ class Daemon:
         self.router.register_channel(CHANNEL)
         self.router.register_channel(traced.CHANNEL)
         self.router.register_channel(movemessages.CHANNEL)
+        self.router.register_channel(wiring.CHANNEL)
         self.router.set_complete_state(CHANNEL, lambda: encode(self.registry.records()))
         self.mesh.start()
         self.names.ask(self._names_to_ask)
         self.gateways.start()
+        self.wires.start()
         _log.info(
             "daemon_started",
             name=str(self.router.name),
@@ -281,6 +287,8 @@ class Daemon:
                     self.tracer.received(event.source, event.payload)
                 case mesh_events.GossipReceived(channel=movemessages.CHANNEL):
                     self.moving.received(event.source, event.payload)
+                case mesh_events.GossipReceived(channel=wiring.CHANNEL):
+                    self.wires.received(event.source, event.payload)
                 case mesh_events.GossipReceived():
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
@@ -390,6 +398,9 @@ class Daemon:
     def _moved_frame(self, frame: MovedFrame) -> None:
         self.moving.seen(frame)
 
+    def _probe_frame(self, frame: ProbeFrame) -> None:
+        self.wires.seen(frame)
+
     def _send_heartbeat(self, command: SendHeartbeat) -> None:
         port = self._tunnels().get(command.udp_port)
         if port is None:
@@ -429,6 +440,7 @@ class Daemon:
         self._spec = spec
 
     def _ports_changed(self) -> None:
+        self.wires.look()  # before the flows: a new port may have to wait
         self.forwarder.changed()
         self.gateways.ports_changed()
 
@@ -514,6 +526,7 @@ class Daemon:
     def _switch_ready(self) -> None:
         _log.info("switch_ready", flows=len(self.forwarder.desired))
         self.gateways.switch_ready()
+        self.wires.look()
 
     def _remember_role(self, port: str, role: Role) -> None:
         setup.remember_role(self.config, self._ovsdb, port, role)
@@ -553,6 +566,7 @@ class Daemon:
         self.view.observe(graph, infos, working, now)
         self._drop_left(frozenset(self.view.infos))
         self.gateways.mesh_changed(established)
+        self.wires.look()
         self._watch_companions(self.view.underlays)
         return forwarding_state(
             self.view,
@@ -586,16 +600,23 @@ class Daemon:
         tunnels = self._tunnels()
         local, gateways = [], []
         for port in sorted(self.switch.ports.values(), key=lambda port: port.number):
-            if port.number in tunnels.values() or port.name.startswith(BFD_PREFIX):
-                continue
             spec = gateway_specs.get(port.name)
             if spec is not None:
-                found = self.gateways.gateway_port(port.number, _port_spec(spec))
-                is_home = self._segment(spec.segment).name in self.router.peers.own.connections
-                gateways.append(replace(found, is_home=is_home))
-            elif self._uses.is_open(port.name):
+                gateways.append(self.gateways.gateway_port(port.number, _port_spec(spec)))
+            elif self.is_for_containers(port.name) and not self.wires.is_closed(port.name):
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))
+
+    def is_for_containers(self, name: str) -> bool:
+        """Whether a port that is no gateway port is for containers, or for this host."""
+        return not self._is_tunnel(name) and self._uses.is_open(name)
+
+    def is_by_hand(self, name: str) -> bool:
+        """The same, and somebody else than `weave-ryu attach` has plugged it in."""
+        return self.is_for_containers(name) and not self._uses.is_known(name)
+
+    def _is_tunnel(self, name: str) -> bool:
+        return name in self._spec.tunnels or name.startswith(BFD_PREFIX)
 
     def _tunnels(self) -> dict[int, int]:
         names = dict(self._spec.tunnels.items())

@@ -189,6 +189,8 @@ class Gateways:
         self._missing: set[str] = set()
         self._down: set[str] = set()
         self._refusal = ""
+        self.miswired: dict[str, str] = {}
+        """Ports that must not open, as their segments are joined to something else → why."""
 
     def start(self) -> None:
         """Begin to watch the ports."""
@@ -367,6 +369,7 @@ class Gateways:
             self._down = down
         else:
             self._close_fences()
+        troubles = {**self.miswired, **troubles}
         if self._refusal:
             troubles = dict.fromkeys(self.core.ports, self._refusal)
         self.core.switch_state(
