@@ -249,8 +249,9 @@ def warned_of(run, host, eventually):
     def count():
         return host.daemon.log.read_text().count("underlay_link_answers_arp")
 
+    before = count()
+
     def mend():
-        before = count()
         # The daemon looks when something changes in the database, or once a minute.
         host.switch.vsctl("set", "Bridge", "br-phy", "external_ids:somebody=changed-this")
         eventually(lambda: count() > before, what="a warning")
