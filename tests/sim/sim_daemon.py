@@ -50,7 +50,7 @@ from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
 from weave_ryu.pipeline.model import Output
 from weave_ryu.shell.coordinator import ForwardingView
 
-# As in the shell's modules, which cannot be imported without their I/O: `test_sim.py` compares.
+# As in the shell's modules, which cannot be imported without their I/O: `test_switch.py` compares.
 REPEAT_AT_S = (0.0, 0.12, 1.0, 2.5)
 INTRODUCE_AT_S, INTRODUCE_LATE_S = (0.1, 1.2), 4.0
 FORGET_AGAIN_AFTER_S = 0.6

@@ -25,16 +25,10 @@ from weave_ryu.pipeline import rules
 from weave_ryu.pipeline.cookies import Kind
 from weave_ryu.pipeline.tables import holder_of
 
-# As in the shell's module: `test_sim.py` compares.
+# As in the shell's module: `test_switch.py` compares.
 SETTLE_AT_S = (0.05, 0.3)
 AWAY_S = 5.0
 ANNOUNCE_AGAIN_S = 1.0
-
-EVERYWHERE = (
-    rules.LEARN_PRIORITY,
-    rules.LEARN_PRIORITY_HEARSAY,
-    rules.LEARN_PRIORITY_SECOND_HAND,
-)
 
 
 class SimMoving:
@@ -98,7 +92,7 @@ class SimMoving:
                 case Look():
                     daemon.later(LAG_S, self._look, command)
                 case Forget(mac):
-                    self._forget(mac, *EVERYWHERE)
+                    self._forget(mac, rules.LEARN_PRIORITY, rules.LEARN_PRIORITY_HEARSAY)
                 case Deny(mac):
                     self._send(mac, rules.hearsay())
                     self._forget(mac, rules.LEARN_PRIORITY_SECOND_HAND)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sim_daemon
 import sim_flows
+import sim_moving
 from overlay_model import BROADCAST, CONTAINER, GATEWAY, TUNNEL, OverlayModel
 from sim_flows import place
 from sim_tables import CONTROLLER, Tables, prepare
@@ -107,6 +108,9 @@ def test_constants_are_those_of_the_shell():
     assert (announce["BURST"], announce["PAUSE_S"]) == (sim_daemon.BURST, sim_daemon.PAUSE_S)
     assert forwarder["FORGET_AGAIN_AFTER_S"] == sim_daemon.FORGET_AGAIN_AFTER_S
     assert daemon["ASK_DELAY_S"] == sim_daemon.ASK_DELAY_S
+    moving = constants("moving")
+    for name in ("SETTLE_AT_S", "AWAY_S", "ANNOUNCE_AGAIN_S"):
+        assert moving[name] == getattr(sim_moving, name)
     text = (SHELL / "forwarder.py").read_text()
     (names,) = re.findall(r"_OF_THE_MESH = frozenset\(\{(.*?)\}\)", text)
     assert {f"Kind.{kind.name}" for kind in sim_flows.OF_THE_MESH} == set(names.split(", "))

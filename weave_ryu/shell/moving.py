@@ -59,12 +59,6 @@ QUESTIONS_PER_S, BURST = 20.0, 100.0
 
 LOOK_TIMEOUT_S = 2.0
 
-_EVERYWHERE = (
-    rules.LEARN_PRIORITY,
-    rules.LEARN_PRIORITY_HEARSAY,
-    rules.LEARN_PRIORITY_SECOND_HAND,
-)
-
 _FLOW = re.compile(
     r"cookie=(?P<cookie>0x[0-9a-f]+), duration=(?P<duration>[0-9.]+)s,.*?"
     r"(?:hard_age=(?P<age>[0-9]+),.*?)?priority=(?P<priority>[0-9]+),"
@@ -147,7 +141,7 @@ class Moving:
                     if self._bucket.take(time.monotonic()):
                         hub.spawn(self._look, command)
                 case Forget(mac):
-                    hub.spawn(self._forget, mac, *_EVERYWHERE)
+                    hub.spawn(self._forget, mac, rules.LEARN_PRIORITY, rules.LEARN_PRIORITY_HEARSAY)
                 case Deny(mac):
                     hub.spawn(self._deny, mac)
                 case Settle(segment, mac):
