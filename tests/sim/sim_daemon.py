@@ -463,14 +463,21 @@ class SimDaemon:
         self.world.mesh.tell_table(self.peer.letter, other, tuple(self.peers))
         self.topology_changed()
 
-    def topology_news(self, entries):
-        """Entries of peers, as `Core.merge` takes them in."""
+    def topology_news(self, entries, goes_on):
+        """Entries of peers, as `Core.merge` takes them in.
+
+        Args:
+            entries: as they were told.
+            goes_on: whether the mesh brings them to all others.
+        """
         result = self.peers.merge(entries)
         names = {*result.delta, *([self.peer.name] if result.old_life else ())}
         if result.outdated:  # corrected, as in `mesh/inbox.py`
             names |= set(result.outdated)
+        for name in result.unknown:
+            self._ask_for(name)
         self._settle_claims(())
-        if names and names != {e.name for e in entries}:
+        if names and not (goes_on and names == {e.name for e in entries}):
             self._tell_topology(names & self.peers.names)
         if names:
             self.changed()
@@ -481,6 +488,18 @@ class SimDaemon:
             self.moves += 1
             self._tell_topology(names)
             self.changed()
+
+    def _ask_for(self, name):
+        """Whoever speaks of a peer that is not known here is asked, as in `mesh/inbox.py`."""
+        letter_of = self.world.letter_of
+        naming = {name, *(entry.name for entry in self.peers if name in entry.connections)}
+        for there in sorted(letter_of[x] for x in naming if x in letter_of):
+            self.world.mesh.ask_for_entry(self.peer.letter, there, name)
+
+    def asked_for(self, source, name):
+        """A neighbour does not know a peer."""
+        if name in self.peers and not self.peers[name].is_placeholder:
+            self.world.mesh.tell_table(self.peer.letter, source, (self.peers[name],))
 
     def _tell_topology(self, names):
         entries = tuple(self.peers.select(names))
@@ -566,6 +585,8 @@ class SimDaemon:
         if self.peers.names - keep:
             self.peers.collect(keep)
             self._settle_claims(())
+        for name in sorted(reachable - self.peers.names):
+            self._ask_for(name)
         entry = self.peers.get(SEGMENT.name)
         if entry is None or entry.is_placeholder:
             return None

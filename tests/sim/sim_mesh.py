@@ -320,8 +320,14 @@ class Mesh:
             if hop != exclude and only in (None, hop):
                 self._send(self.edge(source, hop), source, ("neighbour", source, None, payload))
 
+    def ask_for_entry(self, source, teller, name):
+        """Ask the neighbour by whom that peer is heard for an entry."""
+        hop = self._next_hop(source, teller)
+        if hop is not None:
+            self._send(self.edge(source, hop), source, ("asked", source, None, name))
+
     def tell_table(self, source, target, entries):
-        """All that is known of segments, down a new connection."""
+        """All that is known of segments down a new connection, or what was asked for."""
         self._send(self.edge(source, target), source, ("table", source, None, entries))
 
     def _send(self, edge, here, item):
@@ -381,13 +387,15 @@ class Mesh:
                 if here not in self._seen[what]:
                     self._seen[what].add(here)
                     if kind == "topology":
-                        daemon.topology_news(payload)
+                        daemon.topology_news(payload, goes_on=True)
                     elif kind == "moves":
                         daemon.moving.received(source, payload)
                     else:
                         daemon.gossip(source, payload, "broadcast")
                     self._flood(here, what, source, payload, kind)
+            case "asked":
+                daemon.asked_for(source, payload)
             case "table":
-                daemon.topology_news(payload)
+                daemon.topology_news(payload, goes_on=False)
             case "neighbour":
                 daemon.gossip(source, payload, "neighbour")

@@ -91,7 +91,7 @@ class SimMoving:
                         world.mesh.ask(daemon.peer.letter, world.letter_of[to], payload)
                 case Look():
                     daemon.later(LAG_S, self._look, command)
-                case Forget(mac):
+                case Forget(_, mac):
                     self._forget(mac, rules.LEARN_PRIORITY, rules.LEARN_PRIORITY_HEARSAY)
                 case Deny(mac):
                     self._send(mac, rules.hearsay())

@@ -20,19 +20,21 @@ _MAX_NUMBER = 1 << 53
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """When was a MAC heard last at a container's port?
+    """When was a MAC heard last at a container's port, or behind another segment?
 
     Args:
         segment: where it was seen.
         mac: 12 hex digits.
         number: comes back in the answer.
         is_holder: whoever is asked is known to have it; else all are asked.
+        behind: the segment behind which whoever is asked is known to have it; empty: at a port.
     """
 
     segment: str
     mac: str
     number: int
     is_holder: bool
+    behind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Answer:
         mac: as asked.
         number: as asked.
         age_s: seconds; None: it is not known there.
-        is_here: at a container's port of that peer; else behind another peer.
+        is_here: where that peer was asked about, or at a container's port of it; else behind
+            another peer.
     """
 
     segment: str
@@ -69,6 +72,8 @@ def encode(message: Message) -> bytes:
     """For the channel."""
     document: dict[str, object] = {"segment": message.segment, "mac": message.mac}
     match message:
+        case Ask(behind=str(behind)) if behind:
+            document |= {"ask_behind": message.number, "behind": behind}
         case Ask():
             document |= {"ask": message.number, "holder": message.is_holder}
         case Answer():
@@ -92,6 +97,9 @@ def decode(payload: bytes) -> Message | None:
         return HasMoved(segment, mac)
     if "ask" in document:
         return Ask(segment, mac, _number(document, "ask"), _flag(document, "holder"))
+    if "ask_behind" in document:
+        number = _number(document, "ask_behind")
+        return Ask(segment, mac, number, True, _text(document, "behind", SEGMENT_PATTERN))
     if "answer" in document:
         number, is_here = _number(document, "answer"), _flag(document, "here")
         return Answer(segment, mac, number, _age(document), is_here)

@@ -5,6 +5,9 @@ asks the peer that has the MAC when it has spoken there last. If it was before, 
 and the gateway makes it known behind the segment. If it was about then, the frame was a copy, or
 two stations have one address: nothing changes, and the conflict is shown.
 
+A MAC may also be known behind another segment. Then the gateway that forwards for that one is asked
+when it has spoken there last.
+
 Every peer runs one of these. Peers that do not know the channel, such as routers of Weave, do not
 answer: their MACs stay theirs, as long as their entries live.
 
@@ -60,7 +63,7 @@ class Ages:
     """Since when a switch has learnt a MAC last, in seconds; None: it does not know it so.
 
     Args:
-        here: at a container's port.
+        here: where it was asked about: at a container's port, or behind another segment.
         heard: behind another peer.
         behind: behind the segment in question.
     """
@@ -83,19 +86,30 @@ class Why(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Look, after `LAG_S`, when the own switch has learnt a MAC last; answer with `looked`."""
+    """Look, after `LAG_S`, when the own switch has learnt a MAC last; answer with `looked`.
+
+    Args:
+        by: who asks.
+        segment: where the MAC was seen.
+        mac: 12 hex digits.
+        number: of the question.
+        why: decides what is answered.
+        behind: the segment behind which the MAC is known; empty: it is at a container's port.
+    """
 
     by: PeerName
     segment: str
     mac: str
     number: int
     why: Why
+    behind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Forget where a MAC of the mesh was (12 hex digits)."""
+    """Forget where a MAC was (12 hex digits), in the mesh or behind other segments."""
 
+    segment: str
     mac: str
 
 
@@ -166,6 +180,7 @@ class _Asked:
     Args:
         number: tells it from others about the same MAC.
         holder: who is asked; None: all.
+        behind: the segment behind which the MAC is known; empty: it is none.
         seen_at: when the MAC was seen on the segment last.
         until: when it is answered, or nobody will answer.
         is_doubt: its sighting may be as old as what others say.
@@ -176,6 +191,7 @@ class _Asked:
     holder: PeerName | None
     seen_at: float
     until: float
+    behind: str = ""
     is_doubt: bool = False
     heard_at: float = -math.inf
 
@@ -221,21 +237,25 @@ class Moves:
 
     # Inputs.
 
-    def returned(self, segment: str, mac: str, holder: PeerName | None, now: float) -> None:
-        """A frame came from a segment in the name of a MAC of the mesh.
+    def returned(
+        self, segment: str, mac: str, holder: PeerName | None, now: float, behind: str = ""
+    ) -> None:
+        """A frame came from a segment in the name of a MAC of the mesh, or of another segment.
 
         Args:
             segment: that this peer forwards for.
             mac: 12 hex digits.
             holder: the peer that is known to have it; None: it is not known which.
             now: monotonic seconds.
+            behind: the other segment, for which the holder forwards; empty: the holder has it
+                at a container's port.
         """
         key = segment, mac
         known = self._conflicts.get(key)
         if known is not None:
             self._conflicts[key] = replace(known, last=now, frames=known.frames + 1)
         if self._may_ask(key, now):
-            asked = _Asked(next(self._numbers), holder, now, now + ANSWER_S)
+            asked = _Asked(next(self._numbers), holder, now, now + ANSWER_S, behind)
             self._ask(key, asked)
 
     def doubted(self, segment: str, mac: str, now: float) -> None:
@@ -265,10 +285,10 @@ class Moves:
             case HasMoved(segment, mac):
                 if not self._is_gateway(source, segment):
                     raise RemoteProtocolError("moves", f"{source} does not forward for {segment}")
-                self._commands.append(Forget(mac))
-            case Ask(segment, mac, number, is_holder):
+                self._commands.append(Forget(segment, mac))
+            case Ask(segment, mac, number, is_holder, behind):
                 why = Why.HOLDER if is_holder else Why.ANYBODY
-                self._commands.append(Look(source, segment, mac, number, why))
+                self._commands.append(Look(source, segment, mac, number, why, behind))
             case Answer() as answer:
                 self._answered(source, answer, now)
 
@@ -310,9 +330,11 @@ class Moves:
     def _ask(self, key: _Key, asked: _Asked) -> None:
         self._asked[key] = asked
         if asked.holder == self._own:
-            self._commands.append(Look(self._own, *key, asked.number, Why.HOLDER))
+            self._commands.append(Look(self._own, *key, asked.number, Why.HOLDER, asked.behind))
         else:
-            self._send(asked.holder, Ask(*key, asked.number, asked.holder is not None))
+            is_holder = asked.holder is not None
+            behind = asked.behind if is_holder else ""
+            self._send(asked.holder, Ask(*key, asked.number, is_holder, behind))
             if asked.holder is None:
                 self._commands.append(Look(self._own, *key, asked.number, Why.ANYBODY))
 
@@ -349,7 +371,7 @@ class Moves:
             return  # it has handed over meanwhile
         self._conflicts.pop(key, None)
         self._send(None, HasMoved(*key))
-        self._commands += [Forget(key[1]), Settle(*key), Moved(*key, holder)]
+        self._commands += [Forget(*key), Settle(*key), Moved(*key, holder)]
 
     def _note(self, key: _Key, holder: PeerName | None, is_denied: bool, now: float) -> None:
         self._rest[key] = now + AGAIN_S

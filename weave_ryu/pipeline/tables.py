@@ -48,6 +48,11 @@ def holder_of(origin: int) -> ShortId | None:
     return ShortId(origin & 0xFFF) if origin & 0xF000 == 0x2000 else None
 
 
+def segment_of(origin: int) -> ShortId | None:
+    """The segment that a value of `ORIGIN` names; None if it names none."""
+    return ShortId(origin & 0xFFF) if origin & 0xF000 == 0x1000 else None
+
+
 MARKS = (
     SRC_PEER,
     DST_PEER,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,11 @@ from weave_ryu.gateway.moves import (
     Told,
 )
 from weave_ryu.gateway.role import State
+from weave_ryu.mesh.segments import owner_of
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import rules
-from weave_ryu.pipeline.cookies import Kind, parse
-from weave_ryu.pipeline.tables import MAC, holder_of
+from weave_ryu.pipeline.cookies import Kind, parse, subject_cookie
+from weave_ryu.pipeline.tables import MAC, holder_of, segment_of
 from weave_ryu.shell import encode, hub
 from weave_ryu.shell.announce import is_announcement, reverse_arp
 from weave_ryu.shell.limits import Bucket
@@ -109,10 +111,8 @@ class Moving:
         if port.name not in gateways:
             self._appeared(mac, port.name, now)
             return
-        short_id = holder_of(frame.origin)
-        holder = None if short_id is None else self._daemon.router.peers.by_short_id(short_id)
-        name = None if holder is None else holder.name
-        self._core.returned(gateways[port.name].spec.segment, mac, name, now)
+        holder, behind = self._whose(frame.origin)
+        self._core.returned(gateways[port.name].spec.segment, mac, holder, now, behind)
         self._pump()
 
     def doubted(self, segment: str, macs: frozenset[str]) -> None:
@@ -140,8 +140,8 @@ class Moving:
                 case Look():
                     if self._bucket.take(time.monotonic()):
                         hub.spawn(self._look, command)
-                case Forget(mac):
-                    hub.spawn(self._forget, mac, rules.LEARN_PRIORITY, rules.LEARN_PRIORITY_HEARSAY)
+                case Forget(segment, mac):
+                    hub.spawn(self._forget_elsewhere, segment, mac)
                 case Deny(mac):
                     hub.spawn(self._deny, mac)
                 case Settle(segment, mac):
@@ -190,16 +190,24 @@ class Moving:
         except (OSError, subprocess.SubprocessError) as error:
             _log.warning("switch_not_asked", mac=_colons(look.mac), error=str(error)[:200])
             return Ages(here=0.0)
-        return ages_in(done.stdout, self._daemon.segment_id(look.segment))
+        ids = self._segment_ids()
+        return ages_in(done.stdout, ids.get(look.segment), ids.get(look.behind))
 
     def _deny(self, mac: str) -> None:
         self._daemon.gateways.prime(frozenset({mac}))
         self._forget(mac, rules.LEARN_PRIORITY_SECOND_HAND)
 
-    def _forget(self, mac: str, *priorities: int) -> None:
+    def _forget_elsewhere(self, segment: str, mac: str) -> None:
+        self._forget(mac, rules.LEARN_PRIORITY, rules.LEARN_PRIORITY_HEARSAY)
+        # What is behind the segment itself may be what has just been made known.
+        others = [short_id for name, short_id in self._segment_ids().items() if name != segment]
+        selected = [subject_cookie(Kind.LEARNT_PEER, short_id) for short_id in others]
+        self._forget(mac, rules.LEARN_PRIORITY_SECOND_HAND, selected=selected)
+
+    def _forget(self, mac: str, *priorities: int, selected: Sequence[int] | None = None) -> None:
         try:
             for priority in priorities:
-                self._daemon.switch.forget_mac(mac, priority)
+                self._daemon.switch.forget_mac(mac, priority, selected)
         except OpenFlowError as error:
             _log.debug("mac_not_forgotten", mac=_colons(mac), error=str(error))
 
@@ -228,6 +236,21 @@ class Moving:
 
     # Small things.
 
+    def _whose(self, origin: int) -> tuple[PeerName | None, str]:
+        """Who has a MAC, and behind which segment; empty: at a container's port."""
+        by_short_id = self._daemon.router.peers.by_short_id
+        at_peer, behind = holder_of(origin), segment_of(origin)
+        peer = None if at_peer is None else by_short_id(at_peer)
+        segment = None if behind is None else by_short_id(behind)
+        if segment is not None:
+            return owner_of(segment), segment.nick_name
+        return None if peer is None else peer.name, ""
+
+    def _segment_ids(self) -> dict[str, ShortId]:
+        """Of the segments that the mesh knows, by name."""
+        infos = [info for info in self._daemon.view.infos.values() if info.is_segment]
+        return {info.nick_name: info.short_id for info in infos if info.short_id is not None}
+
     def _is_gateway(self, peer: PeerName, segment: str) -> bool:
         record = self._daemon.registry.record(peer)
         ports = () if record is None else record.ports
@@ -247,7 +270,7 @@ class Moving:
         )
 
 
-def ages_in(dump: str, segment: ShortId) -> Ages:
+def ages_in(dump: str, segment: ShortId | None, at: ShortId | None = None) -> Ages:
     """Since a MAC was learnt last, and how.
 
     ``hard_age`` is shown when the flow was refreshed since it was made (ovs-ofctl(8)).
@@ -255,6 +278,7 @@ def ages_in(dump: str, segment: ShortId) -> Ages:
     Args:
         dump: what ``ovs-ofctl dump-flows`` shows of it.
         segment: that it was seen on.
+        at: the segment that is asked about instead of the containers' ports.
     """
     here: list[float] = []
     heard: list[float] = []
@@ -262,7 +286,9 @@ def ages_in(dump: str, segment: ShortId) -> Ages:
     for flow in _FLOW.finditer(dump):
         kind, subject = parse(int(flow["cookie"], 16)) or (None, 0)
         age_s = float(flow["age"] or flow["duration"])
-        if kind is Kind.LEARNT_PEER:
+        if kind is Kind.LEARNT_PEER and subject == at:
+            here.append(age_s)
+        elif kind is Kind.LEARNT_PEER:
             (behind if subject == segment else heard).append(age_s)
         elif kind is Kind.LEARNT_PORT and subject != rules.HEARSAY:
             here.append(age_s)

@@ -361,15 +361,25 @@ class Switch:
         mods = [encode.cookie_delete(datapath, cookie, mask) for cookie, mask in selectors]
         self._confirm(mods, "flow deletion")
 
-    def forget_mac(self, mac: str, priority: int) -> None:
-        """Delete what is learnt of a MAC (12 hex digits) with that priority; confirmed."""
-        datapath, owner = self._require(), (cookies.OWNER << 56, cookies.OWNER_MASK)
+    def forget_mac(self, mac: str, priority: int, selected: Sequence[int] | None = None) -> None:
+        """Delete what is learnt of a MAC with that priority; confirmed.
+
+        Args:
+            mac: 12 hex digits.
+            priority: of the learnt flows.
+            selected: cookies of those that go; None: all of this program.
+        """
+        datapath = self._require()
+        pairs = [(cookies.OWNER << 56, cookies.OWNER_MASK)]
+        if selected is not None:
+            pairs = [(cookie, cookies.EXACT) for cookie in selected]
         fields = {MAC.number: Field.ETH_DST, ORIGINS.number: Field.ETH_SRC}
         self._confirm(
             (
                 encode.cookie_delete(
-                    datapath, *owner, table, (priority, (Term(field, _colons(mac)),))
+                    datapath, *pair, table, (priority, (Term(field, _colons(mac)),))
                 )
+                for pair in pairs
                 for table, field in fields.items()
             ),
             "deletion of a MAC",

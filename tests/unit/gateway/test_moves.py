@@ -21,6 +21,7 @@ from weave_ryu.gateway.moves import (
     Send,
     Settle,
     Told,
+    Why,
 )
 from weave_ryu.names import PeerName
 
@@ -68,8 +69,8 @@ class World:
                     self.looks.append((name, command))
         return bool(commands)
 
-    def returned(self, holder=P):
-        self.peers[G].returned(SEGMENT, MAC, holder, self.now)
+    def returned(self, holder=P, behind=""):
+        self.peers[G].returned(SEGMENT, MAC, holder, self.now, behind)
         self.run()
 
     def doubted(self):
@@ -96,8 +97,41 @@ def test_a_mac_that_is_silent_at_its_old_place_moves_to_the_segment(holder):
     assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
     assert world.of(G, Moved) == [Moved(SEGMENT, MAC, P)]
     for name in world.peers:
-        assert world.of(name, Forget) == [Forget(MAC)]
+        assert world.of(name, Forget) == [Forget(SEGMENT, MAC)]
     assert world.conflicts() == []
+
+
+def test_of_a_mac_behind_another_segment_the_gateway_of_that_one_is_asked_about_it():
+    world = World(p2=Ages(here=LONG))
+    world.returned(P, "office")
+    (asked,) = world.of(P, Look) + world.of(Q, Look)
+    assert (asked.by, asked.why, asked.behind) == (G, Why.HOLDER, "office")
+    assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
+    for name in world.peers:
+        assert world.of(name, Forget) == [Forget(SEGMENT, MAC)]
+
+
+def test_one_that_speaks_on_both_segments_stays_behind_the_first():
+    world = World(p2=Ages(here=JUST))
+    world.returned(P, "office")
+    assert world.of(G, Settle) == []
+    (found,) = world.conflicts()
+    assert (found.holder, found.is_denied) == (P, True)
+
+
+def test_if_nobody_forwards_for_the_other_segment_all_are_asked_who_has_heard_it():
+    world = World(p3=Ages(heard=LONG + ANSWER_S))
+    world.returned(None, "office")
+    assert [look.why for look in world.of(Q, Look)] == [Why.ANYBODY]
+    world.wait()
+    assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
+
+
+def test_both_segments_of_one_gateway():
+    world = World(p1=Ages(here=LONG))
+    world.returned(G, "office")
+    assert [look.behind for look in world.of(G, Look)] == ["office"]
+    assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
 
 
 def test_a_mac_of_which_its_peer_knows_nothing_any_more_moves_if_that_peer_was_asked():
@@ -113,7 +147,7 @@ def test_hearsay_that_nobody_can_confirm_is_out_of_date():
     world.wait()
     assert world.of(G, Settle) == [Settle(SEGMENT, MAC)]
     assert world.of(G, Moved) == [Moved(SEGMENT, MAC, None)]
-    assert Forget(MAC) in world.done[Q]
+    assert Forget(SEGMENT, MAC) in world.done[Q]
     assert world.conflicts() == []
 
 
@@ -245,7 +279,7 @@ def test_only_a_gateway_of_the_segment_may_say_that_a_mac_has_moved():
     with pytest.raises(RemoteProtocolError, match="does not forward"):
         moves.received(STRANGER, json.dumps(moved).encode(), 0.0)
     moves.received(G, json.dumps(moved).encode(), 0.0)
-    assert moves.poll_commands() == [Forget(MAC)]
+    assert moves.poll_commands() == [Forget(SEGMENT, MAC)]
 
 
 def test_an_answer_counts_only_from_who_was_asked_and_once():
@@ -279,6 +313,8 @@ ASK = {"ask": 1, "segment": SEGMENT, "mac": MAC, "holder": True}
         json.dumps({**ASK, "ask": True}).encode(),
         json.dumps({**ASK, "ask": 1 << 60}).encode(),
         json.dumps({**ASK, "holder": 1}).encode(),
+        json.dumps({"ask_behind": 1, "segment": SEGMENT, "mac": MAC}).encode(),
+        json.dumps({"ask_behind": 1, "segment": SEGMENT, "mac": MAC, "behind": ""}).encode(),
         json.dumps({"answer": 1, "segment": SEGMENT, "mac": MAC}).encode(),
     ],
 )

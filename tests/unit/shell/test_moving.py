@@ -50,6 +50,12 @@ def test_age_of_a_mac_is_that_of_its_last_frame(dump, ages):
     assert ages_in(dump, SEGMENT) == ages
 
 
+def test_the_age_behind_another_segment_is_told_instead_of_that_at_a_port():
+    dump = line(subject_cookie(Kind.LEARNT_PEER, 5), "duration=9.0s", "hard_age=2, ")
+    assert ages_in(dump, SEGMENT, 5) == Ages(here=2.0)
+    assert ages_in(dump, None, None) == Ages(heard=2.0)
+
+
 def test_what_gateways_announce_is_known_when_the_segment_returns_it():
     frame = reverse_arp(MAC.replace(":", ""))
     assert len(frame) == 60
