@@ -602,7 +602,9 @@ class Daemon:
         for port in sorted(self.switch.ports.values(), key=lambda port: port.number):
             spec = gateway_specs.get(port.name)
             if spec is not None:
-                gateways.append(self.gateways.gateway_port(port.number, _port_spec(spec)))
+                found = self.gateways.gateway_port(port.number, _port_spec(spec))
+                is_home = self._segment(spec.segment).name in self.router.peers.own.connections
+                gateways.append(replace(found, is_home=is_home))
             elif self.is_for_containers(port.name) and not self.wires.is_closed(port.name):
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))
