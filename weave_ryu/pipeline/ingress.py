@@ -100,6 +100,8 @@ def of_peer(own: ShortId, peer: RemotePeer, gateways: Sequence[GatewayPort]) -> 
         yield from _old_gateway(peer, gateways)
     elif peer.is_segment and peer.short_id not in {gateway.short_id for gateway in gateways}:
         yield from _segment_source(peer.short_id, label(peer))
+        # Another gateway of an own segment has told of it, as of all that is not on that segment.
+        yield _hosts(peer.short_id, t.ORIGIN_MESH, f"hosts, as others have told, of {label(peer)}")
 
 
 def _classify(
@@ -431,17 +433,20 @@ def _own_segment(gateway: GatewayPort) -> Iterator[FlowSpec]:
 
 
 def _segment_source(segment: ShortId, whose: str) -> Iterator[FlowSpec]:
-    go_on = (Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name))
     for origin, hosts in ((0, "new hosts"), (t.origin_segment(segment), "known hosts")):
-        yield FlowSpec(
-            t.SEGMENT_SOURCE.name,
-            100,
-            (Term(t.SRC_PEER, segment), Term(t.ORIGIN, origin)),
-            (*learn_behind_segment(segment), *go_on),
-            Kind.PEER,
-            segment,
-            f"{hosts} of {whose}; their MACs are learnt",
-        )
+        yield _hosts(segment, origin, f"{hosts} of {whose}")
+
+
+def _hosts(segment: ShortId, origin: int, which: str) -> FlowSpec:
+    return FlowSpec(
+        t.SEGMENT_SOURCE.name,
+        100,
+        (Term(t.SRC_PEER, segment), Term(t.ORIGIN, origin)),
+        (*learn_behind_segment(segment), Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
+        Kind.PEER,
+        segment,
+        f"{which}; their MACs are learnt",
+    )
 
 
 def _old_gateway(peer: RemotePeer, gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:

@@ -274,9 +274,10 @@ class Daemon:
         info = self.view.infos.get(peer)
         return info.short_id if info else None
 
-    def short_ids(self) -> set[ShortId]:
-        """Short ids of all peers, also of those that are only held."""
-        return {info.short_id for info in self.view.infos.values() if info.short_id is not None}
+    def short_ids(self, *, of_segments: bool = False) -> set[ShortId]:
+        """Short ids of all peers, also of those that are only held, or of the segments."""
+        infos = [i for i in self.view.infos.values() if i.is_segment or not of_segments]
+        return {info.short_id for info in infos if info.short_id is not None}
 
     # From the cores and the host.
 

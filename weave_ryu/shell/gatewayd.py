@@ -128,8 +128,8 @@ class Mesh(Protocol):
     def short_id_of(self, peer: PeerName) -> ShortId | None:
         """A peer's short id."""
 
-    def short_ids(self) -> set[ShortId]:
-        """Short ids of all peers that are known."""
+    def short_ids(self, *, of_segments: bool = False) -> set[ShortId]:
+        """Short ids of all peers that are known, or of the segments among them."""
 
 
 class Observer(Protocol):
@@ -654,6 +654,7 @@ class Gateways:
             self._mesh.segment_id(segment),
             self._mesh.short_ids(),
             {short_id for p in old if (short_id := self._mesh.short_id_of(p)) is not None},
+            self._mesh.short_ids(of_segments=True),
         )
         self.core.macs_read(name, found, time.monotonic())
         self.pump()

@@ -150,7 +150,7 @@ def test_port_whose_segment_is_wired_to_another_closes_refuses_and_opens_again(m
     mesh = SimpleNamespace(
         segment_id=lambda segment: ShortId(0x513),
         segment_name=lambda segment: PeerName(9),
-        short_ids=set,
+        short_ids=lambda of_segments=False: set(),
         **nothing,
     )
     gateways = Gateways(core, SendingSwitch(), mesh, lambda port, role: None, lambda: ShortId(1))
