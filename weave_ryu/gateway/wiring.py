@@ -29,6 +29,7 @@ from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway import probe as probes
 from weave_ryu.gateway.joint import End, Joint, Kind, Place, place_document, place_of
 from weave_ryu.gateway.probe import Probe
+from weave_ryu.gateway.probing import Probing
 from weave_ryu.gateway.records import PortRecord
 from weave_ryu.gateway.registry import Registry
 from weave_ryu.gateway.role import Role, State
@@ -37,20 +38,17 @@ from weave_ryu.names import PeerName
 CHANNEL = "wiring"
 MAX_PAYLOAD_BYTES = 1024
 
-EVERY_S = 1.0
-"""Between two probes of a port."""
-
-HURRY_S = 3.0
-HURRY_EVERY_S = 0.25
-"""The same while something is new: a link, a connection of the mesh, a port, a role. A port that
-comes up listens for a second before it opens, and until then it should have been heard."""
-
 FRESH_S = 2.0
 """A probe that is older was held back by somebody: it says nothing of how things are wired."""
 
 HOLD_S = 9.5
 """So long after it was seen last something counts as wired wrong. A gateway port then listens for a
 second before it opens."""
+
+CONFIRM_S = 1.0
+"""So long a container's port is closed before the gateway has said that the probe is its own and of
+lately; frames would circle meanwhile. Whoever replays a probe closes the port that he is at, for so
+long, and not again within `HOLD_S`."""
 
 MAX_JOINTS = 64
 MAX_HEARD = 64
@@ -133,12 +131,14 @@ class Wiring:
         self._sent: dict[bytes, _Sent] = {}
         self._heard: dict[tuple[bytes, Place], _Heard] = {}
         self._joints: dict[str, Joint] = {}
+        self._doubts: dict[str, Joint] = {}
+        """By own containers' ports that are closed for a moment."""
+        self._rest: dict[str, float] = {}
+        """Until when they are not closed so again."""
         # By their words: which of two ends has heard the other makes no difference.
         self._on_wire: dict[tuple[str, End], float] = {}
         self._had: dict[frozenset[str], tuple[str, float]] = {}
-        self._sent_at = float("-inf")
-        self._next_at = float("-inf")
-        self._hurry_until = float("-inf")
+        self._times = Probing()
         self._commands: list[Command] = []
 
     # Looking.
@@ -164,15 +164,16 @@ class Wiring:
         """Own containers' ports that must be closed → why, in a clause."""
         return {
             joint.place.name: joint.text()
-            for joint in self.joints(now)
+            for joint in (*self._doubts.values(), *self.joints(now))
             if joint.place.kind is Kind.PORT and joint.hearer == self._registry.own
         }
 
     def deadline(self) -> float | None:
         """When `handle_timer` is due; None while nothing is to be done."""
         ends = [joint.last + HOLD_S for joint in self._joints.values()]
+        ends += [joint.since + CONFIRM_S for joint in self._doubts.values()]
         if self._able:
-            ends.append(self._next_at)
+            ends.append(self._times.due_at)
         return min(ends, default=None)
 
     def poll_commands(self) -> list[Command]:
@@ -190,20 +191,24 @@ class Wiring:
 
     def hurry(self, now: float) -> None:
         """Something is new: do not wait until the next probe is due, and send more of them."""
-        self._hurry_until = now + HURRY_S
-        self._next_at = min(self._next_at, max(now, self._sent_at + HURRY_EVERY_S))
+        self._times.hurry(now)
+
+    def suspect(self, segment: str, now: float) -> None:
+        """Frames may be circling through a segment: have its gateways probe, if not just now."""
+        if segment in self._segments.values():
+            self._times.suspect(now)
+        for name in self._registry.others_of(segment):
+            self._commands.append(Send(name, _encode({"suspect": segment})))
 
     def handle_timer(self, now: float) -> None:
         """Time has passed."""
+        self._doubts = {n: j for n, j in self._doubts.items() if now - j.since < CONFIRM_S}
         for key, joint in list(self._joints.items()):
             if now - joint.last >= HOLD_S:
                 del self._joints[key]
                 self._commands.append(Mended(joint))
-        if self._able and now >= self._next_at:
-            self._sent_at, self._next_at = (
-                now,
-                now + (HURRY_EVERY_S if now < self._hurry_until else EVERY_S),
-            )
+        if self._able and now >= self._times.due_at:
+            self._times.sent(now)
             self._sent = {n: s for n, s in self._sent.items() if now - s.at < FRESH_S}
             for port in sorted(self._able):
                 self._send_probe(port, now)
@@ -233,6 +238,8 @@ class Wiring:
         if key in self._heard or len(self._heard) >= MAX_HEARD:
             return
         self._heard[key] = _Heard(probe, now)
+        if place.kind is Kind.PORT and self._is_configured(end):
+            self._doubt(Joint(*end, self._registry.own, place, now, now))
         self._tell(probe.name, "heard", probe.nonce, place)
 
     def received(self, source: PeerName, payload: bytes, now: float) -> None:
@@ -242,6 +249,10 @@ class Wiring:
             RemoteProtocolError: it is malformed, or cannot be true; nothing was done.
         """
         document = _decode(payload)
+        if "suspect" in document:
+            if document["suspect"] in self._segments.values():
+                self._times.suspect(now)
+            return
         place = place_of(document.get("at"))
         if "heard" in document:
             nonce = _nonce(document["heard"])
@@ -288,6 +299,13 @@ class Wiring:
         elif len(self._joints) < MAX_JOINTS:
             self._joints[key] = joint
             self._commands.append(Found(joint))
+
+    def _doubt(self, joint: Joint) -> None:
+        name, now = joint.place.name, joint.since
+        self._rest = {n: until for n, until in self._rest.items() if now < until}
+        if name not in self._rest:
+            self._rest[name] = now + HOLD_S
+            self._doubts[name] = joint
 
     def _comes_first(self, joint: Joint, port: str, now: float) -> str:
         """Which of two segments keeps the wire at an own port: all on it must come to the same.
@@ -341,7 +359,11 @@ class Wiring:
 
     def _tell(self, to: PeerName, what: str, nonce: bytes, place: Place) -> None:
         document = {what: nonce.hex(), "at": place_document(place)}
-        self._commands.append(Send(to, json.dumps(document, separators=(",", ":")).encode()))
+        self._commands.append(Send(to, _encode(document)))
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _decode(payload: bytes) -> dict[str, Any]:

@@ -315,7 +315,8 @@ largest connection limit that Weave's own default (200) allows. A gateway says h
 second at most (`gateway.timers`), so 400 suffice for ten on a segment. A hand-over that sees more
 than a third of its rate gives nothing back (`gateway.holding`). A MAC that has moved shows itself
 with its first frame; a segment that returns everything must not keep the daemon busy. A gateway
-port probes four times a second at most (`gateway.wiring`), so 200 suffice for fifty on a wire.
+port probes four times a second, and a few times more where frames come back (`gateway.probing`), so
+200 suffice for thirty on a wire.
 """
 
 MAC_AGE_S = 300

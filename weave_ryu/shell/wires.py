@@ -20,10 +20,12 @@ import structlog
 from weave_ryu.errors import RemoteProtocolError
 from weave_ryu.gateway.joint import Joint, Kind, Place
 from weave_ryu.gateway.probe import NONCE_BYTES
-from weave_ryu.gateway.wiring import CHANNEL, EVERY_S, Found, Mended, Send, SendProbe, Wiring
+from weave_ryu.gateway.probing import EVERY_S
+from weave_ryu.gateway.wiring import CHANNEL, Found, Mended, Send, SendProbe, Wiring
 from weave_ryu.names import UNKNOWN_PEER, PeerName, ShortId
 from weave_ryu.pipeline.model import Output
 from weave_ryu.shell import encode, hub
+from weave_ryu.shell.limits import Bucket
 from weave_ryu.shell.openflow import ProbeFrame
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ _log = structlog.get_logger()
 
 TRIAL_S = EVERY_S + 0.3
 """Until the next probe of the slowest, and until its gateway has said that it is of lately."""
+
+SUSPICIONS_PER_S, SUSPICIONS_BURST = 2.0, 10.0
+"""So often other gateways are told that a frame has come back."""
 
 
 class Wires:
@@ -57,6 +62,7 @@ class Wires:
         self._was_up = False
         self._closed: dict[str, str] = {}
         self._on_trial: dict[str, float] = {}
+        self._suspicions = Bucket(SUSPICIONS_PER_S, SUSPICIONS_BURST)
 
     def joints(self) -> list[Joint]:
         """All that is known to be wired wrong, sorted."""
@@ -105,13 +111,20 @@ class Wires:
             _log.debug("probe_ignored", place=place.name, reason=str(error))
         self._pump()
 
+    def suspect(self, segment: str) -> None:
+        """A frame has come back from a segment, or a MAC from there to a container's port."""
+        now = time.monotonic()
+        if self._suspicions.take(now):
+            self._core.suspect(segment, now)
+            self.handle_timer()  # at once: what circles goes round in less than a millisecond
+
     def received(self, source: PeerName, payload: bytes) -> None:
         """A message on the channel."""
         try:
             self._core.received(source, payload, time.monotonic())
         except RemoteProtocolError as error:
             _log.debug("wiring_message_ignored", source=str(source), reason=str(error))
-        self._pump()
+        self.handle_timer()  # a probe may be asked for
 
     def _place(self, probe: ProbeFrame) -> Place | None:
         daemon = self._daemon

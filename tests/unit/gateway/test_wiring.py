@@ -4,7 +4,7 @@ import pytest
 from wiring_world import STEP_S, WiringWorld
 
 from weave_ryu.errors import RemoteProtocolError
-from weave_ryu.gateway import wiring
+from weave_ryu.gateway import probing, wiring
 from weave_ryu.gateway.joint import Kind, Place
 from weave_ryu.names import PeerName
 
@@ -191,7 +191,21 @@ def test_a_probe_that_was_held_back_says_nothing():
         world.step()
     with pytest.raises(RemoteProtocolError, match="not sent lately"):
         world.hear("A", Place(Kind.PORT, "c3"), frame)
-    assert world.is_calm
+    assert [set(peer.wiring.closed(world.now)) for peer in world.peers.values()] == [set(), {"c3"}]
+    world.run(wiring.CONFIRM_S + STEP_S)
+    assert world.is_calm, "its own port was closed for a moment, and nothing else"
+    before = world.now
+    world.run(0.5)
+    world.hear("X", Place(Kind.PORT, "c3"), frame)
+    assert not world.peers["X"].wiring.closed(before), "and is not again, soon"
+
+
+def test_a_containers_port_closes_before_the_gateway_has_confirmed_it():
+    world = WiringWorld(A=VLAN, X={})
+    world.run(0.2)
+    world.hear("X", Place(Kind.PORT, "c3"), world.probes[-1][2])
+    assert set(world.peers["X"].wiring.closed(world.now)) == {"c3"}
+    assert not world.peers["X"].wiring.joints(world.now), "nothing is said of it as yet"
 
 
 def test_copies_of_a_probe_are_told_once():
@@ -208,7 +222,7 @@ def test_probes_are_sent_each_second_and_faster_while_something_is_new():
     world.run(33)
     times = [at for at, _, _ in world.probes]
     assert times[0] - 100 <= 2 * STEP_S
-    assert sum(at < 100 + wiring.HURRY_S for at in times) >= 10
+    assert sum(at < 100 + probing.HURRY_S for at in times) >= 10
     assert sum(at >= 104 for at in times) == pytest.approx(29, abs=2)
     world.peers["A"].wiring.links((), world.now)
     before = len(world.probes)
@@ -223,6 +237,26 @@ def test_however_much_is_new_a_port_sends_four_probes_a_second():
     world = WiringWorld(A=VLAN)
     world.run(10, lambda: world.peers["A"].wiring.hurry(world.now))
     assert 30 <= len(world.probes) <= 41
+
+
+def test_what_may_circle_is_probed_for_at_once_by_every_gateway_of_the_segment():
+    world = WiringWorld(A=VLAN, B=VLAN, X={})
+    world.run(10.5)
+    before = len(world.probes)
+    world.peers["X"].wiring.suspect("vlan", world.now)
+    world.run(2 * STEP_S)
+    assert sorted(port for _, port, _ in world.probes[before:]) == ["A gw0", "B gw0"]
+    world.peers["X"].wiring.suspect("office", world.now)
+    world.run(2 * STEP_S)
+    assert len(world.probes) == before + 2, "no gateway of that segment"
+
+
+def test_however_much_comes_back_a_port_sends_few_probes_more():
+    world = WiringWorld(A=VLAN)
+    world.run(10)
+    before = len(world.probes)
+    world.run(10, lambda: world.peers["A"].wiring.suspect("vlan", world.now))
+    assert len(world.probes) - before <= 10 + probing.SUSPECT_BURST + 10 * probing.SUSPECT_PER_S
 
 
 def test_peer_without_gateway_port_has_nothing_to_do():

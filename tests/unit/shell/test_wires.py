@@ -161,6 +161,23 @@ def test_probe_on_another_segment_keeps_one_of_the_two_closed(clock):
     assert a.ports_changes == 2
 
 
+def test_what_came_back_is_probed_for_without_waiting_here_and_at_the_gateways(clock):
+    a, x = FakeDaemon(A, "vlan"), FakeDaemon(W)
+    know(a, x)
+    probe_of(a, clock)
+    a.sent.clear()
+    clock.now += 0.5
+    a.wires.suspect("vlan")
+    assert len(a.sent) == 1
+    clock.now += 0.3
+    x.wires.suspect("vlan")
+    exchange(a, x)
+    assert len(a.sent) == 2
+    for _ in range(100):
+        x.wires.suspect("vlan")
+    assert 0 < len(x.told) <= wires.SUSPICIONS_BURST, "a storm of them is not a storm of messages"
+
+
 @pytest.mark.parametrize("is_own", [True, False])
 def test_containers_port_with_a_probe_leaves_the_flows_and_comes_back(clock, is_own):
     a, x = FakeDaemon(A, "vlan"), FakeDaemon(W)
