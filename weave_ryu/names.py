@@ -17,6 +17,9 @@ PeerUID = NewType("PeerUID", int)
 HELLO_GROUP = "03:77:72:79:75:00"
 """Group address of the hellos between gateways on a segment: locally administered."""
 
+PROBE_GROUP = "03:77:72:79:75:01"
+"""Group address of the probes by which gateways find out where their segments are joined."""
+
 SHORT_ID_BITS = 12
 MAX_SHORT_ID = (1 << SHORT_ID_BITS) - 1
 MAX_UID = (1 << 64) - 1

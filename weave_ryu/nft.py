@@ -5,7 +5,7 @@ come in and one where they go out. Both drop what they are not told to accept, a
 set has the device among its elements. The element has a timeout. Two rules of the chain out are for
 us: a frame with one secret sets the element's time anew, a frame with another lets it end at the
 next tick of the kernel's clock, and neither leaves the host. Frames that never cross a gateway pass
-at any time: hellos of gateways, and what switches say to their neighbours.
+at any time: hellos and probes of gateways, and what switches say to their neighbours.
 
 So whoever holds the secrets keeps the port open by sending frames to it, which is one system call;
 when nobody sends, the kernel closes it. The rules are written once. Renewing by messages instead
@@ -34,7 +34,7 @@ SECRET_LENGTH = 14
 """Bytes; with the EtherType one register is full."""
 CHAIN_IN, CHAIN_OUT, SET = "in", "out", "open"
 NEVER_FORWARDED = (
-    (HELLO_GROUP, "ff:ff:ff:ff:ff:ff"),
+    (HELLO_GROUP, "ff:ff:ff:ff:ff:fe"),
     ("01:80:c2:00:00:00", "ff:ff:ff:ff:ff:f0"),
     ("01:00:0c:cc:cc:c0", "ff:ff:ff:ff:ff:f0"),
 )

@@ -51,6 +51,7 @@ class OverlayModel:
         gates: other gates than open ones, by letter.
         peering: what the gateways say of themselves, by letter; all of them know the segment as a
             peer if nothing else is said.
+        closed: letters of peers whose container's port is closed, as a gateway is heard there.
         heard: (hearer, gateway) → what the hearer believes of the gateway, if it is not that.
     """
 
@@ -70,6 +71,7 @@ class OverlayModel:
         self.peering: dict[str, Peering] = {}
         self.heard: dict[tuple[str, str], Peering] = {}
         self.gates: dict[str, Gate] = {}
+        self.closed: set[str] = set()
         self.hosts = hosts
         self.segment_fdb: dict[str, str] = {}
         self.short_ids = {x: ShortId(100 + i) for i, x in enumerate(self.letters)}
@@ -141,7 +143,8 @@ class OverlayModel:
                 links[SEGMENT] = {self.names[home]}
             view.observe(links, infos, underlays, now / 2)
         gateway_ports = (self.port(letter),) if letter in self.gateways else ()
-        ports = BridgePorts({6784: TUNNEL}, (LocalPort(CONTAINER, "c1"),), gateway_ports)
+        local = () if letter in self.closed else (LocalPort(CONTAINER, "c1"),)
+        ports = BridgePorts({6784: TUNNEL}, local, gateway_ports)
         assert isinstance(view.graph(), Graph)
         own = self.names[letter], self.short_ids[letter]
         return forwarding_state(view, *own, ports, self.lets_in(letter))

@@ -375,7 +375,8 @@ class SimDaemon:
             if table == "mac" and (priority != 10 or ("mac", mac, 20) not in learnt):
                 kind, subject = parse(cookie)
                 places.append(Learnt(mac.replace(":", ""), kind is Kind.LEARNT_PORT, subject))
-        found = reading.sort(places, self._gateway_port().short_id, known, old)
+        segments = {info.short_id for info in self.view.infos.values() if info.is_segment}
+        found = reading.sort(places, self._gateway_port().short_id, known, old, segments)
         self.core.macs_read("gw0", found, self.local())
 
     # What the operator asks for.

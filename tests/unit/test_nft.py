@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weave_ryu import nft
-from weave_ryu.names import HELLO_GROUP
+from weave_ryu.names import HELLO_GROUP, PROBE_GROUP
 from weave_ryu.pipeline.reserved import RESERVED
 
 LAYOUT = nft.Layout(nft.table_of("weave", "eth1.7"), "eth1.7", 500, b"r" * 14, b"c" * 14)
@@ -58,7 +58,9 @@ def test_frame_goes_from_nobody_to_itself():
 
 def test_what_passes_a_closed_port_is_forwarded_by_no_flow():
     reserved = {(one.address, one.mask) for one in RESERVED}
-    assert set(nft.NEVER_FORWARDED) - reserved == {(HELLO_GROUP, "ff:ff:ff:ff:ff:ff")}
+    assert set(nft.NEVER_FORWARDED) - reserved == {(HELLO_GROUP, "ff:ff:ff:ff:ff:fe")}
+    hello, probe = (int(group.replace(":", ""), 16) for group in (HELLO_GROUP, PROBE_GROUP))
+    assert {hello, probe} == {hello & ~1, hello | 1}, "one rule for both"
 
 
 def test_errors_are_found_behind_successes():

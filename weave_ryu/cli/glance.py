@@ -63,7 +63,7 @@ def rows(gateways: list[Gateway], now: datetime | None = None) -> list[list[obje
                 age(gateway["since"], now),
                 f"{gateway['macs_local']}/{gateway['macs_remote']}",
                 f"{gateway['why']}; next: {gateway['next']}{_unkept(gateway.get('wish'))}"
-                f"{_fence(gateway.get('fence'))}",
+                f"{_fence(gateway.get('fence'))}{_wiring(gateway)}",
             ]
         )
         for name, other in sorted(gateway["peer_states"].items()):
@@ -98,6 +98,12 @@ def _fence(fence: dict[str, Any] | None) -> str:
     if fence is None:
         return ""
     return f"; fence: {fence['state']}" + (f" ({fence['why']})" if fence["why"] else "")
+
+
+def _wiring(gateway: Gateway) -> str:
+    """What is wired wrong, where the state's reason does not say it already."""
+    texts = [text for text in gateway.get("wiring", ()) if text not in gateway["why"]]
+    return "".join(f"; wired wrong: {text}" for text in texts)
 
 
 ELSEWHERE = ("SEGMENT", "GATEWAY", "PORT", "ROLE", "STATE", "EPOCH", "READY", "WHY")

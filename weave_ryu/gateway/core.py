@@ -116,6 +116,10 @@ class GatewayCore:
         """MACs of the mesh, as far as any gateway knows them."""
         return self._sharing.mesh(port)
 
+    def macs_to_prime(self, port: str) -> frozenset[str]:
+        """Those that the switch is to know of before the port opens."""
+        return self._sharing.to_prime(port)
+
     def hosts(self, port: str) -> frozenset[str]:
         """MACs of the segment that the own switch knows."""
         return self._sharing.hosts(port)

@@ -40,12 +40,13 @@ class Seal:
 
     Args:
         password: of the mesh; None = there is none.
+        person: what is sealed, 16 bytes at most: one kind's seal is none of another's.
     """
 
-    def __init__(self, password: bytes | None) -> None:
+    def __init__(self, password: bytes | None, person: bytes = b"weave-ryu hello") -> None:
         # A password may be longer than a key of BLAKE2b.
         key = hashlib.sha256(password).digest() if password is not None else b""
-        self._start = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=b"weave-ryu hello")
+        self._start = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=person)
 
     def digest(self, content: bytes) -> bytes:
         """16 bytes."""

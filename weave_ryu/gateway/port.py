@@ -226,7 +226,7 @@ class PortMachine:
         """Ask the switch for a gate."""
         if gate in (Gate.KNOWN, Gate.OPEN) and not self.keeper.is_open:
             # A switch that has lost its memory would take what the segment returns for hosts.
-            mesh = self.around.mesh_macs(self.spec.port)
+            mesh = self.around.macs_to_prime(self.spec.port)
             if mesh:
                 self._emit(Prime(self.spec.port, mesh))
         self.keeper.ask(gate)

@@ -30,10 +30,12 @@ class Reading:
     Args:
         mesh: behind the mesh: at peers, beside this one, or on other segments.
         hosts: behind the port's segment.
+        beyond: those of `mesh` that are on other segments.
     """
 
     mesh: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
+    beyond: frozenset[str] = frozenset()
 
 
 def sort(
@@ -41,6 +43,7 @@ def sort(
     segment: ShortId,
     peers: Collection[ShortId],
     unclear: Collection[ShortId],
+    segments: Collection[ShortId] = (),
 ) -> Reading:
     """Sort what was learnt.
 
@@ -50,9 +53,11 @@ def sort(
         peers: short ids of all peers that are known: what an earlier daemon's flows learnt behind
             somebody else may be on either side.
         unclear: of gateways that let the segment's frames in under their own short ids.
+        segments: short ids of all segments that are known.
     """
     mesh: set[str] = set()
     hosts: set[str] = set()
+    beyond: set[str] = set()
     for mac, is_here, subject in learnt:
         if is_here:
             mesh.add(mac)
@@ -60,4 +65,6 @@ def sort(
             hosts.add(mac)
         elif subject in peers and subject not in unclear:
             mesh.add(mac)
-    return Reading(frozenset(mesh), frozenset(hosts))
+            if subject in segments:
+                beyond.add(mac)
+    return Reading(frozenset(mesh), frozenset(hosts), frozenset(beyond))

@@ -60,6 +60,14 @@ class MacSharing:
         told = (macs for (_, of), macs in self._told.items() if of == segment)
         return self._own_mesh(port).union(*told) - last.hosts
 
+    def to_prime(self, port: str) -> frozenset[str]:
+        """Of those, what the segment must not claim, and this switch may not know of.
+
+        Where it knows that a MAC is on another segment, hearsay would make it forget that, and
+        frames from there would be taken for something that a segment has returned.
+        """
+        return self.mesh(port) - self._read.get(port, _NOTHING).beyond
+
     def hosts(self, port: str) -> frozenset[str]:
         """MACs of the segment that this switch has seen last."""
         return self._read.get(port, _NOTHING).hosts
@@ -157,7 +165,7 @@ class MacSharing:
         for name, port in self._ports.items():
             if port.spec.segment == segment:
                 last = self._read.get(name, _NOTHING)
-                self._read[name] = Reading(last.mesh - gone, last.hosts | gone)
+                self._read[name] = Reading(last.mesh - gone, last.hosts | gone, last.beyond - gone)
                 self._announced[name] = self._announced.get(name, _NONE) - gone
                 if name in self._lost:
                     until, lost = self._lost[name]

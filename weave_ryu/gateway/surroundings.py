@@ -91,8 +91,8 @@ class Surroundings(Protocol):
     def elsewhere(self, segment: str, now: float) -> tuple[PeerName, ...]:
         """Gateways that say on the segment that they forward, but are not in this mesh."""
 
-    def mesh_macs(self, port: str) -> frozenset[str]:
-        """MACs of the mesh, as far as any gateway of the port's segment knows them."""
+    def macs_to_prime(self, port: str) -> frozenset[str]:
+        """MACs of the mesh that the switch is to know of before the port opens."""
 
     def is_peer(self, segment: str) -> bool:
         """All gateways of a segment know that it is a peer of the mesh."""

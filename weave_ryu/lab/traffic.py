@@ -27,6 +27,7 @@ from weave_ryu import namespaces
 from weave_ryu.errors import LabError
 from weave_ryu.lab.counting import Delivery, Tally, longest_gap_ns
 from weave_ryu.lab.patience import stretched
+from weave_ryu.names import HELLO_GROUP, PROBE_GROUP
 
 ETHERTYPE: Final = 0x88B5
 BROADCAST: Final = "ff:ff:ff:ff:ff:ff"
@@ -43,6 +44,7 @@ _SWITCH_INTERVAL_S: Final = 0.0005
 _LOOK_AGAIN_S: Final = 0.1
 
 _HEADER: Final = struct.Struct("!6s6sH")
+_GATEWAYS: Final = {bytes.fromhex(group.replace(":", "")) for group in (HELLO_GROUP, PROBE_GROUP)}
 _PAYLOAD: Final = struct.Struct("!4sIHI")
 _TIMESPEC: Final = struct.Struct("qq")
 _MAGIC: Final = b"WRyu"
@@ -111,7 +113,8 @@ class Traffic:
     def __init__(self, stations: Iterable[Station], taps: Iterable[Station] = ()) -> None:
         self.stations = {station.name: station for station in stations}
         self.foreign: Counter[tuple[str, int]] = Counter()
-        """Frames that are not of this run, by tap and direction, and ethertype."""
+        """Frames that are not of this run, by tap and direction, and ethertype; without what
+        gateways say to each other while they are closed, too."""
         self._run = int.from_bytes(os.urandom(4), "big")
         self._numbers = itertools.count()
         self._tallies: dict[tuple[int, str], Tally] = {}
@@ -287,6 +290,7 @@ class Traffic:
                     capture.is_tap
                     and not capture.station.is_underlay
                     and len(frame) >= _HEADER.size
+                    and frame[:6] not in _GATEWAYS
                 ):
                     self.foreign[place, int.from_bytes(frame[12:14], "big")] += 1
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from weave_ryu.names import HELLO_GROUP, SHORT_ID_BITS, ShortId
+from weave_ryu.names import HELLO_GROUP, PROBE_GROUP, SHORT_ID_BITS, ShortId
 from weave_ryu.pipeline import tables as t
 from weave_ryu.pipeline.cookies import Kind, subject_cookie
 from weave_ryu.pipeline.model import (
@@ -100,6 +100,8 @@ def of_peer(own: ShortId, peer: RemotePeer, gateways: Sequence[GatewayPort]) -> 
         yield from _old_gateway(peer, gateways)
     elif peer.is_segment and peer.short_id not in {gateway.short_id for gateway in gateways}:
         yield from _segment_source(peer.short_id, label(peer))
+        # Another gateway of an own segment has told of it, as of all that is not on that segment.
+        yield _hosts(peer.short_id, t.ORIGIN_MESH, f"hosts, as others have told, of {label(peer)}")
 
 
 def _classify(
@@ -118,6 +120,14 @@ def _classify(
         (Term(Field.ETH_SRC, GROUP_BIT, GROUP_BIT),),
         (),
         "a group address cannot be a source",
+    )
+    # Above all that says where a frame came from: a port that is closed hears them, too.
+    yield frame(
+        name,
+        286,
+        (Term(Field.ETH_DST, PROBE_GROUP),),
+        (ToController(t.METER_PROBES),),
+        "probes of gateways: shown to the daemon wherever they come in, and never passed on",
     )
     hello = Term(Field.ETH_DST, HELLO_GROUP)
     for gateway in gateways:
@@ -423,17 +433,20 @@ def _own_segment(gateway: GatewayPort) -> Iterator[FlowSpec]:
 
 
 def _segment_source(segment: ShortId, whose: str) -> Iterator[FlowSpec]:
-    go_on = (Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name))
     for origin, hosts in ((0, "new hosts"), (t.origin_segment(segment), "known hosts")):
-        yield FlowSpec(
-            t.SEGMENT_SOURCE.name,
-            100,
-            (Term(t.SRC_PEER, segment), Term(t.ORIGIN, origin)),
-            (*learn_behind_segment(segment), *go_on),
-            Kind.PEER,
-            segment,
-            f"{hosts} of {whose}; their MACs are learnt",
-        )
+        yield _hosts(segment, origin, f"{hosts} of {whose}")
+
+
+def _hosts(segment: ShortId, origin: int, which: str) -> FlowSpec:
+    return FlowSpec(
+        t.SEGMENT_SOURCE.name,
+        100,
+        (Term(t.SRC_PEER, segment), Term(t.ORIGIN, origin)),
+        (*learn_behind_segment(segment), Resubmit(t.REVERSE_PATH.name), Goto(t.LOOKUP.name)),
+        Kind.PEER,
+        segment,
+        f"{which}; their MACs are learnt",
+    )
 
 
 def _old_gateway(peer: RemotePeer, gateways: Sequence[GatewayPort]) -> Iterator[FlowSpec]:

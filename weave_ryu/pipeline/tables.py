@@ -297,12 +297,16 @@ METER_HAND_OVER = 4
 METER_MOVED = 5
 """Meter for frames of MACs that are known elsewhere."""
 
+METER_PROBES = 6
+"""Meter for probes of gateways."""
+
 METER_RATES = {
     METER_NEIGHBOUR_HEARTBEATS: 500,
     METER_STRANGE_HEARTBEATS: 20,
     METER_HELLOS: 400,
     METER_HAND_OVER: 3000,
     METER_MOVED: 100,
+    METER_PROBES: 200,
 }
 """Packets per second that each meter lets through to the daemon.
 
@@ -310,7 +314,9 @@ Each neighbour sends two heartbeats per second at most (router/fastdp.go), so 50
 largest connection limit that Weave's own default (200) allows. A gateway says hello 40 times a
 second at most (`gateway.timers`), so 400 suffice for ten on a segment. A hand-over that sees more
 than a third of its rate gives nothing back (`gateway.holding`). A MAC that has moved shows itself
-with its first frame; a segment that returns everything must not keep the daemon busy.
+with its first frame; a segment that returns everything must not keep the daemon busy. A gateway
+port probes four times a second, and a few times more where frames come back (`gateway.probing`), so
+200 suffice for thirty on a wire.
 """
 
 MAC_AGE_S = 300

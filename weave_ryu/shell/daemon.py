@@ -12,7 +12,7 @@ import structlog
 
 from weave_ryu.config import DaemonConfig, GatewaySpec
 from weave_ryu.errors import RemoteProtocolError, WeaveRyuError
-from weave_ryu.gateway import movemessages, sealing
+from weave_ryu.gateway import movemessages, sealing, wiring
 from weave_ryu.gateway.admission import REFRESH_S
 from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.detection import Bfd
@@ -45,6 +45,7 @@ from weave_ryu.shell import (
     traced,
     underlay,
     waiting,
+    wires,
 )
 from weave_ryu.shell.coordinator import (
     BridgePorts,
@@ -57,7 +58,7 @@ from weave_ryu.shell.encode import actions_of
 from weave_ryu.shell.forwarder import Forwarder
 from weave_ryu.shell.gatewayd import Gateways
 from weave_ryu.shell.macs import MacReader
-from weave_ryu.shell.openflow import HandOverFrame, MovedFrame, Switch, TunnelFrame
+from weave_ryu.shell.openflow import HandOverFrame, MovedFrame, ProbeFrame, Switch, TunnelFrame
 from weave_ryu.shell.ovsdbd import Ovsdb
 from weave_ryu.shell.portuse import PortUse
 from weave_ryu.shell.standings import Standings
@@ -123,6 +124,7 @@ class Daemon:
             self._hello,
             self._hand_over_frame,
             self._moved_frame,
+            self._probe_frame,
         )
         self.macs = MacReader(self.switch)
         self.view = ForwardingView(identity.name, config.restart_hold)
@@ -163,6 +165,7 @@ class Daemon:
         self.tracer = traced.Tracer(self, ovsdb_remote)
         self.moving = moving.Moving(self, ovsdb_remote)
         self.standings = Standings(self)
+        self.wires = wires.Wires(self)
         self._known_peers: frozenset[PeerName] = frozenset()
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
@@ -174,6 +177,7 @@ class Daemon:
             config.bridge,
             [spec.port for spec in config.gateway],
             only_attached=config.local_ports == "attached",
+            is_tunnel=self._is_tunnel,
         )
         self._replugger = replug.Replugger(
             self._ovsdb, config.bridge, lambda: self._spec.gateway_ports
@@ -218,6 +222,7 @@ class Daemon:
         self.router.register_channel(CHANNEL)
         self.router.register_channel(traced.CHANNEL)
         self.router.register_channel(movemessages.CHANNEL)
+        self.router.register_channel(wiring.CHANNEL)
         self.router.set_complete_state(CHANNEL, lambda: encode(self.registry.records()))
         self.mesh.start()
         self.names.ask(self._names_to_ask)
@@ -227,6 +232,7 @@ class Daemon:
                 "no_gateway_key",
                 reason="every peer of the mesh can decide who forwards; see --gateway-key-file",
             )
+        self.wires.start()
         _log.info(
             "daemon_started",
             name=str(self.router.name),
@@ -291,9 +297,10 @@ class Daemon:
         info = self.view.infos.get(peer)
         return info.short_id if info else None
 
-    def short_ids(self) -> set[ShortId]:
-        """Short ids of all peers, also of those that are only held."""
-        return {info.short_id for info in self.view.infos.values() if info.short_id is not None}
+    def short_ids(self, *, of_segments: bool = False) -> set[ShortId]:
+        """Short ids of all peers, also of those that are only held, or of the segments."""
+        infos = [i for i in self.view.infos.values() if i.is_segment or not of_segments]
+        return {info.short_id for info in infos if info.short_id is not None}
 
     # From the cores and the host.
 
@@ -305,6 +312,8 @@ class Daemon:
                 case mesh_events.GossipReceived(channel=movemessages.CHANNEL):
                     is_for_all = event.kind is mesh_events.GossipKind.BROADCAST
                     self.moving.received(event.source, event.payload, is_for_all=is_for_all)
+                case mesh_events.GossipReceived(channel=wiring.CHANNEL):
+                    self.wires.received(event.source, event.payload)
                 case mesh_events.GossipReceived():
                     self._gossip(event)
                 case mesh_events.TopologyChanged() | mesh_events.ConnectionAdded():
@@ -448,6 +457,9 @@ class Daemon:
     def _moved_frame(self, frame: MovedFrame) -> None:
         self.moving.seen(frame)
 
+    def _probe_frame(self, frame: ProbeFrame) -> None:
+        self.wires.seen(frame)
+
     def _send_heartbeat(self, command: SendHeartbeat) -> None:
         port = self._tunnels().get(command.udp_port)
         if port is None:
@@ -487,6 +499,7 @@ class Daemon:
         self._spec = spec
 
     def _ports_changed(self) -> None:
+        self.wires.look()  # before the flows: a new port may have to wait
         self.forwarder.changed()
         self.gateways.ports_changed()
 
@@ -572,6 +585,7 @@ class Daemon:
     def _switch_ready(self) -> None:
         _log.info("switch_ready", flows=len(self.forwarder.desired))
         self.gateways.switch_ready()
+        self.wires.look()
 
     def _remember_role(self, port: str, role: Role) -> None:
         setup.remember_role(self.config, self._ovsdb, port, role)
@@ -611,6 +625,7 @@ class Daemon:
         self.view.observe(graph, infos, working, now)
         self._drop_left(frozenset(self.view.infos))
         self.gateways.mesh_changed(established)
+        self.wires.look()
         self._watch_companions(self.view.underlays)
         return forwarding_state(
             self.view,
@@ -648,16 +663,25 @@ class Daemon:
         tunnels = self._tunnels()
         local, gateways = [], []
         for port in sorted(self.switch.ports.values(), key=lambda port: port.number):
-            if port.number in tunnels.values() or port.name.startswith(BFD_PREFIX):
-                continue
             spec = gateway_specs.get(port.name)
             if spec is not None:
                 found = self.gateways.gateway_port(port.number, _port_spec(spec))
                 is_home = self._segment(spec.segment).name in self.router.peers.own.connections
                 gateways.append(replace(found, is_home=is_home))
-            elif self._uses.is_open(port.name):
+            elif self.is_for_containers(port.name) and not self.wires.is_closed(port.name):
                 local.append(LocalPort(port.number, port.name))
         return BridgePorts(tunnels, tuple(local), tuple(gateways))
+
+    def is_for_containers(self, name: str) -> bool:
+        """Whether a port that is no gateway port is for containers, or for this host."""
+        return not self._is_tunnel(name) and self._uses.is_open(name)
+
+    def is_by_hand(self, name: str) -> bool:
+        """The same, and somebody else than `weave-ryu attach` has plugged it in."""
+        return self.is_for_containers(name) and not self._uses.is_known(name)
+
+    def _is_tunnel(self, name: str) -> bool:
+        return name in self._spec.tunnels or name.startswith(BFD_PREFIX)
 
     def _tunnels(self) -> dict[int, int]:
         names = dict(self._spec.tunnels.items())

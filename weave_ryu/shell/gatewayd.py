@@ -128,8 +128,8 @@ class Mesh(Protocol):
     def short_id_of(self, peer: PeerName) -> ShortId | None:
         """A peer's short id."""
 
-    def short_ids(self) -> set[ShortId]:
-        """Short ids of all peers that are known."""
+    def short_ids(self, *, of_segments: bool = False) -> set[ShortId]:
+        """Short ids of all peers that are known, or of the segments among them."""
 
 
 class Observer(Protocol):
@@ -189,6 +189,8 @@ class Gateways:
         self._missing: set[str] = set()
         self._down: set[str] = set()
         self._refusal = ""
+        self.miswired: dict[str, str] = {}
+        """Ports that must not open, as their segments are joined to something else → why."""
 
     def start(self) -> None:
         """Begin to watch the ports."""
@@ -375,6 +377,7 @@ class Gateways:
             self._down = down
         else:
             self._close_fences()
+        troubles = {**self.miswired, **troubles}
         if self._refusal:
             troubles = dict.fromkeys(self.core.ports, self._refusal)
         self.core.switch_state(
@@ -659,6 +662,7 @@ class Gateways:
             self._mesh.segment_id(segment),
             self._mesh.short_ids(),
             {short_id for p in old if (short_id := self._mesh.short_id_of(p)) is not None},
+            self._mesh.short_ids(of_segments=True),
         )
         self.core.macs_read(name, found, time.monotonic())
         self.pump()

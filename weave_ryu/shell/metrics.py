@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from weave_ryu import __version__
 from weave_ryu.errors import OpenFlowError
+from weave_ryu.gateway import joint
 from weave_ryu.gateway.detection import Bfd
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.gateway.role import Role, State
@@ -269,11 +270,27 @@ class StateCollector(Collector):
         yield conflicts
         moves = {("segment",): moving.to_segment, ("peer",): moving.to_peer}
         yield _counter("mac_moves", "MACs that came to a segment, or to this peer.", ("to",), moves)
+        yield from self._wiring()
         yield from self._fences()
         timers = core.timers
         if core.ports:
             yield _gauge("permit_life_seconds", "Life of a permit.", value=timers.permit_s)
             yield _gauge("permit_renewal_seconds", "Time between renewals.", value=timers.renew_s)
+
+    def _wiring(self) -> Iterator[Metric]:
+        found = Counter((j.segment, str(j.place.kind)) for j in self._daemon.wires.joints())
+        segments = {port.spec.segment for port in self._daemon.gateways.core.ports.values()}
+        series = {
+            (segment, str(kind)) for segment in segments for kind in joint.Kind
+        } | found.keys()
+        loops = _gauge(
+            "wiring_loops",
+            "Ways by which a gateway's frames come back from its segment that nobody configured.",
+            ("segment", "by"),
+        )
+        for labels in sorted(series):
+            loops.add_metric(labels, found[labels])
+        yield loops
 
     def _fences(self) -> Iterator[Metric]:
         fences = self._daemon.gateways.fences

@@ -107,10 +107,13 @@ class Moving:
         if port is None or is_announcement(frame.frame):
             return
         mac, gateways = frame.frame[6:12].hex(), self._daemon.gateways.core.ports
+        holder, behind = self._whose(frame.origin)
         if port.name not in gateways:
+            if behind:
+                self._daemon.wires.suspect(behind)
             self._appeared(mac, port.name, now)
             return
-        holder, behind = self._whose(frame.origin)
+        self._daemon.wires.suspect(gateways[port.name].spec.segment)
         self._core.returned(gateways[port.name].spec.segment, mac, holder, now, behind)
         self._pump()
 
@@ -254,9 +257,14 @@ class Moving:
         return None if peer is None else peer.name, ""
 
     def _segment_ids(self) -> dict[str, ShortId]:
-        """Of the segments that the mesh knows, by name."""
-        infos = [info for info in self._daemon.view.infos.values() if info.is_segment]
-        return {info.nick_name: info.short_id for info in infos if info.short_id is not None}
+        """Of the segments that the mesh knows, and of the own ones, by name.
+
+        While nobody forwards for a segment the mesh does not know it.
+        """
+        daemon = self._daemon
+        infos = [info for info in daemon.view.infos.values() if info.is_segment]
+        own = {spec.segment: daemon.segment_id(spec.segment) for spec in daemon.config.gateway}
+        return own | {i.nick_name: i.short_id for i in infos if i.short_id is not None}
 
     def _is_gateway(self, peer: PeerName, segment: str) -> bool:
         record = self._daemon.registry.record(peer)

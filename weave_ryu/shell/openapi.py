@@ -90,6 +90,7 @@ _SCHEMAS: Json = {
                 ),
             ]
         },
+        wiring=_list(_STRING),
         history=_list(_object({"at": _TIME, "state": _STATE, "epoch": _COUNT, "reason": _STRING})),
     ),
     "OtherGateway": _object(

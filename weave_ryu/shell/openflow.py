@@ -15,6 +15,7 @@ from ryu.lib import hub as ryu_hub  # noqa: F401  (ryu picks its hub when first 
 from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 
 from weave_ryu.errors import OpenFlowError
+from weave_ryu.gateway.probe import is_probe
 from weave_ryu.pipeline import cookies, diff
 from weave_ryu.pipeline.model import Field, FlowSpec, Term
 from weave_ryu.pipeline.tables import HELD, MAC, METER_RATES, MOVED, ORIGIN, ORIGINS, SIGHTED
@@ -86,6 +87,21 @@ class MovedFrame:
     frame: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeFrame:
+    """A gateway's probe.
+
+    Args:
+        port: number of the port that it came in by.
+        tunnel: the tunnel id and the sender's address, if that is the tunnel.
+        frame: all of it.
+    """
+
+    port: int
+    tunnel: tuple[int, str] | None
+    frame: bytes
+
+
 class _Waiter:
     """Collects the answers to one request."""
 
@@ -120,6 +136,7 @@ class Switch:
         on_hello: called with the port's number and each hello of another gateway.
         on_hand_over_frame: called with each broadcast during a hand-over.
         on_moved_frame: called with frames of MACs that are known elsewhere.
+        on_probe: called with each probe of a gateway.
     """
 
     def __init__(
@@ -129,12 +146,14 @@ class Switch:
         on_hello: Callable[[int, bytes], None],
         on_hand_over_frame: Callable[[HandOverFrame], None],
         on_moved_frame: Callable[[MovedFrame], None],
+        on_probe: Callable[[ProbeFrame], None],
     ) -> None:
         self._on_ports_changed = on_ports_changed
         self._on_tunnel_frame = on_tunnel_frame
         self._on_hello = on_hello
         self._on_hand_over_frame = on_hand_over_frame
         self._on_moved_frame = on_moved_frame
+        self._on_probe = on_probe
         self._datapath: Any = None
         self._waiters: dict[int, _Waiter] = {}
         self._bundle_ids = itertools.count(1)
@@ -185,7 +204,7 @@ class Switch:
         self._on_ports_changed()
 
     def packet_in(self, message: Any) -> None:  # noqa: ANN401
-        """A packet-in message came in: a heartbeat, a hello, or what a table shows the daemon."""
+        """A packet-in message came in: a heartbeat, hello, probe, or what a table shows us."""
         match = message.match
         if message.table_id == MOVED.number:
             origin = match.get(f"reg{ORIGIN.register}", 0)
@@ -197,7 +216,11 @@ class Switch:
             self._on_hand_over_frame(HandOverFrame(port, from_segment, is_copy, message.data))
             return
         tun_id, source = match.get("tunnel_id"), match.get("tun_ipv4_src")
-        if tun_id is not None and source is not None:
+        is_tunnel = tun_id is not None and source is not None
+        if is_probe(message.data):
+            tunnel = (tun_id, source) if is_tunnel else None
+            self._on_probe(ProbeFrame(match["in_port"], tunnel, message.data))
+        elif is_tunnel:
             self._on_tunnel_frame(TunnelFrame(tun_id, source, message.data))
         elif tun_id is None:
             self._on_hello(match["in_port"], message.data)

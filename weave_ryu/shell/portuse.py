@@ -10,7 +10,7 @@ unless the configuration says ``local_ports = "attached"``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
@@ -26,12 +26,22 @@ class PortUse:
         bridge: name of the bridge and of its internal port, which is always open.
         gateways: names of the ports that are configured as gateway ports.
         only_attached: of the others only those are open that `weave-ryu attach` has made.
+        is_tunnel: whether a port is one of the mesh's own.
     """
 
-    def __init__(self, bridge: str, gateways: Collection[str], *, only_attached: bool) -> None:
+    def __init__(
+        self,
+        bridge: str,
+        gateways: Collection[str],
+        *,
+        only_attached: bool,
+        is_tunnel: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._bridge = bridge
         self._gateways = frozenset(gateways)
         self._only_attached = only_attached
+        self._is_tunnel = is_tunnel
+        self._not_attached: frozenset[str] = frozenset()
         self._attached: frozenset[str] = frozenset()
         self.left_over: frozenset[str] = frozenset()
         """Ports that were gateway ports, and are configured no more."""
@@ -49,12 +59,29 @@ class PortUse:
                 remedy=f"it was a gateway port and stays closed: `ovs-vsctl del-port "
                 f"{self._bridge} {name}`, or configure it again",
             )
+        if self._only_attached:
+            self._tell_of_others({state.name for state in ours} - attached - left_over)
         before = self._attached, self.left_over
         self._attached, self.left_over = attached, left_over
         return (attached, left_over) != before
+
+    def _tell_of_others(self, found: Collection[str]) -> None:
+        known = self._gateways | {self._bridge}
+        others = frozenset(n for n in found if n not in known and not self._is_tunnel(n))
+        for name in sorted(others - self._not_attached):
+            _log.warning(
+                "local_port_not_attached",
+                port=name,
+                reason='local_ports = "attached", and `weave-ryu attach` has not made it: closed',
+            )
+        self._not_attached = others
+
+    def is_known(self, name: str) -> bool:
+        """Whether a port was made by `weave-ryu attach`, or is the bridge's own."""
+        return name in self._attached or name == self._bridge
 
     def is_open(self, name: str) -> bool:
         """Whether a port that is no gateway port and no tunnel is for containers."""
         if name in self.left_over:
             return False
-        return not self._only_attached or name in self._attached or name == self._bridge
+        return not self._only_attached or self.is_known(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from weave_ryu.gateway.records import PortRecord
@@ -53,13 +54,10 @@ class Standings:
 
     def readable(self, text: str) -> str:
         """A reason with nick names instead of names: gateways know one another by name only."""
-        return _PEER.sub(lambda found: self._unique(found[0]), text)
-
-    def _unique(self, text: str) -> str:
-        """The nick name of a gateway; its name if it has none, or another has the same."""
-        nick_name = self._labels.get(PeerName.parse(text), "")
-        is_unique = list(self._labels.values()).count(nick_name) == 1
-        return nick_name if nick_name and is_unique else text
+        if not _PEER.search(text):
+            return text
+        labels = self._labels | {peer.name: peer.nick_name for peer in self._daemon.router.peers}
+        return _PEER.sub(lambda found: _unique(found[0], labels), text)
 
     def segments(self) -> list[str]:
         """All segments that a gateway is known of, sorted."""
@@ -104,3 +102,10 @@ class Standings:
                 seen = Seen(label, port, False, True, judgement, silent_s, away_s)
             found.append((name, seen))
         return found
+
+
+def _unique(text: str, labels: Mapping[PeerName, str]) -> str:
+    """The nick name of a peer; its name if it has none, or another has the same."""
+    nick_name = labels.get(PeerName.parse(text), "")
+    is_unique = list(labels.values()).count(nick_name) == 1
+    return nick_name if nick_name and is_unique else text

@@ -48,6 +48,7 @@ def _router(daemon: Daemon) -> dict[str, Any]:
         "Name": str(router.name),
         "NickName": router.nick_name,
         "NameTaken": [str(notice) for notice in router.namesakes(time.monotonic())],
+        "Wiring": daemon.wires.texts(),
         "Port": config.port,
         "Peers": peers(daemon),
         "UnicastRoutes": unicast_routes(daemon),
@@ -291,7 +292,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
         "reason": readable(entry.reason),
         "epoch": port.epoch,
         "ready": not port.obstacles(),
-        "obstacles": port.obstacles(),
+        "obstacles": [readable(why) for why in port.obstacles()],
         "next": readable(what_next),
         "drained": port.intent.drained,
         "forced": port.intent.forced,
@@ -308,6 +309,7 @@ def gateway(daemon: Daemon, port: PortMachine, found: list[LearntMac]) -> dict[s
             "lateness_s": round(port.keeper.lateness_s, 3),
         },
         "fence": _fence(daemon, port.spec.port),
+        "wiring": daemon.wires.texts(port.spec.port),
         "history": [
             {
                 "at": _wall(past.at, now),
@@ -416,6 +418,7 @@ def status_text(daemon: Daemon) -> str:
         )
         for port in daemon.gateways.core.ports.values()
     ]
+    rows += [("Wiring", text) for text in daemon.wires.texts()]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:>{width}}: {value}" if name else "" for name, value in rows]
     return "\n".join(lines) + "\n"

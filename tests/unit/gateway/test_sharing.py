@@ -35,6 +35,23 @@ def test_what_was_learnt_is_sorted_by_the_side_of_the_port():
     ]  # fmt: skip
     found = sort(learnt, segment, {peer, old, segment}, {old})
     assert found == Reading(frozenset({"c1", "w1"}), frozenset({"h1"}))
+    other = ShortId(0x4EC)
+    learnt.append(Learnt("o1", False, other))
+    found = sort(learnt, segment, {peer, other, segment}, {old}, {segment, other})
+    assert found == Reading(frozenset({"c1", "w1", "o1"}), frozenset({"h1"}), frozenset({"o1"}))
+
+
+def test_what_the_switch_knows_on_another_segment_is_not_made_hearsay():
+    world, core, other = pair()
+    office = frozenset({"02b000000009"})
+    core.macs_read("gw0", Reading(MAC | office, HOST, office), world.now)
+    assert core.mesh_macs("gw0") == MAC | office
+    assert core.macs_to_prime("gw0") == MAC
+    core.macs_read("gw0", Reading(MAC, HOST), world.now)
+    other.macs_read("gw0", Reading(office), world.now)
+    told = [c for c in other.poll_commands() if isinstance(c, Tell)]
+    core.received(B, told[-1].payload, True, world.now)
+    assert core.macs_to_prime("gw0") == MAC | office, "this switch does not know it"
 
 
 def test_others_are_told_what_is_in_the_mesh_once():

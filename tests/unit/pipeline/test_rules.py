@@ -306,6 +306,15 @@ def test_segments_macs_are_learnt_behind_the_segment_at_second_hand():
             assert mac.priority == where.priority == rules.LEARN_PRIORITY_SECOND_HAND
 
 
+def test_hosts_of_another_gateways_segment_come_in_though_others_have_told_of_them():
+    told = Term(ORIGIN, ORIGIN_MESH)
+    flow = find("segment_source", Term(SRC_PEER, OFFICE), told)
+    assert [learn.table for learn in learns(flow)] == ["mac", "origins"]
+    assert Goto("lookup") in flow.actions
+    own = [f for f in rules.flows(EXAMPLE) if {Term(SRC_PEER, VLAN), told} <= set(f.match)]
+    assert own == [], "what is told is not on the own segment: it has returned it"
+
+
 def test_frames_of_other_peers_that_a_segment_returns_are_neither_let_in_nor_learnt():
     accepted = {
         term.value

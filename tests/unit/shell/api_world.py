@@ -131,6 +131,7 @@ def make_daemon(learnt_mac):
         gateways=FakeGateways(GatewayCore(OWN, 7, 1, [spec], Timers(), time.monotonic())),
         mesh=SimpleNamespace(pumped=0, pump=lambda: None),
         moving=SimpleNamespace(conflicts=lambda: [], to_segment=0, to_peer=0),
+        wires=SimpleNamespace(joints=lambda: [], texts=lambda port=None: []),
         segment_id=lambda segment: ShortId(0x513),
     )
     daemon.standings = Standings(daemon)

@@ -12,9 +12,12 @@ from green_waiting import wait_until
 from weave_ryu import links
 from weave_ryu.gate import Gate
 from weave_ryu.gateway.commands import RenewGate, SetGate
+from weave_ryu.gateway.core import GatewayCore
 from weave_ryu.gateway.holding import PASS_S, RIPE_S
+from weave_ryu.gateway.role import Role, State
+from weave_ryu.gateway.surroundings import NotReadyError, PortSpec
 from weave_ryu.gateway.timers import Timers
-from weave_ryu.names import ShortId
+from weave_ryu.names import PeerName, ShortId
 
 with warnings.catch_warnings():
     # Ryu's and eventlet's imports warn of what nobody here can change.
@@ -94,6 +97,9 @@ class SendingSwitch(NotingSwitch):
         super().__init__()
         self.frames = []
 
+    def dump(self, cookie, mask, table=None):
+        return iter(())
+
     def send_frame(self, frame, actions, in_port=None):
         self.frames.append((in_port, frame, actions))
 
@@ -132,6 +138,52 @@ def test_closed_gate_gives_nothing_back(gateways):
     wait_until(lambda: not gateways.giving_back.is_busy)
     hub.sleep(PASS_S * 2)
     assert not switch.frames
+
+
+def test_port_whose_segment_is_wired_to_another_closes_refuses_and_opens_again(monkeypatch):
+    monkeypatch.setattr(links, "exists", lambda name: True)
+    now = time.monotonic()
+    spec = PortSpec("gw0", "vlan", Role.ACTIVE)
+    timers = replace(Timers(), arm_s=0.1, arm_alone_s=0.1)
+    core = GatewayCore(PeerName(1), 7, 1, [spec], timers, now)
+    nothing = dict.fromkeys(("broadcast", "tell", "claim", "release"), lambda *_, **__: None)
+    mesh = SimpleNamespace(
+        segment_id=lambda segment: ShortId(0x513),
+        segment_name=lambda segment: PeerName(9),
+        short_ids=lambda of_segments=False: set(),
+        **nothing,
+    )
+    gateways = Gateways(core, SendingSwitch(), mesh, lambda port, role: None, lambda: ShortId(1))
+    port = core.ports["gw0"]
+
+    def confirm(*, until):
+        """The switch confirms whatever gate it is asked for."""
+        given_up_at = time.monotonic() + 10
+        while port.state is not until:
+            while not gateways._gate_queue.empty():
+                _, command = gateways._gate_queue.get()
+                if isinstance(command, SetGate):
+                    core.gate_set("gw0", command.token, time.monotonic(), time.monotonic())
+            core.handle_timer(time.monotonic())
+            gateways.pump()
+            hub.sleep(0.01)
+            assert time.monotonic() < given_up_at
+
+    gateways.switch_ready()
+    confirm(until=State.ACTIVE)
+    gateways.miswired = {"gw0": "segment lab of B gw0 and segment vlan of A gw0 are one wire"}
+    gateways.ports_changed()
+    assert port.state is State.FAULT
+    assert port.history[-1].reason == gateways.miswired["gw0"]
+    assert port.obstacles() == [gateways.miswired["gw0"]]
+    _, closing = gateways._gate_queue.get()
+    assert closing.gate is Gate.CLOSED
+    core.gate_set("gw0", closing.token, time.monotonic(), time.monotonic())
+    with pytest.raises(NotReadyError, match="are one wire"):
+        gateways.set_role("gw0", Role.ACTIVE)
+    gateways.miswired = {}
+    gateways.ports_changed()
+    confirm(until=State.ACTIVE)
 
 
 def test_kernel_is_asked_for_the_carrier_of_each_gateway_port(gateways, monkeypatch):

@@ -12,6 +12,7 @@ from weave_ryu.errors import OpenFlowError
 from weave_ryu.gateway.records import GatewayRecord, PortRecord, encode
 from weave_ryu.gateway.role import State
 from weave_ryu.gateway.states import Entry
+from weave_ryu.names import PeerName
 from weave_ryu.shell.chronicle import MAX_EVENTS, Chronicle
 
 WEB = Path(__file__).parents[3] / "weave_ryu" / "web"
@@ -138,6 +139,9 @@ def test_reasons_have_nick_names_where_they_are_unique(call, daemon):
     )
     daemon.standings.note()
     assert daemon.standings.readable(f"{W} hands over") == f"{W} hands over"
+    plain = PeerName.parse("7a:00:00:00:00:77")  # no gateway
+    daemon.router.peers.append(SimpleNamespace(name=plain, nick_name="plain"))
+    assert daemon.standings.readable(f"port c1 of {plain}") == "port c1 of plain"
 
 
 def test_gateways_are_shown_while_their_switch_dies(call, daemon):

@@ -1,6 +1,7 @@
 """What the switch says of when it has learnt a MAC last."""
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from weave_ryu.gateway.moves import Ages
     from weave_ryu.shell.announce import is_announcement, reverse_arp
-    from weave_ryu.shell.moving import ages_in
+    from weave_ryu.shell.moving import Moving, ages_in
 
 MAC = "02:00:00:00:00:07"
 
@@ -62,3 +63,14 @@ def test_what_gateways_announce_is_known_when_the_segment_returns_it():
     assert is_announcement(frame)
     assert not is_announcement(frame[:42] + bytes(18))
     assert not is_announcement(b"\xff" * 60)
+
+
+def test_an_own_segment_that_nobody_forwards_for_is_known_all_the_same():
+    info = SimpleNamespace(is_segment=True, nick_name="office", short_id=ShortId(0x4EC))
+    daemon = SimpleNamespace(
+        view=SimpleNamespace(infos={1: info}),
+        config=SimpleNamespace(gateway=[SimpleNamespace(segment="vlan")]),
+        segment_id=lambda segment: {"vlan": ShortId(0x513)}[segment],
+    )
+    found = Moving._segment_ids(SimpleNamespace(_daemon=daemon))
+    assert found == {"vlan": 0x513, "office": 0x4EC}

@@ -19,7 +19,7 @@ def switch_with(monkeypatch, meanwhile, *found):
     def ignore(*_arguments):
         return None
 
-    switch = Switch(ignore, ignore, ignore, ignore, ignore)
+    switch = Switch(ignore, ignore, ignore, ignore, ignore, ignore)
     monkeypatch.setattr(switch, "_require", lambda: None)
 
     def ask(_requests, _what):

@@ -62,7 +62,9 @@ class Macs:
 def gateways():
     switch = SimpleNamespace(ports={3: Port(3, "gw0", True)}, is_connected=True)
     mesh = SimpleNamespace(
-        short_id_of=lambda peer: GATEWAY, short_ids=set, segment_id=lambda segment: ShortId(0x513)
+        short_id_of=lambda peer: GATEWAY,
+        short_ids=lambda of_segments=False: set(),
+        segment_id=lambda segment: ShortId(0x513),
     )
     own = gatewayd.Gateways(Core(), switch, mesh, lambda port, role: None, lambda: ShortId(1))
     own._macs = Macs()
