@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The steps of `test` share one machine: side by side they would disturb one another.
 .NOTPARALLEL:
-.PHONY: help install deps test-deps vm-deps demo test test-all lint unit netns thorough kernel-test host-test sim model mutants faults scale bench lab-up \
+.PHONY: help install deps test-deps vm-deps demo test test-all lint unit netns models thorough kernel-test host-test sim model mutants faults scale bench lab-up \
     lab-down pictures clean
 
 help: ## show the targets
@@ -59,7 +59,7 @@ test: ## what a newcomer waits for: lint, unit, property, interop, model, the sh
 	@tests/parts $(PARTS)
 
 test-all: ## everything, as continuous integration does
-	@tests/parts $(PARTS) thorough
+	@tests/parts $(PARTS) models thorough
 
 lint: $(TOOLS) ## types, style, shell scripts
 	$(BIN)/mypy
@@ -67,11 +67,14 @@ lint: $(TOOLS) ## types, style, shell scripts
 	$(BIN)/ruff format --check
 	$(BIN)/shellcheck $(SCRIPTS)
 
-unit: $(TOOLS) ## all tests that need neither root nor Open vSwitch, on all processors
-	$(PYTEST) -m 'not netns' -n auto --dist loadfile
+unit: $(TOOLS) ## tests that need neither root nor Open vSwitch, on all processors
+	$(PYTEST) -m 'not netns and not thorough' -n auto --dist loadfile
 
 netns: $(TOOLS) ## the shorter tests on real Open vSwitch in network namespaces, as root
 	$(PYTEST) -m 'netns and not thorough' -v
+
+models: $(TOOLS) ## mutants, searches through all states, large meshes: on all processors
+	$(PYTEST) -m 'not netns and thorough' -n auto --dist loadfile
 
 thorough: $(TOOLS) ## all other tests on real Open vSwitch in network namespaces, as root
 	$(PYTEST) -m 'netns and thorough' -v

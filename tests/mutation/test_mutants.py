@@ -9,6 +9,7 @@ from tests.mutation.__main__ import DOCUMENT, END, RECORD, START, table
 from tests.mutation.mutants import MUTANTS
 from tests.mutation.runner import explore, simulate, told_by_story
 
+pytestmark = pytest.mark.thorough
 CAUGHT = json.loads(RECORD.read_text())
 ANEW = "run `make mutants`, and commit tests/mutation/caught.json if the change is wanted"
 

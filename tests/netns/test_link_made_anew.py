@@ -5,9 +5,7 @@ import subprocess
 import pytest
 from testbed import bench_on
 
-from weave_ryu import links
 from weave_ryu.lab import topology
-from weave_ryu.lab.lab import segment_bridge, segment_port
 
 BACK_WITHIN_S = 3.0
 COPIES = 20
@@ -23,18 +21,6 @@ def bench(build_lab):
         yield bench
 
 
-def delete(lab, nick_name):
-    links.delete_link("gw0", lab.peers[nick_name].netns)
-
-
-def make(lab, nick_name):
-    """As the lab has made it: a pair to the segment's bridge."""
-    namespace, port = lab.segment_netns("vlan"), segment_port(nick_name)
-    links.create_veth(port, namespace, "gw0", lab.peers[nick_name].netns)
-    links.set_link(port, namespace, bridge=segment_bridge("vlan"), is_up=True)
-    links.set_link("gw0", lab.peers[nick_name].netns, is_up=True)
-
-
 @pytest.mark.parametrize("pause_s", [0.0, 1.5])
 def test_standby_whose_link_was_made_anew_takes_over_and_hears(bench, eventually, pause_s):
     lab, traffic = bench.lab, bench.traffic
@@ -42,7 +28,7 @@ def test_standby_whose_link_was_made_anew_takes_over_and_hears(bench, eventually
     lab.peers["A"].http("PUT", "/gateways/gw0", {"role": "active"}, timeout_s=10)
     b.http("PUT", "/gateways/gw0", {"role": "auto"}, timeout_s=10)
     eventually(lambda: b.gateway_state()["ready"], 10)
-    delete(lab, "B")
+    lab.delete_segment_link(b)
     if pause_s:
         eventually(lambda: not b.gateway_state()["ready"], 5)
         refused = b.http("PUT", "/gateways/gw0", {"role": "active"})
@@ -51,7 +37,7 @@ def test_standby_whose_link_was_made_anew_takes_over_and_hears(bench, eventually
         state = b.gateway_state()
         assert "there is no link gw0" in state["obstacles"]
         assert state["reason"] == "there is no link gw0"
-    make(lab, "B")
+    lab.make_segment_link(b)
     number = subprocess.run(
         ["ip", "netns", "exec", b.netns.name, "cat", "/sys/class/net/gw0/ifindex"],
         check=True, capture_output=True, text=True,

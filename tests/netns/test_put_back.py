@@ -80,6 +80,7 @@ SETTINGS = {
     "no fail mode": ("del-fail-mode", "weave"),
     "in-band": ("set", "Bridge", "weave", "other_config:disable-in-band=false"),
     "no OpenFlow 1.3": ("set", "Bridge", "weave", "protocols=OpenFlow10"),
+    "no VLAN tag": ("clear", "Port", "vxlan-6784", "tag"),
     "table names": ("clear", "Bridge", "weave", "flow_tables"),
 }  # fmt: skip
 
@@ -88,7 +89,9 @@ def settings(peer):
     shown = peer.switch.vsctl("get", "Bridge", "weave", "fail_mode", "protocols", "other_config")
     targets = peer.switch.vsctl("get-controller", "weave")
     tables = peer.switch.vsctl("list", "Flow_Table")
-    return shown, targets, sorted(re.findall(r"^name .*", tables, re.MULTILINE))
+    names = sorted(re.findall(r"^name .*", tables, re.MULTILINE))
+    is_tagged = peer.switch.vsctl("get", "Port", "vxlan-6784", "tag").strip() != "[]"
+    return shown, targets, names, is_tagged
 
 
 @pytest.mark.parametrize("nick_name", ["A", "W"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from weave_ryu.mesh.peers import Peer, Peers
 from weave_ryu.mesh.routes import established_graph
-from weave_ryu.mesh.segments import Claims, epoch_of, identity_of, owner_of
+from weave_ryu.mesh.segments import Claims, epoch_of, identity_of
 from weave_ryu.names import PeerName, PeerUID, ShortId
 
 VLAN = identity_of("vlan", None)
@@ -72,5 +72,5 @@ def test_all_tables_come_to_one_owner_who_claims_it(happened):
     (owner,) = owners
     assert int(owner) - 1 in mesh.epochs
     entry = mesh.tables[0][VLAN.name]
-    assert owner_of(entry) == owner
+    assert entry.owner == owner
     assert epoch_of(entry.version) >= max(mesh.epochs.values())

@@ -15,6 +15,8 @@ from weave_ryu.mesh.peers import Peers
 from weave_ryu.mesh.routing import RoutingTables
 from weave_ryu.mesh.topology import UpdateReader, encode_update
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def count(monkeypatch):

@@ -43,7 +43,7 @@ from weave_ryu.gateway.records import Peering, decode, encode
 from weave_ryu.gateway.role import Intent
 from weave_ryu.gateway.surroundings import NotReadyError
 from weave_ryu.mesh.peers import Peer, Peers
-from weave_ryu.mesh.segments import Claims, owner_of
+from weave_ryu.mesh.segments import Claims
 from weave_ryu.names import PeerUID
 from weave_ryu.pipeline import cookies, rules
 from weave_ryu.pipeline.cookies import SUBJECT_MASK, Kind, subject_cookie
@@ -477,7 +477,7 @@ class SimDaemon:
         for name in result.unknown:
             self._ask_for(name)
         self._settle_claims(())
-        if names and not (goes_on and names == {e.name for e in entries}):
+        if names and not (goes_on and set(result.delta) == {e.name for e in entries}):
             self._tell_topology(names & self.peers.names)
         if names:
             self.changed()
@@ -590,7 +590,7 @@ class SimDaemon:
         entry = self.peers.get(SEGMENT.name)
         if entry is None or entry.is_placeholder:
             return None
-        home = owner_of(entry)
+        home = entry.owner
         is_mutual = home in reachable & self.peers.names and SEGMENT.name in self._edges_of(home)
         return entry, home if is_mutual else None
 

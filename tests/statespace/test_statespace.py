@@ -17,6 +17,8 @@ from weave_ryu.gateway.states import (
 )
 from weave_ryu.gateway.timers import PROFILES
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("gateways", [2, 3])
 def test_every_fault_at_every_moment_leaves_one_forwarder(gateways, record_property):

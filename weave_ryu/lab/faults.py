@@ -18,7 +18,7 @@ from weave_ryu.errors import LabError
 from weave_ryu.lab import cuts, delay, disks, memory, processes
 from weave_ryu.lab import lab as labs
 from weave_ryu.lab.lab import Lab
-from weave_ryu.lab.peer import LabPeer
+from weave_ryu.lab.peer import BRIDGE, LabPeer
 
 ACTIVE: Final = "active"
 STANDBY: Final = "standby"
@@ -42,6 +42,9 @@ LEFT_OVER_S: Final = 0.5
 """A switch that stood still and goes on passes what waited in its sockets, and looks only then
 whether its permits have run out."""
 HAND_OVER_S: Final = 0.25
+FLOWS_BACK_S: Final = 5.0
+BRIDGE_BACK_S: Final = 10.0
+LINK_BACK_S: Final = 4.0
 TWITCH_S: Final = 0.6
 """Announcements of a standby that believes itself alone draw frames away until stations speak."""
 
@@ -176,6 +179,35 @@ def _disk_full(scene: Scene) -> Repair:
     return repair
 
 
+# What an operator does to the bridge. Nothing ends it but the daemon.
+
+
+def _put_back() -> None:
+    """The daemon does."""
+
+
+def _flows_deleted(scene: Scene) -> Repair:
+    scene.victim.ofctl("del-flows")
+    return _put_back
+
+
+def _controller_deleted(scene: Scene) -> Repair:
+    forwards_alone = ("--", "set-fail-mode", BRIDGE, "standalone")
+    scene.victim.switch.vsctl("del-controller", BRIDGE, *forwards_alone)
+    return _put_back
+
+
+def _left_to_itself(scene: Scene) -> Repair:
+    scene.victim.kill_daemon(signal.SIGKILL)
+    _controller_deleted(scene)
+    return lambda: scene.victim.start_daemon("auto")
+
+
+def _bridge_deleted(scene: Scene) -> Repair:
+    scene.victim.switch.vsctl("del-br", BRIDGE)
+    return _put_back
+
+
 # Underlay and segment.
 
 
@@ -187,6 +219,26 @@ def _link_down(scene: Scene) -> Repair:
 def _carrier_lost(scene: Scene) -> Repair:
     scene.lab.set_segment_link(scene.victim, is_up=False)
     return lambda: scene.lab.set_segment_link(scene.victim, is_up=True)
+
+
+def _link_made_anew(scene: Scene) -> Repair:
+    """And it is tried: the gateway whose link it is gets the role."""
+    victim = scene.victim
+    scene.lab.delete_segment_link(victim)
+
+    def repair() -> None:
+        scene.lab.make_segment_link(victim)
+        if not processes.poll_until(
+            lambda: victim.gateway_state().get("ready") is True, LINK_BACK_S
+        ):
+            raise LabError(f"{victim.nick_name} is not ready", str(victim.gateway_state()))
+        path = f"/gateways/{victim.gateway_port}"
+        for role in ("active", "auto"):
+            reply = victim.http("PUT", path, {"role": role}, timeout_s=10.0)
+            if reply.status != 200:
+                raise LabError(f"{victim.nick_name} did not become {role}", str(reply.body))
+
+    return repair
 
 
 def _cut_ways(scene: Scene, ways: list[tuple[str, str]], percent: int = 100) -> Repair:
@@ -305,6 +357,43 @@ FAULTS: Final = {
             _disk_full,
             dict.fromkeys(ROLES, _HANDED_OVER),
         ),
+        Fault(
+            "flows",
+            "all flows deleted (ovs-ofctl del-flows)",
+            _flows_deleted,
+            {
+                ACTIVE: Promise(takes_over_s=FLOWS_BACK_S),
+                STANDBY: _NOTHING,
+                PEER: _SEVERED,
+            },
+            FLOWS_BACK_S,
+        ),
+        Fault(
+            "controller",
+            "controller deleted, and the bridge set to forward by itself",
+            _controller_deleted,
+            {
+                ACTIVE: Promise(takes_over_s=FLOWS_BACK_S),
+                STANDBY: _NOTHING,
+                PEER: _SEVERED,
+            },
+            FLOWS_BACK_S,
+        ),
+        Fault(
+            "standalone",
+            "daemon killed, controller deleted, and the bridge set to forward by itself for 4 s",
+            _left_to_itself,
+            # A plain peer has no flows until it has found its neighbours again: no promise.
+            {ACTIVE: _TAKEN_OVER, STANDBY: _NOTHING},
+        ),
+        Fault(
+            "bridge",
+            "bridge deleted",
+            _bridge_deleted,
+            # On a plain peer the container's port is gone with it, until it is attached anew.
+            {ACTIVE: _TAKEN_OVER, STANDBY: _NOTHING},
+            BRIDGE_BACK_S,
+        ),
         Fault("link", "underlay link down for 4 s", _link_down, _UNHEARD),
         Fault("isolate", "cut off from all peers for 4 s, link up", _isolated, _UNHEARD),
         Fault("mute", "nothing it sends arrives, for 4 s", _mute, _MUTE),
@@ -320,6 +409,13 @@ FAULTS: Final = {
             "gateway port without carrier for 4 s",
             _carrier_lost,
             {ACTIVE: Promise(takes_over_s=TAKE_OVER_S), STANDBY: _NOTHING},
+        ),
+        Fault(
+            "relink",
+            "gateway's link deleted, made anew after 2 s, and the role given to that gateway",
+            _link_made_anew,
+            {ACTIVE: Promise(takes_over_s=TAKE_OVER_S), STANDBY: _HANDED_OVER},
+            2.0,
         ),
         Fault(
             "loss",
@@ -338,5 +434,11 @@ FAULTS: Final = {
     )
 }
 
-QUICK: Final = (("ovsdb", STANDBY), ("disk", ACTIVE), ("loss", PEER))
+QUICK: Final = (
+    ("ovsdb", STANDBY),
+    ("disk", ACTIVE),
+    ("loss", PEER),
+    ("standalone", STANDBY),
+    ("relink", STANDBY),
+)
 """What no other test does, in under a minute."""

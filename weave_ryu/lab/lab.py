@@ -92,6 +92,19 @@ class Lab:
         port = segment_port(gateway.nick_name)
         links.set_link(port, self.segment_netns(gateway.segment), is_up=is_up)
 
+    def delete_segment_link(self, gateway: LabPeer) -> None:
+        """Take a gateway's link to its segment away, as if its card were pulled out."""
+        links.delete_link(topology.GATEWAY_PORT, gateway.netns)
+
+    def make_segment_link(self, gateway: LabPeer) -> None:
+        """Give a gateway a link to its segment, and plug in the far end."""
+        if gateway.segment is None:
+            raise LabError(f"{gateway.nick_name} is no gateway", "it has no port on a segment")
+        port, namespace = segment_port(gateway.nick_name), self.segment_netns(gateway.segment)
+        links.create_veth(port, namespace, topology.GATEWAY_PORT, gateway.netns)
+        links.set_link(port, namespace, bridge=segment_bridge(gateway.segment), is_up=True)
+        links.set_link(topology.GATEWAY_PORT, gateway.netns, is_up=True)
+
     def down(self) -> bool:
         """Take everything down; return whether there was anything."""
         return self.state.remove()
@@ -255,17 +268,15 @@ class Lab:
     def _build_segment(self, name: str, gateways: Sequence[str]) -> None:
         namespace = self.segment_netns(name)
         links.create_bridge(segment_bridge(name), namespace)
-        ends = [(peer, self.peers[peer].netns, topology.GATEWAY_PORT, None) for peer in gateways]
-        hosts = [host for host in self.hosts.values() if host.place == name]
-        for end, end_namespace, ifname, mac in [
-            *ends,
-            *((host.name, host.netns, host.ifname, host.mac) for host in hosts),
-        ]:
-            port = segment_port(end)
-            links.create_veth(port, namespace, ifname, end_namespace, peer_mac=mac)
+        for gateway in gateways:
+            self.make_segment_link(self.peers[gateway])
+        for host in self.hosts.values():
+            if host.place != name:
+                continue
+            port = segment_port(host.name)
+            links.create_veth(port, namespace, host.ifname, host.netns, peer_mac=host.mac)
             links.set_link(port, namespace, bridge=segment_bridge(name), is_up=True)
-            links.set_link(ifname, end_namespace, is_up=True)
-        for host in hosts:
+            links.set_link(host.ifname, host.netns, is_up=True)
             links.set_link(host.ifname, host.netns, mtu_bytes=STATION_MTU_BYTES)
             links.disable_tx_checksum_offload(host.ifname, host.netns)
             links.add_address(host.ifname, host.cidr, host.netns)

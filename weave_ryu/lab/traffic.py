@@ -40,6 +40,7 @@ _SO_TIMESTAMPNS: Final = 35
 _RECEIVE_BUFFER_BYTES: Final = 16 << 20
 _BATCH: Final = 64
 _SWITCH_INTERVAL_S: Final = 0.0005
+_LOOK_AGAIN_S: Final = 0.1
 
 _HEADER: Final = struct.Struct("!6s6sH")
 _PAYLOAD: Final = struct.Struct("!4sIHI")
@@ -83,9 +84,9 @@ class Stream:
 
 @dataclass(slots=True)
 class _Capture:
-    """One listening socket; ``direction`` splits what is seen at a tap into in and out."""
+    """One listening socket; at a tap, what goes in is told from what comes out."""
 
-    name: str
+    station: Station
     socket: socket.socket
     is_tap: bool
 
@@ -108,6 +109,8 @@ class Traffic:
         self._tallies: dict[tuple[int, str], Tally] = {}
         self._senders: dict[str, socket.socket] = {}
         self._captures: dict[int, _Capture] = {}
+        self._lost: list[_Capture] = []
+        """Those whose link went down, or has gone."""
         self._pumps: list[_Pump] = []
         self._poll = select.epoll()
         self._stopping = threading.Event()
@@ -246,16 +249,16 @@ class Traffic:
         return self._tallies.get((stream.number, receiver)) or Tally()
 
     def _listen(self, station: Station, *, is_tap: bool) -> None:
-        # At a port of a kernel bridge only a socket for all protocols sees frames: it is served
-        # before the bridge takes them, and it alone sees those that go out.
-        opened = _open_socket(station, _ETH_P_ALL if is_tap else ETHERTYPE)
-        self._captures[opened.fileno()] = _Capture(station.name, opened, is_tap)
+        opened = _open_socket(station, _protocol(is_tap))
+        self._captures[opened.fileno()] = _Capture(station, opened, is_tap)
         self._poll.register(opened.fileno(), select.EPOLLIN)
 
     def _receive(self) -> None:
         while not self._stopping.is_set():
-            for descriptor, _ in self._poll.poll(0.1):
+            for descriptor, _ in self._poll.poll(_LOOK_AGAIN_S):
                 self._drain(self._captures[descriptor])
+            for capture in list(self._lost):
+                self._listen_again(capture)
 
     def _drain(self, capture: _Capture) -> None:
         for _ in range(_BATCH):
@@ -265,8 +268,9 @@ class Traffic:
                 return
             except OSError:
                 # The link has gone or went down: the others are still worth listening to.
+                self._lost.append(capture)
                 return
-            place = capture.name
+            place = capture.station.name
             if capture.is_tap:
                 place += "/out" if address[2] == _PACKET_OUTGOING else "/in"
             found = parse_frame(frame, self._run)
@@ -281,6 +285,14 @@ class Traffic:
             if tally is None:
                 tally = self._tallies[number, place] = Tally()
             tally.add(sequence, seconds * 1_000_000_000 + nanoseconds)
+
+    def _listen_again(self, capture: _Capture) -> None:
+        """If the link was made anew under its name, the socket is still at the old one."""
+        try:
+            capture.socket.bind((capture.station.ifname, _protocol(capture.is_tap)))
+        except OSError:
+            return
+        self._lost.remove(capture)
 
     def _close_sockets(self) -> None:
         self._poll.close()
@@ -351,6 +363,14 @@ def parse_frame(frame: bytes, run: int) -> tuple[int, int] | None:
 
 def _mac_bytes(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
+
+
+def _protocol(is_tap: bool) -> int:
+    """At a port of a kernel bridge only a socket for all protocols sees frames.
+
+    It is served before the bridge takes them, and it alone sees those that go out.
+    """
+    return _ETH_P_ALL if is_tap else ETHERTYPE
 
 
 def _open_socket(station: Station, protocol: int) -> socket.socket:

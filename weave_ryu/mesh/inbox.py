@@ -66,8 +66,9 @@ class Inbox:
 
         A peer that we know nothing of but its name is told back as such: the sender knows more,
         corrects us, and Weave ignores it. An incarnation that loses against the one we know is
-        corrected, so that a restarted peer soon hears of its old life. Without this, either would
-        wait for the next round (mesh/peers.go has only that).
+        corrected, so that a restarted peer soon hears of its old life; and so is a segment's entry
+        that is older than ours, so that a gateway that had forgotten it gets above what others have
+        written. Without this, each would wait for the next round (mesh/peers.go has only that).
         """
         result = self._core.merge(payload, now, one.peer)
         names = frozenset(result.unknown) | frozenset(result.outdated)

@@ -75,6 +75,14 @@ class Peer:
         """Only named by others so far."""
         return self.uid == 0
 
+    @property
+    def owner(self) -> PeerName | None:
+        """The gateway that a segment's entry names; None if the entry is no segment's."""
+        if len(self.connections) != 1:
+            return None
+        line = next(iter(self.connections.values()))
+        return line.remote if line.established and not line.remote_tcp_addr else None
+
     def sorted_connections(self) -> list[Connection]:
         """By name of the far end."""
         return [self.connections[name] for name in sorted(self.connections)]
@@ -94,7 +102,8 @@ class MergeResult:
         delta: those that were new or improved, sorted.
         old_life: our own version was raised above that of an earlier incarnation of ours.
         unknown: those that it only names as far ends, and of whom we know nothing more, sorted.
-        outdated: those of whom we know another incarnation that wins, sorted.
+        outdated: those of whom we know another incarnation that wins, and segments of which we know
+            a later version, sorted.
     """
 
     update: tuple[PeerName, ...]
@@ -327,6 +336,10 @@ class Peers:
                     self._replace(peer)
                     delta.add(peer.name)
                 elif peer.uid != known.uid:
+                    outdated.add(peer.name)
+                elif known.owner is not None and peer.version < known.version:
+                    # Others than its owner count its versions on: whoever had forgotten it has to
+                    # get above those.
                     outdated.add(peer.name)
         self._keep_own_short_id()
         names = {peer.name for peer in told if peer.name in self._by_name}

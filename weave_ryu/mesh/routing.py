@@ -10,7 +10,6 @@ from itertools import accumulate
 
 from weave_ryu.mesh import routes
 from weave_ryu.mesh.peers import Peers
-from weave_ryu.mesh.segments import owner_of
 from weave_ryu.names import UNKNOWN_PEER, PeerName
 
 RECALCULATION_DELAY_S = 0.1
@@ -38,7 +37,7 @@ class RoutingTables:
         self.frame_graph = routes.both_ways(self._established.build(self._peers))
         self.frame_unicast = routes.unicast_next_hops(self.frame_graph, self._own)
         # Nobody sits in a segment who could pass gossip on.
-        hosts = (peer for peer in self._peers if owner_of(peer) is None)
+        hosts = (peer for peer in self._peers if peer.owner is None)
         self._gossip_graph = self._recorded.build(hosts)
         self.gossip_unicast = routes.unicast_next_hops(self._gossip_graph, self._own)
         self._gossip_broadcast: dict[PeerName, tuple[PeerName, ...]] = {}

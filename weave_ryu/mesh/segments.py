@@ -65,17 +65,9 @@ def identity_of(segment: str, password: bytes | None) -> Segment:
     return Segment(name, segment, uid, ShortId(int.from_bytes(seed[14:], "big") & MAX_SHORT_ID))
 
 
-def owner_of(peer: Peer) -> PeerName | None:
-    """The gateway that a segment's entry names; None if the entry is no segment's."""
-    if len(peer.connections) != 1:
-        return None
-    line = next(iter(peer.connections.values()))
-    return line.remote if line.established and not line.remote_tcp_addr else None
-
-
 def is_arriving(peer: Peer) -> bool:
     """Whether a segment's broadcasts still come by the gateway that it was connected to before."""
-    return owner_of(peer) is not None and any(line.outbound for line in peer.connections.values())
+    return peer.owner is not None and any(line.outbound for line in peer.connections.values())
 
 
 def edges_of(peer: Peer | None) -> frozenset[PeerName]:
@@ -152,7 +144,7 @@ class Claims:
     def _is_outranked(self, name: PeerName, epoch: int) -> bool:
         """Another gateway claims it, and its claim comes first."""
         known = self._peers.get(name)
-        rival = None if known is None else owner_of(known)
+        rival = None if known is None else known.owner
         entry = None if rival is None else self._peers.get(rival)
         if known is None or entry is None or name not in entry.connections:
             return False  # nobody's, or of one that has gone or has withdrawn it

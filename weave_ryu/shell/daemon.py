@@ -343,7 +343,7 @@ class Daemon:
         """A segment's entry may outlive the records of the gateway that wrote it."""
         for spec in self.config.gateway:
             entry = self.router.peers.get(self._segment(spec.segment).name)
-            owner = None if entry is None else segments.owner_of(entry)
+            owner = None if entry is None else entry.owner
             is_sure = owner is not None and owner in self.registry.gateways_of(spec.segment)
             if entry is not None and (is_sure or self.config.gateway_key is None):
                 epoch = segments.epoch_of(entry.version)
@@ -588,7 +588,7 @@ class Daemon:
             peer.name: PeerInfo(
                 peer.nick_name,
                 peer.short_id if self._owns(peer.name) else None,
-                segments.owner_of(peer) is not None,
+                peer.owner is not None,
                 segments.is_arriving(peer),
             )
             for peer in peers

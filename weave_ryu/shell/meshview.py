@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from weave_ryu import __version__
 from weave_ryu.gateway.states import Entry
-from weave_ryu.mesh.segments import owner_of
 from weave_ryu.names import PeerName
 from weave_ryu.shell import hub
 from weave_ryu.shell.chronicle import Chronicle, Event
@@ -105,7 +104,7 @@ class MeshView:
         """Everything that the page shows but the MACs."""
         daemon = self._daemon
         # Segments are shown with their gateways, and not as hosts among the others.
-        peers = [peer for peer in daemon.router.peers if owner_of(peer) is None]
+        peers = [peer for peer in daemon.router.peers if peer.owner is None]
         places = {peer.name: number for number, peer in enumerate(peers)}
         links = [
             (places[peer.name], places[line.remote], int(line.established))

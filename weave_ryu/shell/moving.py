@@ -31,7 +31,6 @@ from weave_ryu.gateway.moves import (
     Told,
 )
 from weave_ryu.gateway.role import State
-from weave_ryu.mesh.segments import owner_of
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline import rules
 from weave_ryu.pipeline.cookies import Kind, parse, subject_cookie
@@ -251,7 +250,7 @@ class Moving:
         peer = None if at_peer is None else by_short_id(at_peer)
         segment = None if behind is None else by_short_id(behind)
         if segment is not None:
-            return owner_of(segment), segment.nick_name
+            return segment.owner, segment.nick_name
         return None if peer is None else peer.name, ""
 
     def _segment_ids(self) -> dict[str, ShortId]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -61,7 +62,7 @@ _COLUMNS = {
         "other_config",
         "external_ids",
     ],
-    "Port": ["name", "interfaces"],
+    "Port": ["name", "interfaces", "tag"],
     "Interface": [
         "name",
         "type",
@@ -79,6 +80,7 @@ _COLUMNS = {
 }
 
 FAIL_MODE = "secure"
+HIGHEST_VLAN = 4094
 PROTOCOLS = ["OpenFlow10", "OpenFlow13", "OpenFlow15"]
 """1.0 is for people: without it a plain `ovs-ofctl dump-flows` is refused."""
 
@@ -249,6 +251,13 @@ class Ovsdb:
                 found.append(f"table {number} is not called {table.name}")
             elif table.limit is not None and _only(row.flow_limit) != table.limit:
                 found.append(f"table {table.name} has another limit than {table.limit}")
+        ports = {str(port.name): port for port in bridge.ports}
+        tags = Counter(_only(port.tag) for port in ports.values())
+        found += [
+            f"port {name} has no VLAN tag of its own"
+            for name in sorted(ports)
+            if _leads_away(name, spec) and (tags[_only(ports[name].tag)] > 1 or not ports[name].tag)
+        ]
         return found
 
     # Changing.
@@ -330,7 +339,8 @@ class Ovsdb:
         def put_in(txn: Any) -> None:  # noqa: ANN401
             row = self._find("Bridge", bridge)
             if row is not None and name not in {port.name for port in row.ports}:
-                self._add_port(txn, row, name, "", {}, noted=noted)
+                port = self._add_port(txn, row, name, "", {}, noted=noted)
+                _keep_apart([port], row.ports)
 
         self._transact(f"removal of port {name}", take_out)
         self._transact(f"return of port {name}", put_in)
@@ -351,9 +361,14 @@ class Ovsdb:
             for name, port in present.items():
                 if name.startswith(BFD_PREFIX) and name not in wanted:
                     row.delvalue("ports", port)
+            new = [
+                self._add_port(txn, row, name, "vxlan", spec.options(), spec.bfd())
+                for name, spec in wanted.items()
+                if name not in present
+            ]
+            _keep_apart(new, present.values())
             for name, spec in wanted.items():
                 if name not in present:
-                    self._add_port(txn, row, name, "vxlan", spec.options(), spec.bfd())
                     continue
                 interface = present[name].interfaces[0]
                 for column, values in (("options", spec.options()), ("bfd", spec.bfd())):
@@ -376,17 +391,20 @@ class Ovsdb:
         for key, value in _settings(spec).items():
             if dict(_read(bridge, "other_config", {})).get(key) != value:
                 bridge.setkey("other_config", key, value)
-        present = {port.name for port in _read(bridge, "ports", [])}
+        present = {str(port.name): port for port in _read(bridge, "ports", [])}
+        away = [port for name, port in present.items() if _leads_away(name, spec)]
         for name, udp_port in spec.tunnels.items():
             if name not in present:
-                self._add_port(txn, bridge, name, "vxlan", tunnel_options(udp_port))
+                away.append(self._add_port(txn, bridge, name, "vxlan", tunnel_options(udp_port)))
         for name in spec.gateway_ports:
             if name not in present:
-                self._add_port(txn, bridge, name, "", {}, noted={GATEWAY_KEY: "yes"})
+                noted = {GATEWAY_KEY: "yes"}
+                away.append(self._add_port(txn, bridge, name, "", {}, noted=noted))
                 continue
             interface = self._find("Interface", name)
             if interface is not None and GATEWAY_KEY not in interface.external_ids:
                 interface.setkey("external_ids", GATEWAY_KEY, "yes")
+        _keep_apart(away, [p for n, p in present.items() if not _leads_away(n, spec)])
         self._set_controller(txn, bridge, spec)
         self._name_tables(txn, bridge, spec)
 
@@ -410,7 +428,7 @@ class Ovsdb:
         options: dict[str, str],
         bfd: dict[str, str] | None = None,
         noted: dict[str, str] | None = None,
-    ) -> None:
+    ) -> Any:  # noqa: ANN401
         interface = txn.insert(self._idl.tables["Interface"])
         interface.name, interface.type = name, kind
         if options:
@@ -422,6 +440,7 @@ class Ovsdb:
         port = txn.insert(self._idl.tables["Port"])
         port.name, port.interfaces = name, [interface]
         bridge.addvalue("ports", port)
+        return port
 
     def _set_controller(self, txn: Any, bridge: Any, spec: BridgeSpec) -> None:  # noqa: ANN401
         controllers = _read(bridge, "controller", [])
@@ -548,6 +567,28 @@ def _read(row: Any, column: str, default: Any) -> Any:  # noqa: ANN401
         return getattr(row, column)
     except AttributeError:
         return default
+
+
+def _leads_away(name: str, spec: BridgeSpec) -> bool:
+    """Whether a port leads to other hosts, and not to a container of this one."""
+    return name in spec.tunnels or name in spec.gateway_ports or name.startswith(BFD_PREFIX)
+
+
+def _keep_apart(ports: Iterable[Any], others: Iterable[Any]) -> None:
+    """Give each port a VLAN tag of its own, unless it has one.
+
+    Flows take no notice of it. But somebody may set the fail mode to ``standalone`` while there is
+    no controller: then Open vSwitch forwards by itself (`NORMAL`), and a passive gateway would join
+    mesh and segment, and the loop is closed, until that is put back. `NORMAL` passes nothing from
+    one VLAN to another (ovs-vswitchd.conf.db(5), Port, tag).
+    """
+    taken = {_only(_read(port, "tag", [])) for port in others}
+    for port in ports:
+        tag = _only(_read(port, "tag", []))
+        if tag is None or tag in taken:
+            tag = next(vlan for vlan in range(HIGHEST_VLAN, 0, -1) if vlan not in taken)
+            port.tag = [tag]
+        taken.add(tag)
 
 
 def _set(row: Any, column: str, value: list[Any]) -> None:  # noqa: ANN401

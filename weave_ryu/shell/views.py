@@ -6,14 +6,14 @@ The shape of `report` is that of Weave's ``/report`` (router/status.go), plus ``
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from weave_ryu import __version__
 from weave_ryu.errors import OpenFlowError
 from weave_ryu.gateway.port import PortMachine
 from weave_ryu.mesh import routes
-from weave_ryu.mesh.segments import owner_of
 from weave_ryu.mesh.views import ConnectionView
 from weave_ryu.names import PeerName, ShortId
 from weave_ryu.pipeline.cookies import OWNER, OWNER_MASK, Kind, flow_cookie, parse
@@ -23,6 +23,8 @@ from weave_ryu.shell.standing import Standing, headline
 
 if TYPE_CHECKING:
     from weave_ryu.shell.daemon import Daemon
+
+T = TypeVar("T")
 
 
 def report(daemon: Daemon) -> dict[str, Any]:
@@ -69,7 +71,7 @@ def peers(daemon: Daemon) -> list[dict[str, Any]]:
             "UID": peer.uid,
             "ShortID": peer.short_id,
             "Version": peer.version,
-            "Segment": owner_of(peer) is not None,
+            "Segment": peer.owner is not None,
             "Connections": [
                 {
                     "Name": str(line.remote),
@@ -167,15 +169,30 @@ def macs(daemon: Daemon) -> list[dict[str, Any]]:
     """MACs that the switch has learnt; empty while it is not connected."""
     if not daemon.switch.is_connected:
         return []
+    learnt_macs = _asked(daemon, daemon.macs.learnt)
     now = datetime.now(UTC).timestamp()
     owners = _owners(daemon)
-    found = [_mac(daemon, learnt, owners, now) for learnt in daemon.macs.learnt()]
+    found = [_mac(daemon, learnt, owners, now) for learnt in learnt_macs]
     conflicts = _conflicts(daemon, now)
     for entry in found:
         entry["Conflict"] = conflicts.pop(entry["Mac"], None)
     # Known only by what other gateways have told: the switch has no place for it.
     rest = [_misplaced(daemon, mac, conflict) for mac, conflict in sorted(conflicts.items())]
     return found + rest
+
+
+def _asked(daemon: Daemon, dump: Callable[[], Iterable[T]]) -> list[T]:
+    """What the switch says it holds; nothing if it goes away while it is asked.
+
+    Raises:
+        OpenFlowError: it is there, and does not answer.
+    """
+    try:
+        return list(dump())
+    except OpenFlowError:
+        if daemon.switch.is_connected:
+            raise
+        return []
 
 
 def _misplaced(daemon: Daemon, mac: str, conflict: dict[str, Any]) -> dict[str, Any]:
@@ -452,7 +469,7 @@ def flows(daemon: Daemon) -> list[dict[str, Any]]:
         return []
     why = {flow_cookie(flow): flow.why for flow in daemon.forwarder.desired}
     found = []
-    for entry in daemon.switch.dump(OWNER << 56, OWNER_MASK):
+    for entry in _asked(daemon, lambda: daemon.switch.dump(OWNER << 56, OWNER_MASK)):
         parsed = parse(entry.cookie)
         table = BY_NUMBER.get(entry.table_id)
         if parsed is None or table is None:

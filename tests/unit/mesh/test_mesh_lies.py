@@ -18,7 +18,7 @@ from weave_ryu.mesh.peers import (
     Peer,
     connections_by_name,
 )
-from weave_ryu.mesh.segments import Segment, owner_of
+from weave_ryu.mesh.segments import Segment
 from weave_ryu.mesh.topology import encode_update
 from weave_ryu.names import PeerName, PeerUID, ShortId
 
@@ -141,11 +141,11 @@ def test_a_claim_of_one_that_is_no_gateway_is_outbid():
         world.call(LIAR, lambda router: router._core.settle_claims(world.now))
     world.kill(LIAR)
     world.run(5.0)
-    owners = {owner_of(world.routers[host_of(n)].peers[segment.name]) for n in (1, 2)}
+    owners = {world.routers[host_of(n)].peers[segment.name].owner for n in (1, 2)}
     assert owners == {name_of(SHUNNED)}
     world.call(2, lambda router: router.claim_segment(segment, 1 << 21, world.now))
     world.run(1.0)
-    owners = {owner_of(world.routers[host_of(n)].peers[segment.name]) for n in (1, 2)}
+    owners = {world.routers[host_of(n)].peers[segment.name].owner for n in (1, 2)}
     assert owners == {name_of(2)}
 
 
@@ -178,7 +178,7 @@ def test_thousands_of_invented_peers_cut_nobody_off():
         ended = world.of_type(number, events.ConnectionEnded)
         assert name_of(LIAR) not in {event.peer for event in ended}
         assert not {event.peer for event in ended} & {name_of(1), name_of(2), name_of(4)}
-    assert owner_of(world.routers[host_of(1)].peers[segment.name]) == name_of(1)
+    assert world.routers[host_of(1)].peers[segment.name].owner == name_of(1)
     assert name_of(4) in world.routers[host_of(1)].frame_next_hops
     world.kill(LIAR)
     world.run(35.0)

@@ -18,7 +18,6 @@ from weave_ryu.mesh.segments import (
     epoch_of,
     identity_of,
     is_arriving,
-    owner_of,
 )
 from weave_ryu.names import PeerName, PeerUID, ShortId
 
@@ -83,7 +82,7 @@ def test_a_segment_is_the_same_for_all_gateways_of_a_mesh_and_another_in_another
 def test_a_claim_makes_an_edge_that_both_entries_have():
     peers, _ = claimed(1, 7)
     entry = peers[VLAN.name]
-    assert owner_of(entry) == name_of(1)
+    assert entry.owner == name_of(1)
     assert epoch_of(entry.version) == 7
     assert entry.short_id == VLAN.short_id
     assert established_graph(peers).neighbours(VLAN.name) == (name_of(1),)
@@ -120,7 +119,7 @@ def test_the_owner_raises_its_version_beyond_a_higher_one_that_nobody_stands_for
         )
         peers.merge([stale])
         claims.settle()
-        assert owner_of(peers[VLAN.name]) == name_of(1)
+        assert peers[VLAN.name].owner == name_of(1)
         assert peers[VLAN.name].version >= 9 << 32
 
 
@@ -139,11 +138,11 @@ def test_a_claim_of_a_lower_epoch_lets_go_and_takes_it_when_the_other_has_withdr
     peers.merge(news(theirs))
     assert claims.settle() == {name_of(1)}
     assert VLAN.name not in peers.own.connections
-    assert owner_of(peers[VLAN.name]) == name_of(2)
+    assert peers[VLAN.name].owner == name_of(2)
     assert their_claims.drop(VLAN.name)
     peers.merge(news(theirs))
     assert claims.settle() == {name_of(1), VLAN.name}
-    assert owner_of(peers[VLAN.name]) == name_of(1)
+    assert peers[VLAN.name].owner == name_of(1)
 
 
 @pytest.mark.parametrize(("one", "two"), [(1, 2), (2, 1)])
@@ -158,7 +157,7 @@ def test_two_claims_of_one_epoch_settle_on_one(one, two):
         claims.settle()
     assert peers[VLAN.name] == theirs[VLAN.name]
     owners = [table.own.name for table in (peers, theirs) if VLAN.name in table.own.connections]
-    assert owners == [owner_of(peers[VLAN.name])]
+    assert owners == [peers[VLAN.name].owner]
 
 
 def test_of_two_with_one_short_id_the_lower_name_keeps_it():
@@ -242,6 +241,26 @@ def test_it_leaves_with_its_gateway_and_comes_back_with_the_next():
     assert edges(world, 2) == (name_of(3),)
 
 
+def test_a_gateway_that_has_forgotten_it_gets_above_what_another_has_written_in_that_epoch():
+    """1 took it back and let it go again; then all but 1 collected the entry."""
+    world = line(3)
+    claim(world, 3, 4)
+    world.run(0.1)
+    release(world, 3)
+    claim(world, 1, 4)
+    world.run(0.1)
+    release(world, 1)
+    world.run(0.1)
+    written = world.routers[host_of(1)].peers[VLAN.name]
+    for number in (2, 3):
+        world.routers[host_of(number)].peers._by_name.pop(VLAN.name)
+    claim(world, 3, 4)
+    world.run(0.1)
+    for number in (1, 2, 3):
+        assert edges(world, number) == (name_of(3),)
+        assert world.routers[host_of(number)].peers[VLAN.name].version > written.version
+
+
 def test_after_a_cut_one_claim_is_believed_everywhere():
     world = line(4)
     claim(world, 1, 3)
@@ -258,7 +277,7 @@ def test_after_a_cut_one_claim_is_believed_everywhere():
     entries = [world.routers[host_of(number)].peers[VLAN.name] for number in (1, 2, 3, 4)]
     assert len(set(entries[0].connections)) == 1
     assert all(entry == entries[0] for entry in entries)
-    owner = owner_of(entries[0])
+    owner = entries[0].owner
     assert {edges(world, number) for number in (1, 2, 3, 4)} == {(owner,)}
     other = 4 if owner == name_of(1) else 1
     release(world, 1 if other == 4 else 4)
@@ -280,7 +299,7 @@ def test_a_segment_that_arrives_says_so_until_its_broadcasts_are_handed_over():
     claims = Claims(peers)
     claims.add(VLAN, 4, arriving=True)
     assert claims.settle() == {VLAN.name, peers.own.name}
-    assert (owner_of(peers[VLAN.name]), is_arriving(peers[VLAN.name])) == (name_of(1), True)
+    assert (peers[VLAN.name].owner, is_arriving(peers[VLAN.name])) == (name_of(1), True)
     before = peers[VLAN.name].version
     claims.add(VLAN, 4)
     assert claims.settle() == {VLAN.name}
@@ -328,12 +347,12 @@ def test_a_lie_about_a_segments_version_costs_its_gateway_nothing(connections):
     world.run(60)  # a round tells it
     assert world.established(1) == {2, 3}
     assert not world.of_type(1, events.ConnectionEnded)
-    assert owner_of(world.routers[host_of(1)].peers[VLAN.name]) == name_of(1)
+    assert world.routers[host_of(1)].peers[VLAN.name].owner == name_of(1)
 
 
 def test_a_table_with_a_lie_in_it_still_counts_within_its_bound():
     peers, claims = claimed(1, 5)
     peers.merge([replace(peers[VLAN.name], version=(1 << 64) - 1, connections={})])
     claims.settle()
-    assert owner_of(peers[VLAN.name]) == name_of(1)
+    assert peers[VLAN.name].owner == name_of(1)
     assert epoch_of(peers[VLAN.name].version) == 5
