@@ -23,6 +23,7 @@ from weave_ryu.mesh.features import (
     decode_map,
     encode_features,
     encode_map,
+    printable,
 )
 from weave_ryu.mesh.framing import StreamBuffer, frame
 from weave_ryu.mesh.messages import (
@@ -43,6 +44,8 @@ names = st.integers(1, 2**48 - 1).map(PeerName)
 uids = st.integers(1, 2**64 - 1).map(PeerUID)
 short_ids = st.none() | st.integers(0, 4095).map(ShortId)
 texts = st.text(max_size=20)
+shown = texts.map(lambda text: printable(text, 1024))
+"""Names and addresses come so: what cannot be shown is replaced when it is read."""
 channels = st.text(max_size=30)
 all_names = st.integers(0, 2**48 - 1).map(PeerName)
 
@@ -50,16 +53,16 @@ all_names = st.integers(0, 2**48 - 1).map(PeerName)
 @st.composite
 def entries(draw, name=names) -> Peer:
     lines = draw(
-        st.lists(st.builds(Connection, name, texts, st.booleans(), st.booleans()), max_size=6)
+        st.lists(st.builds(Connection, name, shown, st.booleans(), st.booleans()), max_size=6)
     )
     return Peer(
-        draw(name), draw(texts), draw(uids), draw(st.integers(0, 2**64 - 1)), draw(short_ids),
+        draw(name), draw(shown), draw(uids), draw(st.integers(0, 2**64 - 1)), draw(short_ids),
         connections_by_name(lines),
     )  # fmt: skip
 
 
 features = st.builds(
-    Features, names, texts, uids, st.integers(0, 2**64 - 1), short_ids, st.booleans(),
+    Features, names, shown, uids, st.integers(0, 2**64 - 1), short_ids, st.booleans(),
     st.none() | st.lists(st.sampled_from(["fastdp", "sleeve", "x"]), unique=True).map(tuple),
 )  # fmt: skip
 
@@ -68,6 +71,15 @@ features = st.builds(
 @FEW
 def test_features_survive(value):
     assert decode_features(encode_features(value)) == value
+
+
+@given(texts)
+@FEW
+def test_what_is_shown_is_printable_and_stays_as_it_is(text):
+    once = printable(text, 1024)
+    assert once.isprintable()
+    assert len(once) == len(text)
+    assert printable(once, 1024) == once
 
 
 @given(st.dictionaries(texts, texts, max_size=20))
