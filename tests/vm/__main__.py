@@ -47,6 +47,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--disk", action="append", default=[], type=int, metavar="MIB", help="an empty disk")
     add("--memory", default=3072, type=int, metavar="MIB", help="default: %(default)s")
     add("--accelerator", default=Settings.accelerator, help="of QEMU (default: %(default)s)")
+    add(
+        "--counted",
+        action="store_true",
+        help="its time is the count of its instructions: slower, but other work does not matter",
+    )
     add("--timeout", default=600.0, type=float, metavar="SECONDS", help="of the one command")
     add("command", nargs="*", metavar="COMMAND", help="to run instead of the checks, after --")
     return parser.parse_args(argv)
@@ -134,6 +139,7 @@ def main() -> int:
         cards=tuple(arguments.card),
         disks_mib=tuple(arguments.disk),
         accelerator=arguments.accelerator,
+        is_counted=arguments.counted,
     )
     try:
         image = build_image(settings, tell)

@@ -118,3 +118,11 @@ def test_build_image_says_what_it_would_do_and_refuses_what_it_does_not_know():
     assert "example:" in run("--help").stdout
     for wrong in (("--releese", "x"), ("--release",), ()):
         assert run(*wrong).returncode == 2
+
+
+def test_counted_time_is_for_one_thread(tmp_path):
+    command = qemu_command(replace(Settings(), is_counted=True), tmp_path, tmp_path)
+    assert command[command.index("-accel") + 1] == "tcg,thread=single"
+    assert command[command.index("-icount") + 1] == "shift=0,sleep=off"
+    assert "-smp" not in command
+    assert "-icount" not in qemu_command(Settings(), tmp_path, tmp_path)
