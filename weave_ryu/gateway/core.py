@@ -7,7 +7,7 @@ without a port only merge records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from weave_ryu.errors import LocalProtocolError
 from weave_ryu.gateway.admission import EXPIRED_S
@@ -220,9 +220,8 @@ class GatewayCore:
         self.peer_count = peer_count
         self._set_now(now)
 
-    def peers_left(self, names: Iterable[PeerName]) -> None:
+    def peers_left(self, gone: Collection[PeerName]) -> None:
         """Peers are no longer part of the mesh."""
-        gone = set(names)
         self.registry.remove(gone)
         self.lookout.left(gone)
         self._sharing.left(gone)
@@ -255,9 +254,8 @@ class GatewayCore:
             message, is_direct = Message(message.records), False
         changes, own_is_stale = self.registry.merge(message.records, source if is_direct else None)
         if is_direct and signs is not None:
-            is_lease = message.is_lease_of(source)
             is_taken = message.records == (self.registry.record(source),)
-            signs.lease = payload if is_lease and is_taken else None
+            signs.lease = payload if is_taken and message.is_lease_of(source) else None
         callers = {change.record.name for change in changes if change.has_opened}
         for change in changes:
             self.lookout.known(change.record.name, now)

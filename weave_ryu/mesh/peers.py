@@ -177,6 +177,11 @@ class Peers:
         """The entry, or None."""
         return self._by_name.get(name)
 
+    def is_known(self, name: PeerName) -> bool:
+        """Whether more of it is known than its name."""
+        peer = self._by_name.get(name)
+        return peer is not None and not peer.is_placeholder
+
     @property
     def own(self) -> Peer:
         """Our own entry."""

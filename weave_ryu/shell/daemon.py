@@ -147,7 +147,7 @@ class Daemon:
             sealing.hello_key(config.gateway_key, config.password),
         )
         self.registry = core.registry
-        self.registry.admission.is_present = self._is_present
+        self.registry.admission.is_present = self.router.peers.is_known
         self.sealing = self._seals()
         self.gateways = Gateways(
             core,
@@ -170,7 +170,7 @@ class Daemon:
         self._identity = identity
         self._bfd_specs: tuple[BfdSpec, ...] = ()
         self._underlay_changed = hub.Signal()
-        self._strangers = strangers.StrangerLog(self._wake_strangers)
+        self._strangers = strangers.StrangerLog(lambda at: hub.spawn(self._tell_of_strangers, at))
         self._reach = reach.ReachLog()
         self._leftovers = leftovers.Collector(self._ovsdb, config.bridge)
         self._uses = PortUse(
@@ -381,13 +381,6 @@ class Daemon:
                 _log.warning("gateway_records_refused", count=admission.refused - refused)
                 refused = admission.refused
             self._look_at_layout()
-
-    def _is_present(self, name: PeerName) -> bool:
-        peer = self.router.peers.get(name)
-        return peer is not None and not peer.is_placeholder
-
-    def _wake_strangers(self, at: float) -> None:
-        hub.spawn(self._tell_of_strangers, at)
 
     def _tell_of_strangers(self, at: float) -> None:
         hub.sleep(max(0.0, at - time.monotonic()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Protocol, TypeGuard, assert_never
@@ -294,16 +294,13 @@ class Gateways:
 
     # What the daemon tells.
 
-    def received(
-        self, source: PeerName, payload: bytes, is_direct: bool, *, is_sure: bool = True
-    ) -> None:
+    def received(self, source: PeerName, payload: bytes, is_direct: bool, is_sure: bool) -> None:
         """A message on the gateway channel came in; see `GatewayCore.received`.
 
         Raises:
             RemoteProtocolError: it is malformed; nothing of it was used.
         """
-        now = time.monotonic()
-        self.core.received(source, payload, is_direct, now, is_sure=is_sure)
+        self.core.received(source, payload, is_direct, time.monotonic(), is_sure=is_sure)
         self.pump()
 
     def forget_strangers(self) -> None:
@@ -318,8 +315,7 @@ class Gateways:
             number: OpenFlow number of the port.
             frame: all of it.
         """
-        port = self._switch.ports.get(number)
-        if port is None or port.name not in self.core.ports:
+        if (port := self._switch.ports.get(number)) is None or port.name not in self.core.ports:
             return
         try:
             self.core.hello(port.name, frame, time.monotonic())
@@ -343,9 +339,9 @@ class Gateways:
         self._mesh_changes += peer_count != self.core.peer_count
         self.core.mesh_state(peer_count, time.monotonic())
 
-    def peers_left(self, names: Iterable[PeerName]) -> None:
+    def peers_left(self, gone: Collection[PeerName]) -> None:
         """Peers are no longer part of the mesh."""
-        self.core.peers_left(names)
+        self.core.peers_left(gone)
 
     def switch_ready(self) -> None:
         """The switch is connected, and its flows are in place."""

@@ -114,7 +114,7 @@ def test_gateway_that_has_left_is_marked_and_keeps_its_label(call, daemon):
     hear(daemon, record("active", 7))
     peer = next(p for p in daemon.router.peers)
     gone = SimpleNamespace(
-        name=W, nick_name="west", version=1, connections={}, sorted_connections=list
+        name=W, nick_name="west", version=1, connections={}, owner=None, sorted_connections=list
     )
     daemon.router = SimpleNamespace(peers=[peer, gone], name=OWN, nick_name="A")
     before = json.loads(call("/mesh").body)
