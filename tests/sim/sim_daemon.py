@@ -63,6 +63,9 @@ LOOK_S = 0.1
 
 parse = lru_cache(maxsize=4096)(cookies.parse)
 
+MAX_MOVES = 140
+"""So often a claim may change in a run: `sim_run` allows fewer in a short one, at its end."""
+
 
 class SimDaemon:
     """A daemon from its start to its end."""
@@ -464,17 +467,19 @@ class SimDaemon:
         self.world.mesh.tell_table(self.peer.letter, other, tuple(self.peers))
         self.topology_changed()
 
-    def topology_news(self, entries, goes_on):
+    def topology_news(self, teller, entries, goes_on):
         """Entries of peers, as `Core.merge` takes them in.
 
         Args:
+            teller: who has told them.
             entries: as they were told.
             goes_on: whether the mesh brings them to all others.
         """
         result = self.peers.merge(entries)
         names = {*result.delta, *([self.peer.name] if result.old_life else ())}
         if result.outdated:  # corrected, as in `mesh/inbox.py`
-            names |= set(result.outdated)
+            better = tuple(self.peers.select(result.outdated))
+            self.world.mesh.tell_teller(self.peer.letter, teller, better)
         for name in result.unknown:
             self._ask_for(name)
         self._settle_claims(())
@@ -487,6 +492,8 @@ class SimDaemon:
         names = {*names, *self.claims.settle()}
         if names:
             self.moves += 1
+            if self.moves > MAX_MOVES:
+                self.world.storms(self.peer.letter, f"claimed or let go {self.moves} times")
             self._tell_topology(names)
             self.changed()
 

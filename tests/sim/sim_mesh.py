@@ -326,6 +326,12 @@ class Mesh:
         if hop is not None:
             self._send(self.edge(source, hop), source, ("asked", source, None, name))
 
+    def tell_teller(self, source, teller, entries):
+        """Tell the neighbour by whom that peer is heard."""
+        hop = self._next_hop(source, teller)
+        if hop is not None:
+            self.tell_table(source, hop, entries)
+
     def tell_table(self, source, target, entries):
         """All that is known of segments down a new connection, or what was asked for."""
         self._send(self.edge(source, target), source, ("table", source, None, entries))
@@ -387,7 +393,7 @@ class Mesh:
                 if here not in self._seen[what]:
                     self._seen[what].add(here)
                     if kind == "topology":
-                        daemon.topology_news(payload, goes_on=True)
+                        daemon.topology_news(source, payload, goes_on=True)
                     elif kind == "moves":
                         daemon.moving.received(source, payload)
                     else:
@@ -396,6 +402,6 @@ class Mesh:
             case "asked":
                 daemon.asked_for(source, payload)
             case "table":
-                daemon.topology_news(payload, goes_on=False)
+                daemon.topology_news(source, payload, goes_on=False)
             case "neighbour":
                 daemon.gossip(source, payload, "neighbour")

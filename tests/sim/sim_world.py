@@ -464,6 +464,10 @@ class World:
         )
         return bool(two_were_open) and self.moved_at.get(station, since) > since
 
+    def storms(self, letter, detail):
+        """What would never end is ended here."""
+        self._broken("no_storm", f"{letter}: {detail}")
+
     def _broken(self, name, detail):
         raise InvariantBroken(name, detail, self.clock.now)
 
