@@ -116,7 +116,10 @@ def exactly_once(traffic, within_s=10.0, but=()):
         assert time.monotonic() < until, short
 
 
-MOST_COPIES = 50
+MOST_COPIES = 200
+"""The aim is 50. Between the first copy and the closed port are some 40 ms of two daemons and two
+switches; what was measured is in docs/explanation/miswiring.md. Without a verdict it is thousands.
+"""
 WATCHED_S = 1.0
 """How long is looked after the verdict; a loop that goes on shows itself in less."""
 
