@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from weave_ryu.mesh import features as our_features
 from weave_ryu.mesh import messages, topology
+from weave_ryu.mesh.features import printable
 from weave_ryu.mesh.overlay import heartbeat_frame
 from weave_ryu.mesh.peers import Connection, Peer, connections_by_name
 from weave_ryu.names import PeerName, PeerUID, ShortId
@@ -17,11 +18,12 @@ NAMES = st.integers(1, (1 << 48) - 1).map(PeerName)
 UINTS = st.sampled_from([0, 1, 127, 128, 255, 256, 1 << 32, (1 << 64) - 1]) | st.integers(
     0, (1 << 64) - 1
 )
-LINES = st.builds(Connection, NAMES, st.text(max_size=20), st.booleans(), st.booleans())
+SHOWN = st.text(max_size=20).map(lambda text: printable(text, 1024))
+LINES = st.builds(Connection, NAMES, SHOWN, st.booleans(), st.booleans())
 PEERS = st.builds(
     Peer,
     NAMES,
-    st.text(max_size=20),
+    SHOWN,
     UINTS.map(PeerUID),
     UINTS,
     st.none() | st.integers(0, 4095).map(ShortId),

@@ -195,6 +195,7 @@ MUTANTS = (
         "        self._commands.extend(Introduce(name) for name in sorted(callers - {self.own}))",
         "        self._commands.extend(())",
         was_real=True,
+        seeds=1200,
     ),
     Mutant(
         "a wish that comes while the gate closes is dropped",
