@@ -34,7 +34,7 @@ class _Daemon:
         from weave_ryu.shell.openflow import Switch  # noqa: PLC0415
 
         self.connected = hub.Event()
-        self.switch = Switch(_ignore, _ignore, _ignore, _ignore, _ignore)
+        self.switch = Switch(_ignore, _ignore, _ignore, _ignore, _ignore, _ignore)
 
     def switch_connected(self) -> None:
         self.connected.send(None)
