@@ -159,6 +159,9 @@ def judge_fence(ended: Ended) -> list[Row]:
 def judge_offload(ended: Ended) -> list[Row]:
     rows = []
     for found in documents(ended):
+        if "told_mtu" in found:
+            rows.append(judge_narrow(found))
+            continue
         measured = (
             f"{found['ours_mbit_s']:.0f} Mbit/s, NORMAL {found['normal_mbit_s']:.0f}: "
             f"ratio {found['ratio']:.2f}"
@@ -167,6 +170,16 @@ def judge_offload(ended: Ended) -> list[Row]:
     if ended.status != 0 or not rows:
         rows += nothing("tcp", ended)
     return rows
+
+
+def judge_narrow(found: dict) -> Row:
+    """The sender is told what fits, nothing is learnt from that, and TCP goes on."""
+    is_told = found["told_mtu"] == found["expected_mtu"]
+    measured = f"told {found['told_mtu']}, TCP {found['tcp_mbit_s']:.0f} Mbit/s"
+    if found["moved"]:
+        measured += f", moved: {found['moved']}"
+    holds = is_told and not found["moved"] and found["tcp_mbit_s"] > 0
+    return judged(f"mtu: a sender is told {found['expected_mtu']}", holds, measured)
 
 
 def judge_lag(ended: Ended) -> list[Row]:

@@ -143,3 +143,18 @@ def test_row_knows_good_from_bad():
     row = checks.Row("x", checks.PASSED, "")
     assert row.is_good
     assert not replace(row, result=checks.FAILED).is_good
+
+
+@pytest.mark.parametrize(
+    ("changes", "result"),
+    [
+        ({}, checks.PASSED),
+        ({"told_mtu": None}, checks.FAILED),
+        ({"moved": [["02:00:00:00:00:01", ["A", "vxlan-6784"]]]}, checks.FAILED),
+        ({"tcp_mbit_s": 0.0}, checks.FAILED),
+    ],
+)
+def test_a_sender_whose_frames_do_not_fit_is_told_so_and_nothing_is_learnt(changes, result):
+    found = {"told_mtu": 1250, "expected_mtu": 1250, "moved": [], "tcp_mbit_s": 5.0} | changes
+    (row,) = checks.judge_offload(Ended(0, 1.0, json.dumps(found) + "\n"))
+    assert (row.check, row.result) == ("mtu: a sender is told 1250", result)
