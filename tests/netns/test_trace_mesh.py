@@ -8,9 +8,14 @@ import pytest
 
 from weave_ryu import namespaces
 from weave_ryu.lab import topology
+from weave_ryu.lab.stations import stations
 from weave_ryu.lab.traffic import BROADCAST, Traffic
 
 STATIONS = ("W-c1", "X-c1", "Host1", "Host2")
+
+
+def watched(lab):
+    return [station for station in stations(lab) if station.name in STATIONS]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +23,7 @@ def line(build_lab):
     """W-A-B-X in a line; A forwards, B stands by; every station has spoken."""
     shape = topology.build(["W", "X", "A", "B"], "line")
     lab = build_lab(topology=shape, roles={"A": "active", "B": "standby"})
-    with Traffic([lab.station(name) for name in STATIONS]) as traffic:
+    with Traffic(watched(lab)) as traffic:
         traffic.send([traffic.stream(name) for name in STATIONS], 3, 100)
         assert traffic.settle()
     return lab
@@ -45,7 +50,7 @@ def trace(line, at, *words):
 
 def copies(line, source, destination=BROADCAST):
     """How many copies of a real frame come to each station."""
-    with Traffic([line.station(name) for name in STATIONS]) as traffic:
+    with Traffic(watched(line)) as traffic:
         stream = traffic.stream(source, destination)
         traffic.send([stream], 1, 10)
         traffic.settle()
