@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from weave_ryu.errors import RemoteProtocolError
+from weave_ryu.gateway import documents
 from weave_ryu.gateway.records import SEGMENT_PATTERN
 
 CHANNEL = "moves"
-MAX_PAYLOAD_BYTES = 1024
 MAX_AGE_S = 1e6
 
 _MAC_HEX = re.compile(r"[0-9a-f]{12}")
@@ -82,7 +81,7 @@ def encode(message: Message) -> bytes:
             }  # fmt: skip
         case HasMoved():
             document |= {"moved": True}
-    return json.dumps(document, separators=(",", ":")).encode()
+    return documents.write(document)
 
 
 def decode(payload: bytes) -> Message | None:
@@ -91,7 +90,7 @@ def decode(payload: bytes) -> Message | None:
     Raises:
         RemoteProtocolError: it is malformed.
     """
-    document = _document(payload)
+    document = documents.read(payload, CHANNEL)
     segment, mac = _text(document, "segment", SEGMENT_PATTERN), _text(document, "mac", _MAC_HEX)
     if "moved" in document:
         return HasMoved(segment, mac)
@@ -104,16 +103,6 @@ def decode(payload: bytes) -> Message | None:
         number, is_here = _number(document, "answer"), _flag(document, "here")
         return Answer(segment, mac, number, _age(document), is_here)
     return None
-
-
-def _document(payload: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise RemoteProtocolError("moves", "not a JSON object of at most 1 KiB")
-    return document
 
 
 def _text(document: dict[str, Any], key: str, pattern: re.Pattern[str]) -> str:

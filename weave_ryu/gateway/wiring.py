@@ -20,12 +20,12 @@ Every peer runs one of these, with or without a gateway port.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from weave_ryu.errors import RemoteProtocolError
+from weave_ryu.gateway import documents
 from weave_ryu.gateway import probe as probes
 from weave_ryu.gateway.joint import End, Joint, Kind, Place, place_document, place_of
 from weave_ryu.gateway.probe import Probe
@@ -36,7 +36,6 @@ from weave_ryu.gateway.role import Role, State
 from weave_ryu.names import PeerName
 
 CHANNEL = "wiring"
-MAX_PAYLOAD_BYTES = 1024
 
 FRESH_S = 2.0
 """A probe that is older was held back by somebody: it says nothing of how things are wired."""
@@ -198,7 +197,7 @@ class Wiring:
         if segment in self._segments.values():
             self._times.suspect(now)
         for name in self._registry.others_of(segment):
-            self._commands.append(Send(name, _encode({"suspect": segment})))
+            self._commands.append(Send(name, documents.write({"suspect": segment})))
 
     def handle_timer(self, now: float) -> None:
         """Time has passed."""
@@ -248,7 +247,7 @@ class Wiring:
         Raises:
             RemoteProtocolError: it is malformed, or cannot be true; nothing was done.
         """
-        document = _decode(payload)
+        document = documents.read(payload, CHANNEL)
         if "suspect" in document:
             if document["suspect"] in self._segments.values():
                 self._times.suspect(now)
@@ -359,21 +358,7 @@ class Wiring:
 
     def _tell(self, to: PeerName, what: str, nonce: bytes, place: Place) -> None:
         document = {what: nonce.hex(), "at": place_document(place)}
-        self._commands.append(Send(to, _encode(document)))
-
-
-def _encode(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _decode(payload: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise RemoteProtocolError("wiring", "not a JSON object of at most 1 KiB")
-    return document
+        self._commands.append(Send(to, documents.write(document)))
 
 
 def _nonce(word: Any) -> bytes:  # noqa: ANN401
